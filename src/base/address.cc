@@ -1,0 +1,136 @@
+#include "base/address.h"
+
+#include <idn2.h>
+
+#include <cstring>
+
+#include "base/text.h"
+
+namespace bounced {
+namespace {
+
+// RFC 5322 atext, and every byte above ASCII (RFC 6532).
+bool is_atext(unsigned char c) {
+  if (c >= 0x80) return true;
+  if (c >= 'a' && c <= 'z') return true;
+  if (c >= 'A' && c <= 'Z') return true;
+  if (c >= '0' && c <= '9') return true;
+  return c != 0 && std::strchr("!#$%&'*+-/=?^_`{|}~", c) != nullptr;
+}
+
+bool is_dot_atom(std::string_view text) {
+  if (text.empty() || text.front() == '.' || text.back() == '.') return false;
+  bool dot = false;
+  for (const char c : text) {
+    if (c == '.') {
+      if (dot) return false;
+      dot = true;
+    } else {
+      if (!is_atext(static_cast<unsigned char>(c))) return false;
+      dot = false;
+    }
+  }
+  return true;
+}
+
+bool has_high_bit(std::string_view text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) >= 0x80) return true;
+  }
+  return false;
+}
+
+// "Ünïcode.Example" -> A-labels; false when libidn2 refuses.
+bool to_a_labels(std::string_view domain, std::string& out) {
+  const std::string copy(domain);
+  char* encoded = nullptr;
+  const int rc = idn2_to_ascii_8z(copy.c_str(), &encoded, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT);
+  if (rc != IDN2_OK) return false;
+  out = encoded;
+  idn2_free(encoded);
+  return true;
+}
+
+// "\"a b\"" -> a b with backslash pairs undone, only when that is a dot-atom.
+bool unquote(std::string_view local, char* out, std::size_t& size) {
+  if (local.size() < 2 || local.front() != '"' || local.back() != '"') return false;
+  size = 0;
+  for (std::size_t i = 1; i + 1 < local.size(); ++i) {
+    if (local[i] == '\\' && i + 2 < local.size()) ++i;
+    out[size++] = local[i];
+  }
+  return is_dot_atom({out, size});
+}
+
+void append_lower(NormalisedAddress& out, std::string_view text) {
+  for (const char c : text) out.bytes[out.size++] = ascii_lower(c);
+}
+
+}  // namespace
+
+bool normalise_address(std::string_view raw, const AddressOptions& options,
+                       NormalisedAddress& out) {
+  out.size = 0;
+  out.at = 0;
+  if (raw.empty() || raw.size() > limits::kAddressBytesMax) return false;
+  const std::size_t at = raw.rfind('@');
+  const std::string_view local = at == std::string_view::npos ? raw : raw.substr(0, at);
+  std::string_view domain = at == std::string_view::npos ? std::string_view{} : raw.substr(at + 1);
+  if (local.empty()) return false;
+  while (!domain.empty() && domain.back() == '.') domain.remove_suffix(1);
+
+  char plain[limits::kAddressBytesMax];
+  std::size_t plain_size = 0;
+  std::string_view local_text = local;
+  if (local.front() == '"' && unquote(local, plain, plain_size)) local_text = {plain, plain_size};
+  if (options.fold_local_part) {
+    append_lower(out, local_text);
+  } else {
+    std::memcpy(out.bytes, local_text.data(), local_text.size());
+    out.size = static_cast<std::uint32_t>(local_text.size());
+  }
+  out.at = out.size;
+  if (domain.empty()) return true;
+  out.bytes[out.size++] = '@';
+  if (has_high_bit(domain)) {
+    std::string encoded;
+    if (to_a_labels(domain, encoded) && out.size + encoded.size() <= sizeof out.bytes) {
+      while (!encoded.empty() && encoded.back() == '.') encoded.pop_back();  // U+3002 is a dot, too
+      append_lower(out, encoded);
+      return true;
+    }
+  }
+  append_lower(out, domain);
+  return true;
+}
+
+std::string normalise_domain(std::string_view raw) {
+  while (!raw.empty() && raw.back() == '.') raw.remove_suffix(1);
+  std::string encoded;
+  if (has_high_bit(raw) && to_a_labels(raw, encoded)) {
+    while (!encoded.empty() && encoded.back() == '.') encoded.pop_back();
+    return ascii_lower(encoded);
+  }
+  return ascii_lower(raw);
+}
+
+bool AddressHasher::ids(std::string_view raw, AddressId& address, AddressId& domain) const {
+  NormalisedAddress normal;
+  if (!normalise_address(raw, options_, normal)) return false;
+  address = address_id(normal);
+  domain = domain_id(normal.domain());
+  return true;
+}
+
+AddressId AddressHasher::address_id(const NormalisedAddress& address) const {
+  return hash128(address.text(), secret_);
+}
+
+// A domain's text has no '@', so that it never equals an address's; a bare local part could equal
+// a domain, hence the swapped halves.
+AddressId AddressHasher::domain_id(std::string_view normalised_domain) const {
+  const AddressId id = hash128(normalised_domain, secret_);
+  return {id.lo, id.hi};
+}
+
+}  // namespace bounced

@@ -1,0 +1,28 @@
+#include "base/batch.h"
+
+namespace bounced {
+
+void ParseCounts::add(const ParseCounts& other) {
+  lines += other.lines;
+  bytes += other.bytes;
+  ignored += other.ignored;
+  unparsed += other.unparsed;
+  foreign += other.foreign;
+  oversize += other.oversize;
+  bad_recipient += other.bad_recipient;
+  lost_messages += other.lost_messages;
+}
+
+void Batch::clear() {
+  block.reset();
+  events.clear();
+  notes.clear();
+  verdicts.clear();
+  origins.clear();
+  synthesised.clear();
+  counts = {};
+  sample_unparsed = -1;
+  arena_.clear();
+}
+
+}  // namespace bounced

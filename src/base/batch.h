@@ -1,0 +1,110 @@
+// Batch: what parse made of one Block; Events, Notes and Verdicts that share its bytes.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <string_view>
+#include <vector>
+
+#include "base/block.h"
+#include "bounced/event.h"
+#include "bounced/verdict.h"
+
+namespace bounced {
+
+/// What a line tells about a message in the queue, for correlate.
+enum class NoteKind : std::uint8_t {
+  begin,       ///< qmgr from=: text = sender (may be empty = null sender), number = nrcpt
+  message_id,  ///< cleanup message-id=: text = <id>
+  sasl_user,   ///< smtpd sasl_username=: text
+  client,      ///< smtpd client= without sasl: text = client
+  campaign,    ///< header-check line of the configured header: text = value
+  expired,     ///< qmgr status=expired: reaches the still-deferred recipients
+  removed,     ///< qmgr removed: the message has left the queue
+  mx_failure,  ///< failed MX attempt without to=: text = reason (evidence, no outcome)
+  notification,///< bounce: text = queue id of the notification sent to the sender
+};
+
+/// Times as in Event. Trivially copyable; valid with its Batch.
+struct Note {
+  std::int64_t time_us = 0;
+  std::uint64_t queue_key = 0;
+  std::uint64_t offset = 0;
+  Text text;
+  std::uint32_t before_event = 0;  ///< number of this batch's events that precede it
+  std::uint32_t number = 0;
+  std::uint16_t origin = 0;
+  NoteKind kind = NoteKind::begin;
+  TimeForm time_form = TimeForm::utc;
+};
+
+/// Which host and MTA instance wrote a line.
+struct Origin {
+  Text host;
+  Text instance;            ///< "postfix", "postfix-out"
+  std::uint64_t hash = 0;   ///< of host and instance; seed of queue keys
+};
+
+/// Counted by parse; sums are exact: lines = events' lines + notes' lines + ignored + unparsed.
+struct ParseCounts {
+  std::uint64_t lines = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t ignored = 0;    ///< understood and of no interest
+  std::uint64_t unparsed = 0;   ///< looked like ours, but could not be read
+  std::uint64_t foreign = 0;    ///< other programs' lines, blank lines, noise
+  std::uint64_t oversize = 0;
+  std::uint64_t bad_recipient = 0;
+  std::uint64_t lost_messages = 0;  ///< rate-limit loss told by the logger
+  void add(const ParseCounts& other);
+};
+
+/// Ownership: owns its Block. Not thread safe; handed from stage to stage.
+class Batch {
+ public:
+  BlockPtr block;
+  std::vector<Event> events;         ///< in line order
+  std::vector<Note> notes;           ///< in line order, interleaved by before_event
+  std::vector<Verdict> verdicts;     ///< Event::verdict - 1 indexes it
+  std::vector<Origin> origins;       ///< Event::origin - 1 indexes it
+  std::deque<Event> synthesised;     ///< made by correlate; addresses are stable
+  ParseCounts counts;
+  std::int64_t sample_unparsed = -1; ///< offset of an unparsed line, for the log; -1 = none
+
+  [[nodiscard]] std::string_view view(Text text) const {
+    if ((text.offset & Text::kArenaBit) != 0) {
+      return {arena_.data() + (text.offset & ~Text::kArenaBit), text.size};
+    }
+    return {block->data + text.offset, text.size};
+  }
+  /// Copies bytes into the batch's arena.
+  Text add(std::string_view bytes) {
+    if (bytes.empty()) return {};
+    const auto offset = static_cast<std::uint32_t>(arena_.size());
+    arena_.insert(arena_.end(), bytes.begin(), bytes.end());
+    return {offset | Text::kArenaBit, static_cast<std::uint32_t>(bytes.size())};
+  }
+  /// The Text of bytes that lie inside the block.
+  [[nodiscard]] Text inside(std::string_view bytes) const {
+    return {static_cast<std::uint32_t>(bytes.data() - block->data),
+            static_cast<std::uint32_t>(bytes.size())};
+  }
+  [[nodiscard]] const Verdict* verdict(const Event& event) const {
+    return event.verdict == 0 ? nullptr : &verdicts[event.verdict - 1];
+  }
+  void set_verdict(Event& event, const Verdict& verdict) {
+    verdicts.push_back(verdict);
+    event.verdict = static_cast<std::uint32_t>(verdicts.size());
+  }
+  [[nodiscard]] const Origin* origin(std::uint16_t number) const {
+    return number == 0 ? nullptr : &origins[number - 1];
+  }
+  /// Empties it for reuse, keeping capacity; gives the block back.
+  void clear();
+  [[nodiscard]] std::size_t arena_size() const { return arena_.size(); }
+
+ private:
+  std::vector<char> arena_;
+};
+
+}  // namespace bounced

@@ -1,0 +1,46 @@
+// Hyperscan databases: compile, keep on disk, load.
+#pragma once
+
+#include <hs/hs.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bounced/result.h"
+
+namespace bounced::classify {
+
+struct HsDatabaseFree {
+  void operator()(hs_database_t* database) const { hs_free_database(database); }
+};
+using HsDatabase = std::unique_ptr<hs_database_t, HsDatabaseFree>;
+
+/// What to look for. A match's id is the index in `literals`, or literals.size() + the index in
+/// `regexes`. Every pattern is reported at most once a scan.
+struct Patterns {
+  std::vector<std::string> literals;  ///< as bytes; distinct, not empty
+  std::vector<std::string> regexes;
+};
+
+/// Either may be null when there is nothing of its kind. Immutable; shared by threads.
+struct Databases {
+  HsDatabase literals;
+  HsDatabase regexes;
+  bool from_cache = false;
+};
+
+/// Compiles, or loads from `cache_dir` (empty: no cache) what was compiled for the same patterns on
+/// the same CPU by the same library. A cache that is unreadable or damaged is made anew, one that
+/// cannot be written is left out.
+Result<Databases> make_databases(const Patterns& patterns, const std::string& cache_dir);
+
+/// Why a regex does not compile; empty when it does. `width`: least bytes that it matches.
+std::string regex_error(const std::string& regex, unsigned& width);
+
+/// The first, longest piece of `text` that `regex` matches; empty when none. Compiles: slow.
+std::string regex_match(const std::string& regex, std::string_view text);
+
+}  // namespace bounced::classify

@@ -1,0 +1,68 @@
+// Matcher: all rules that a normalised text satisfies, and which of them wins.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "classify/rule_set.h"
+
+namespace bounced::classify {
+
+/// What the integer predicates look at.
+struct Facts {
+  std::uint16_t smtp_code = 0;
+  EnhancedCode enhanced;
+  Phase phase = Phase::none;
+  EventKind kind = EventKind::bounced;
+  RuleSet::ProviderId provider = RuleSet::kNoProvider;
+};
+
+/// A rule that holds.
+struct Match {
+  std::uint32_t rule = 0;     ///< index
+  std::uint32_t length = 0;   ///< bytes of its longest matched literal; 0 = by predicates alone
+  std::uint32_t pattern = 0;  ///< that literal (Patterns numbering) when length > 0
+};
+
+/// The order of DESIGN section 7: true when `a` beats `b`.
+bool beats(const RuleSet& rules, const Match& a, const Match& b);
+/// All predicates of rules.rules[rule] hold.
+bool predicates_hold(const RuleSet& rules, std::uint32_t rule, const Facts& facts);
+
+/// Owns scratch space. Thread safety: none; one per thread.
+class Matcher {
+ public:
+  explicit Matcher(const RuleSet& rules);
+  ~Matcher();
+  Matcher(const Matcher&) = delete;
+  Matcher& operator=(const Matcher&) = delete;
+
+  /// The winner; false when no rule holds. With `all`, every match, in no order.
+  bool match(std::string_view text, const Facts& facts, Match& winner,
+             std::vector<Match>* all = nullptr);
+  /// Whether it can scan at all; false when Hyperscan had no memory for scratch space.
+  [[nodiscard]] bool ready() const { return ready_; }
+
+ private:
+  /// One rule's counts during a scan; stale unless `epoch` is the current one.
+  struct Counts {
+    std::uint32_t epoch = 0;
+    std::uint32_t all = 0;
+    std::uint32_t length = 0;
+    std::uint32_t pattern = 0;
+    bool any = false;
+    bool none = false;
+  };
+  static int on_match(unsigned id, unsigned long long, unsigned long long, unsigned, void* self);
+  void note(std::uint32_t pattern);
+
+  const RuleSet& rules_;
+  hs_scratch_t* scratch_ = nullptr;
+  std::vector<Counts> counts_;
+  std::vector<std::uint32_t> touched_;
+  std::uint32_t epoch_ = 0;
+  bool ready_ = true;
+};
+
+}  // namespace bounced::classify

@@ -1,0 +1,379 @@
+#include "classify/normalise.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <iterator>
+
+#include "classify/chars.h"
+#include "classify/fold.h"
+#include "classify/lead.h"
+#include "classify/tokens.h"
+
+#ifdef __SSE4_1__
+#include <smmintrin.h>
+#endif
+
+namespace bounced::classify {
+namespace {
+
+/// Writes 4 or 16 raw bytes; 0 when `text` is no address.
+std::size_t raw_ip(const std::string& text, char (&raw)[16]) {
+  if (inet_pton(AF_INET, text.c_str(), raw) == 1) return 4;
+  if (inet_pton(AF_INET6, text.c_str(), raw) == 1) return 16;
+  return 0;
+}
+
+/// What one pass over 64 bytes learned: a bit a byte.
+struct Masks {
+  std::uint64_t blank = 0;
+  std::uint64_t event = 0;    ///< bytes whose word needs a look: digits, '@', '='
+  std::uint64_t foreign = 0;  ///< bytes that need fold(): non-ASCII, '\\', '#'
+};
+
+/// Lower-cases 64 bytes and blanks out control characters. Every byte of a diagnostic takes this
+/// road; words without events are then copied as they are, which is most of an English reply.
+#ifdef __SSE4_1__
+Masks lower_64(const char* from, char* to) {
+  Masks masks;
+  const __m128i space = _mm_set1_epi8(' ');
+  for (int i = 0; i < 4; ++i) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * i));
+    const __m128i from_a = _mm_sub_epi8(v, _mm_set1_epi8('A'));
+    const __m128i upper = _mm_cmpeq_epi8(_mm_min_epu8(from_a, _mm_set1_epi8(25)), from_a);
+    const __m128i control = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(v, space), v),
+                                         _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+    const __m128i from_0 = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+    const __m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(from_0, _mm_set1_epi8(9)), from_0);
+    const __m128i sign = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('@')),
+                                      _mm_cmpeq_epi8(v, _mm_set1_epi8('=')));
+    const __m128i escape = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')),
+                                        _mm_cmpeq_epi8(v, _mm_set1_epi8('#')));
+    const __m128i lower = _mm_or_si128(v, _mm_and_si128(upper, space));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 16 * i),
+                     _mm_blendv_epi8(lower, space, control));
+    const auto bits = [i](__m128i m) {
+      return static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_epi8(m))) << (16 * i);
+    };
+    masks.blank |= bits(control);
+    masks.event |= bits(_mm_or_si128(digit, sign));
+    masks.foreign |= bits(_mm_or_si128(escape, v));
+  }
+  return masks;
+}
+#else
+Masks lower_64(const char* from, char* to) {
+  Masks masks;
+  for (int i = 0; i < 64; ++i) {
+    const auto c = static_cast<unsigned char>(from[i]);
+    const std::uint64_t bit = std::uint64_t{1} << i;
+    if (c <= 0x20 || c == 0x7f) masks.blank |= bit;
+    if ((c >= '0' && c <= '9') || c == '@' || c == '=') masks.event |= bit;
+    if (c >= 0x80 || c == '\\' || c == '#') masks.foreign |= bit;
+    to[i] = static_cast<char>(c <= 0x20 || c == 0x7f ? ' ' : c >= 'A' && c <= 'Z' ? c + 32 : c);
+  }
+  return masks;
+}
+#endif
+
+}  // namespace
+
+SendingIps::SendingIps(const std::vector<std::string>& addresses) {
+  for (const std::string& text : addresses) {
+    char raw[16];
+    if (const std::size_t n = raw_ip(text, raw)) addresses_.emplace_back(raw, n);
+  }
+  std::sort(addresses_.begin(), addresses_.end());
+}
+
+bool SendingIps::contains(std::string_view text) const {
+  char raw[16];
+  const std::size_t n = text.size() < 64 ? raw_ip(std::string(text), raw) : 0;
+  return n != 0 &&
+         std::binary_search(addresses_.begin(), addresses_.end(), std::string(raw, n));
+}
+
+struct Normaliser::Impl {
+  SendingIps ours;
+  std::string folded;
+  std::vector<char> low;   ///< lower-cased input, padded to 64
+  std::vector<char> text;  ///< output
+  std::vector<std::uint64_t> blank;
+  std::vector<std::uint64_t> event;
+  std::size_t size = 0;    ///< of low
+  char* out = nullptr;
+  std::uint16_t line_code = 0;  ///< marks continuation lines: "550-"
+  const char* dropped_at = nullptr;  ///< where out stood when a last line's "550" was dropped
+  std::size_t numbers[16];      ///< where in the output words of digits alone stand
+  std::size_t numbers_count = 0;
+  Normalised* result = nullptr;
+
+  /// False when the text needs fold() first.
+  bool lower(std::string_view raw, bool is_folded);
+  void mark_blank_runs(std::size_t blocks);
+  void once(std::string_view raw, std::uint16_t smtp_code, bool first);
+  void words(std::size_t pos);
+  void copy(std::size_t from, std::size_t to);
+  void word(const char* p, const char* q);
+  void inner_code(std::uint16_t code, EnhancedCode enhanced, bool continuation);
+  bool code_word(const char* p, const char* q);
+  void quantities();
+  [[nodiscard]] std::size_t next_event(std::size_t pos) const;
+  [[nodiscard]] std::size_t next_blank(std::size_t pos) const;
+  [[nodiscard]] std::size_t word_start(std::size_t pos, std::size_t floor) const;
+};
+
+bool Normaliser::Impl::lower(std::string_view raw, bool is_folded) {
+  const std::size_t blocks = raw.size() / 64 + 1;
+  if (low.size() < blocks * 64) {
+    low.resize(blocks * 64);
+    blank.resize(blocks);
+    event.resize(blocks);
+    text.resize(blocks * 64 * 3 + kSlack + 64);
+  }
+  size = raw.size();
+  std::uint64_t foreign = 0;
+  std::size_t block = 0;
+  for (; block + 1 < blocks; ++block) {
+    const Masks masks = lower_64(raw.data() + block * 64, low.data() + block * 64);
+    blank[block] = masks.blank;
+    event[block] = masks.event;
+    foreign |= masks.foreign;
+  }
+  // The tail goes through a padded copy: bytes behind the text need not be readable.
+  char tail[64] = {};
+  std::memcpy(tail, raw.data() + block * 64, raw.size() - block * 64);
+  const Masks masks = lower_64(tail, low.data() + block * 64);
+  blank[block] = masks.blank;  // the padding counts as blank
+  event[block] = masks.event;
+  if (!is_folded && (foreign | masks.foreign) != 0) return false;
+  mark_blank_runs(blocks);
+  return true;
+}
+
+/// The second and later blanks of a run are events, too: words() drops them.
+void Normaliser::Impl::mark_blank_runs(std::size_t blocks) {
+  std::uint64_t carry = 0;
+  for (std::size_t i = 0; i < blocks; ++i) {
+    event[i] |= blank[i] & ((blank[i] << 1) | carry);
+    carry = blank[i] >> 63;
+  }
+}
+
+std::size_t Normaliser::Impl::next_event(std::size_t pos) const {
+  if (pos >= size) return size;
+  std::size_t block = pos / 64;
+  std::uint64_t bits = event[block] & (~std::uint64_t{0} << (pos % 64));
+  const std::size_t blocks = size / 64 + 1;
+  while (bits == 0) {
+    if (++block >= blocks) return size;
+    bits = event[block];
+  }
+  return std::min(size, block * 64 + static_cast<std::size_t>(std::countr_zero(bits)));
+}
+
+std::size_t Normaliser::Impl::next_blank(std::size_t pos) const {
+  std::size_t block = pos / 64;
+  std::uint64_t bits = blank[block] & (~std::uint64_t{0} << (pos % 64));
+  const std::size_t blocks = size / 64 + 1;
+  while (bits == 0) {
+    if (++block >= blocks) return size;
+    bits = blank[block];
+  }
+  return std::min(size, block * 64 + static_cast<std::size_t>(std::countr_zero(bits)));
+}
+
+/// First byte of the word around pos (no blank there), not before floor.
+std::size_t Normaliser::Impl::word_start(std::size_t pos, std::size_t floor) const {
+  std::size_t block = pos / 64;
+  std::uint64_t bits = blank[block] & ((std::uint64_t{1} << (pos % 64)) - 1);
+  while (bits == 0) {
+    if (block == 0 || block * 64 <= floor) return floor;
+    bits = blank[--block];
+  }
+  return std::max(floor, block * 64 + 64 - static_cast<std::size_t>(std::countl_zero(bits)));
+}
+
+void Normaliser::Impl::copy(std::size_t from, std::size_t to) {
+  if (from < to && low[from] == ' ' && (out == text.data() || out[-1] == ' ')) ++from;
+  if (from >= to) return;
+  std::memcpy(out, low.data() + from, to - from);
+  out += to - from;
+}
+
+/// A code inside the text. A continuation line's belongs to the reply; any other is quoted.
+void Normaliser::Impl::inner_code(std::uint16_t code, EnhancedCode enhanced, bool continuation) {
+  const std::string_view before(text.data(), static_cast<std::size_t>(out - text.data()));
+  const bool quoted = before.size() >= 6 && before.substr(before.size() - 6) == "said: ";
+  if (!quoted && (continuation || result->multi_line)) {
+    if (result->smtp_code == 0 || result->multi_line) {
+      result->mixed = result->mixed || (result->smtp_code != 0 && result->smtp_code != code);
+      result->smtp_code = code;
+      result->enhanced = enhanced;
+    } else if (!result->enhanced.present()) {
+      result->enhanced = enhanced;
+    }
+    return;
+  }
+  if (result->nested_smtp == 0) {
+    result->nested_smtp = code;
+    result->nested_enhanced = enhanced;
+  }
+}
+
+void Normaliser::Impl::word(const char* p, const char* q) {
+  EnhancedCode enhanced;
+  while (q - p >= 4 && p[3] == '-' && is_reply_code(p)) {
+    const char* rest = p + 4;
+    if (rest < q && read_enhanced(rest, q, enhanced) == static_cast<std::size_t>(q - rest)) {
+      inner_code(reply_code(p), enhanced, true);
+      return;
+    }
+    if (reply_code(p) != line_code) break;
+    p = rest;
+  }
+  if (p == q) return;
+  const bool alone = out == text.data() || out[-1] == ' ';
+  if (alone && is_digit(*p) && code_word(p, q)) return;
+  out = append_word(p, q, out, ours, result->enhanced);
+}
+
+/// A word that starts with a digit; true when it was a code of the reply and is dropped.
+bool Normaliser::Impl::code_word(const char* p, const char* q) {
+  EnhancedCode enhanced;
+  const std::size_t had = static_cast<std::size_t>(out - text.data());
+  const std::size_t n = read_enhanced(p, q, enhanced);
+  if (n != 0 && n == static_cast<std::size_t>(q - p)) {
+    if (dropped_at == out) {
+      inner_code(line_code, enhanced, true);
+      return true;
+    }
+    if (had < 4 || !is_reply_code(out - 4) || (had > 4 && out[-5] != ' ')) return false;
+    // "... visit 550 5.1.1 https://": the code of the reply's last line.
+    const std::uint16_t code = reply_code(out - 4);
+    out -= 4;
+    inner_code(code, enhanced, false);
+    return true;
+  }
+  if (q - p == 3 && is_reply_code(p)) {
+    if (result->multi_line && reply_code(p) == line_code) {
+      dropped_at = out;
+      return true;
+    }
+    if (had >= 6 && std::memcmp(out - 6, "said: ", 6) == 0 && result->nested_smtp == 0) {
+      result->nested_smtp = reply_code(p);
+    }
+  }
+  if (numbers_count < std::size(numbers)) numbers[numbers_count++] = had;
+  return false;
+}
+
+/// "retry in 287 seconds": a number before a unit is a placeholder, too.
+void Normaliser::Impl::quantities() {
+  const char* const begin = text.data();
+  while (numbers_count > 0) {
+    const std::size_t at = numbers[--numbers_count];
+    const auto size_now = static_cast<std::size_t>(out - begin);
+    std::size_t to = at;
+    while (to < size_now && is_digit(begin[to])) ++to;
+    if (to == at || to + 2 >= size_now || begin[to] != ' ') continue;
+    const std::string_view unit(begin + to + 1, size_now - to - 1);
+    bool is_unit = false;
+    for (const std::string_view name : {"second", "minute", "hour", "byte", "kb", "mb", "octet"}) {
+      is_unit = is_unit || unit.substr(0, name.size()) == name;
+    }
+    if (!is_unit) continue;
+    constexpr std::string_view kId = "{id}";
+    std::memmove(text.data() + at + kId.size(), begin + to, size_now - to);
+    std::memcpy(text.data() + at, kId.data(), kId.size());
+    out += static_cast<std::ptrdiff_t>(kId.size()) - static_cast<std::ptrdiff_t>(to - at);
+  }
+}
+
+/// Copies the low text from pos on, word by word where something may vary.
+void Normaliser::Impl::words(std::size_t pos) {
+  for (;;) {
+    const std::size_t at = next_event(pos);
+    if (at >= size) break;
+    if (low[at] == ' ') {
+      copy(pos, at);
+      pos = at + 1;
+      continue;
+    }
+    const std::size_t from = word_start(at, pos);
+    const std::size_t to = next_blank(at);
+    // '=' only matters in Postfix's "name=host type=MX".
+    if (low[at] == '=' && (at - from != 4 || std::memcmp(low.data() + from, "name", 4) != 0)) {
+      const std::size_t next = next_event(at + 1);
+      if (next >= to) {
+        copy(pos, to);
+        pos = to;
+        continue;
+      }
+    }
+    copy(pos, from);
+    word(low.data() + from, low.data() + to);
+    pos = to;
+  }
+  copy(pos, size);
+}
+
+void Normaliser::Impl::once(std::string_view raw, std::uint16_t smtp_code, bool first) {
+  if (!lower(raw, false)) {
+    fold(raw, folded);
+    lower(folded, true);
+  }
+  out = text.data();
+  dropped_at = nullptr;
+  numbers_count = 0;
+  const Lead lead = read_lead(low.data(), low.data() + size);
+  if (first) {
+    result->smtp_code = lead.smtp_code;
+    result->enhanced = lead.enhanced;
+    result->nested_smtp = lead.nested_smtp;
+    result->nested_enhanced = lead.nested_enhanced;
+    result->multi_line = lead.multi_line;
+    result->phase = lead.phase;
+    line_code = lead.smtp_code != 0 ? lead.smtp_code : smtp_code;
+  }
+  words(static_cast<std::size_t>(lead.rest - low.data()));
+  for (;;) {
+    while (out > text.data() && out[-1] == ' ') --out;
+    Phase phase = Phase::none;
+    const char* end = find_reply_suffix(text.data(), out, phase);
+    if (end == out) break;
+    out = text.data() + (end - text.data());
+    if (result->phase == Phase::none) result->phase = phase;
+  }
+  if (numbers_count != 0) quantities();
+}
+
+Normaliser::Normaliser() : Normaliser(SendingIps{}) {}
+Normaliser::Normaliser(SendingIps ips) : impl_(std::make_unique<Impl>()) {
+  impl_->ours = std::move(ips);
+}
+Normaliser::~Normaliser() = default;
+Normaliser::Normaliser(Normaliser&&) noexcept = default;
+Normaliser& Normaliser::operator=(Normaliser&&) noexcept = default;
+
+void Normaliser::run(std::string_view raw, std::uint16_t smtp_code, Normalised& out) {
+  Impl& impl = *impl_;
+  out = Normalised{};
+  impl.result = &out;
+  impl.once(raw, smtp_code, true);
+  // Dropping words may bring a code or wrapping to the front. Rare; a reply cannot do it for ever,
+  // as every round drops something.
+  std::string again;
+  while (impl.out > impl.text.data() &&
+         read_lead(impl.text.data(), impl.out).rest != impl.text.data()) {
+    again.assign(impl.text.data(), impl.out);
+    impl.once(again, smtp_code, false);
+  }
+  out.text = {impl.text.data(), static_cast<std::size_t>(impl.out - impl.text.data())};
+}
+
+char* Normaliser::buffer() { return impl_->text.data(); }
+
+}  // namespace bounced::classify

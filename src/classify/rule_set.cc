@@ -1,0 +1,344 @@
+#include "classify/rule_set.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "classify/codes.h"
+#include "classify/normalise.h"
+#include "classify/rule_file.h"
+
+namespace bounced {
+namespace {
+
+using classify::Problem;
+using classify::Rule;
+using classify::RuleFiles;
+using std::string;
+
+void complain(RuleFiles& files, const Rule& rule, string message, string hint = {}) {
+  files.problems.push_back({Problem::Level::error, rule.file, rule.line, rule.id,
+                            std::move(message), std::move(hint)});
+}
+
+/// A literal may begin or end with one blank, to stand for a word's edge.
+void check_literal(classify::Normaliser& normaliser, const Rule& rule, const string& literal,
+                   RuleFiles& files) {
+  const std::string_view words = trim(literal);
+  if (words.size() + 2 < literal.size() || words.empty()) {
+    complain(files, rule, "literal `" + literal + "` has more than one blank at its edge");
+    return;
+  }
+  classify::Normalised normal;
+  normaliser.run(words, 0, normal);
+  if (normal.text == words) return;
+  complain(files, rule, "literal `" + literal + "` never matches: the normaliser makes it `" +
+                            string(normal.text) + "`",
+           normal.smtp_code != 0 || normal.enhanced.present() ||  normal.nested_smtp != 0
+               ? "codes are taken off the text: use `smtp` and `enhanced`"
+               : "write it as the normaliser does");
+}
+
+void check_rules_alone(RuleFiles& files) {
+  classify::Normaliser normaliser;
+  for (const Rule& rule : files.rules) {
+    for (const auto* list : {&rule.any, &rule.all, &rule.none}) {
+      for (const string& literal : *list) check_literal(normaliser, rule, literal, files);
+    }
+    for (const string& regex : rule.regex) {
+      unsigned width = 0;
+      const string why = classify::regex_error(regex, width);
+      if (!why.empty()) complain(files, rule, "regex `" + regex + "`: " + why);
+    }
+  }
+}
+
+void check_ids(RuleFiles& files) {
+  std::map<string, const Rule*> ids;
+  for (const Rule& rule : files.rules) {
+    const auto [at, added] = ids.emplace(rule.id, &rule);
+    if (!added) complain(files, rule, "duplicate id, first at " + at->second->where());
+    if (rule.id.rfind("code/", 0) == 0 || rule.id.rfind("hint/", 0) == 0 ||
+        rule.id.rfind("kind/", 0) == 0) {
+      complain(files, rule, "ids that begin with code/, hint/ or kind/ are the program's own");
+    }
+  }
+}
+
+void check_causes(RuleFiles& files) {
+  std::map<string, const classify::CauseEntry*> entries;
+  std::vector<std::string_view> names;
+  std::vector<Problem> found;
+  for (const classify::CauseEntry& entry : files.causes) {
+    const auto [at, added] = entries.emplace(entry.info.id, &entry);
+    if (!added) {
+      found.push_back({Problem::Level::error, entry.file, entry.line, entry.info.id,
+                       "duplicate cause, first at " + at->second->file + ":" +
+                           std::to_string(at->second->line), ""});
+    }
+    names.push_back(entry.info.id);
+  }
+  for (std::uint16_t n = 1; n < kBuiltinCauses; ++n) {
+    const string id(builtin_cause_id(static_cast<Cause>(n)));
+    if (entries.count(id) == 0) {
+      found.push_back({Problem::Level::error, "causes.toml", 0, id, "no [[cause]] of this name",
+                       "every built-in cause needs its row"});
+    }
+  }
+  files.problems.insert(files.problems.end(), found.begin(), found.end());
+  for (const Rule& rule : files.rules) {
+    if (entries.count(rule.cause) != 0) continue;
+    const std::string_view near = nearest(rule.cause, names);
+    complain(files, rule, "no such cause: `" + rule.cause + "`",
+             near.empty() ? string() : "did you mean `" + string(near) + "`?");
+  }
+}
+
+}  // namespace
+
+void RuleSet::validate(RuleFiles& files) {
+  check_ids(files);
+  check_causes(files);
+  check_rules_alone(files);
+}
+
+void RuleSet::add_causes(const std::vector<classify::CauseEntry>& entries) {
+  auto next = kFirstCustomCause;
+  for (const classify::CauseEntry& entry : entries) {
+    if (cause_numbers_.count(entry.info.id) != 0) continue;
+    CauseInfo info = entry.info;
+    info.cause = builtin_cause(info.id);
+    if (info.cause == Cause::none) info.cause = static_cast<Cause>(next++);
+    cause_numbers_.emplace(info.id, info.cause);
+    causes.push_back(std::move(info));
+  }
+  std::sort(causes.begin(), causes.end(),
+            [](const CauseInfo& a, const CauseInfo& b) { return a.cause < b.cause; });
+  cause_index_.assign(static_cast<std::size_t>(next), 0);
+  for (std::size_t i = 0; i < causes.size(); ++i) {
+    cause_index_[static_cast<std::size_t>(causes[i].cause)] = static_cast<std::uint32_t>(i + 1);
+  }
+}
+
+void RuleSet::add_providers() {
+  providers.push_back({});
+  std::set<string> suffixes;
+  for (const Rule& rule : rules) suffixes.insert(rule.providers.begin(), rule.providers.end());
+  for (const string& suffix : suffixes) {
+    provider_numbers_.emplace(suffix, static_cast<ProviderId>(providers.size()));
+    providers.push_back({suffix, kNoProvider});
+    const auto dots = static_cast<std::size_t>(std::count(suffix.begin(), suffix.end(), '.'));
+    provider_labels_max_ = std::max(provider_labels_max_, dots + 1);
+  }
+  for (std::size_t i = 1; i < providers.size(); ++i) {
+    const std::string_view suffix = providers[i].suffix;
+    const auto dot = suffix.find('.');
+    if (dot != std::string_view::npos) {
+      providers[i].parent = provider_number(suffix.substr(dot + 1));
+    }
+  }
+}
+
+/// Longest known suffix, whole labels.
+RuleSet::ProviderId RuleSet::provider_number(std::string_view suffix) const {
+  for (;;) {
+    const auto at = provider_numbers_.find(string(suffix));
+    if (at != provider_numbers_.end()) return at->second;
+    const auto dot = suffix.find('.');
+    if (dot == std::string_view::npos) return kNoProvider;
+    suffix.remove_prefix(dot + 1);
+  }
+}
+
+RuleSet::ProviderId RuleSet::provider_of(std::string_view name) const {
+  if (!name.empty() && name.back() == '.') name.remove_suffix(1);
+  // No known suffix has more labels than this: start there.
+  std::size_t labels = 0;
+  std::size_t from = name.size();
+  while (from > 0) {
+    if (name[from - 1] == '.' && ++labels == provider_labels_max_) break;
+    --from;
+  }
+  return provider_number(ascii_lower(name.substr(from)));
+}
+
+void RuleSet::add_patterns() {
+  std::unordered_map<string, std::uint32_t> numbers;
+  const auto add = [&](const string& text, std::vector<string>& list) {
+    const auto [at, added] = numbers.emplace(text, static_cast<std::uint32_t>(list.size()));
+    if (added) list.push_back(text);
+    return at->second;
+  };
+  struct Pending {
+    std::uint32_t pattern;
+    Reference reference;
+    bool regex;
+  };
+  std::vector<Pending> pending;
+  for (std::uint32_t r = 0; r < rules.size(); ++r) {
+    Rule& rule = rules[r];
+    std::sort(rule.all.begin(), rule.all.end());
+    rule.all.erase(std::unique(rule.all.begin(), rule.all.end()), rule.all.end());
+    compiled[r].all_needed = static_cast<std::uint32_t>(rule.all.size());
+    compiled[r].needs_any = !rule.any.empty() || !rule.regex.empty();
+    for (const string& t : rule.any) pending.push_back({add(t, patterns.literals), {r, Use::any}, false});
+    for (const string& t : rule.all) pending.push_back({add(t, patterns.literals), {r, Use::all}, false});
+    for (const string& t : rule.none) {
+      pending.push_back({add(t, patterns.literals), {r, Use::none}, false});
+    }
+  }
+  numbers.clear();
+  for (std::uint32_t r = 0; r < rules.size(); ++r) {
+    for (const string& t : rules[r].regex) {
+      pending.push_back({add(t, patterns.regexes), {r, Use::any}, true});
+    }
+  }
+  const std::size_t literals = patterns.literals.size();
+  references.resize(literals + patterns.regexes.size());
+  for (const Pending& p : pending) {
+    references[p.pattern + (p.regex ? literals : 0)].push_back(p.reference);
+  }
+  for (const string& literal : patterns.literals) {
+    pattern_sizes.push_back(static_cast<std::uint32_t>(literal.size()));
+  }
+  for (const string& regex : patterns.regexes) {
+    unsigned width = 0;
+    classify::regex_error(regex, width);
+    pattern_sizes.push_back(width);
+  }
+}
+
+void RuleSet::rank_rules() {
+  for (std::uint32_t r = 0; r < rules.size(); ++r) {
+    const Rule& rule = rules[r];
+    Compiled& c = compiled[r];
+    c.cause = cause_numbers_.at(rule.cause);
+    for (const string& suffix : rule.providers) c.providers.push_back(provider_numbers_.at(suffix));
+    c.rank = (std::uint64_t{rule.precedence} << 16) | (rule.providers.empty() ? 0u : 1u << 9) |
+             (rule.has_text() ? 1u << 8 : 0u) | rule.predicates();
+    if (!rule.has_text()) code_rules.push_back(r);
+  }
+}
+
+void RuleSet::hash_contents() {
+  string all;
+  const auto add = [&](const auto& list) {
+    for (const string& text : list) all += text + '\n';
+    all += '\x01';
+  };
+  for (const CauseInfo& info : causes) {
+    all += info.id + '\n';
+    for (const int value : {static_cast<int>(info.cause), static_cast<int>(info.bounce_class),
+                            static_cast<int>(info.fault), static_cast<int>(info.category_temporary),
+                            static_cast<int>(info.category_permanent), int{info.temporary_by_nature}}) {
+      all += std::to_string(value) + ' ';
+    }
+  }
+  for (std::uint32_t r = 0; r < rules.size(); ++r) {
+    const Rule& rule = rules[r];
+    all += '\x02' + rule.id + '\n' + rule.cause + '\n' + std::to_string(rule.confidence) + ' ' +
+           std::to_string(static_cast<int>(rule.severity)) + ' ' + std::to_string(compiled[r].rank);
+    add(rule.any), add(rule.all), add(rule.none), add(rule.regex), add(rule.providers);
+    for (const auto& p : rule.smtp) all += std::to_string(p.low) + '-' + std::to_string(p.high) + ' ';
+    for (const auto& p : rule.enhanced) {
+      all += std::to_string(p.klass) + '.' + std::to_string(p.subject) + '.' +
+             std::to_string(p.detail) + ' ';
+    }
+    for (const Phase p : rule.phases) all += "p" + std::to_string(static_cast<int>(p));
+    for (const EventKind k : rule.kinds) all += "k" + std::to_string(static_cast<int>(k));
+  }
+  generation = static_cast<std::uint32_t>(hash64(all));
+  if (generation == 0) generation = 1;
+}
+
+Result<std::shared_ptr<const RuleSet>> RuleSet::build(RuleFiles files, const string& cache_dir) {
+  auto set = std::make_shared<RuleSet>();
+  set->rules = std::move(files.rules);
+  set->compiled.resize(set->rules.size());
+  set->add_causes(files.causes);
+  set->add_providers();
+  set->add_patterns();
+  set->rank_rules();
+  set->hash_contents();
+  auto databases = classify::make_databases(set->patterns, cache_dir);
+  if (!databases) return tl::unexpected<Error>(databases.error());
+  set->databases = std::move(*databases);
+  return std::shared_ptr<const RuleSet>(std::move(set));
+}
+
+const CauseInfo& RuleSet::info(Cause cause) const {
+  static const CauseInfo nothing;
+  const auto n = static_cast<std::size_t>(cause);
+  const std::uint32_t index = n < cause_index_.size() ? cause_index_[n] : 0;
+  return index == 0 ? nothing : causes[index - 1];
+}
+
+/// Severity: the rule's word, else temporary when the server said so or the cause is so by nature.
+/// A cause that is hard is only soft while the server says "temporarily": it may work later.
+Verdict RuleSet::verdict(Cause cause, Severity said, Severity override_, std::uint8_t confidence,
+                         RuleId rule) const {
+  const CauseInfo& row = info(cause);
+  Verdict v;
+  v.cause = cause;
+  v.said = said;
+  v.severity = override_ != Severity::none ? override_
+               : said == Severity::temporary || row.temporary_by_nature ? Severity::temporary
+                                                                        : Severity::permanent;
+  v.bounce_class = row.bounce_class == BounceClass::hard && v.severity == Severity::temporary
+                       ? BounceClass::soft
+                       : row.bounce_class;
+  // A 4xx never shows a category of the permanent column, whatever a rule believes.
+  v.category = v.severity == Severity::temporary || said == Severity::temporary
+                   ? row.category_temporary
+                   : row.category_permanent;
+  v.fault = row.fault;
+  v.confidence = confidence;
+  v.rule = rule;
+  v.generation = generation;
+  return v;
+}
+
+// --- public functions -------------------------------------------------------------------------
+
+Result<std::shared_ptr<const RuleSet>> load_rules(const RuleSetOptions& options) {
+  auto files = classify::read_rule_files(options);
+  if (!files) return tl::unexpected<Error>(files.error());
+  RuleSet::validate(*files);
+  std::size_t errors = 0;
+  const Problem* first = nullptr;
+  for (const Problem& problem : files->problems) {
+    if (problem.level != Problem::Level::error) continue;
+    if (errors++ == 0) first = &problem;
+  }
+  if (first != nullptr) {
+    string where = first->file;
+    if (first->line != 0) where += ":" + std::to_string(first->line);
+    string why = first->rule.empty() ? first->message : first->rule + ": " + first->message;
+    if (errors > 1) why += " (and " + std::to_string(errors - 1) + " more)";
+    return fail(ErrorCode::data, "load rules", where, why,
+                first->hint.empty() ? "see `bounced rules check`" : first->hint);
+  }
+  return RuleSet::build(std::move(*files), options.cache_dir);
+}
+
+std::string_view rule_name(const RuleSet& rules, RuleId rule) {
+  if (rule == kNoRule) return {};
+  if (rule <= rules.rules.size()) return rules.rules[rule - 1].id;
+  const auto row = static_cast<std::uint32_t>(rule - 1 - rules.rules.size());
+  return row < classify::code_rows() ? classify::code_row(row).name : std::string_view{};
+}
+const CauseInfo& cause_info(const RuleSet& rules, Cause cause) { return rules.info(cause); }
+std::string_view cause_id(const RuleSet& rules, Cause cause) { return rules.info(cause).id; }
+Cause find_cause(const RuleSet& rules, std::string_view id) {
+  const auto at = rules.cause_numbers_.find(string(id));
+  return at == rules.cause_numbers_.end() ? Cause::none : at->second;
+}
+std::vector<CauseInfo> causes(const RuleSet& rules) { return rules.causes; }
+std::uint32_t generation(const RuleSet& rules) { return rules.generation; }
+Verdict verdict_of(const RuleSet& rules, Cause cause, Severity said, std::uint8_t confidence) {
+  return rules.verdict(cause, said, Severity::none, confidence, kNoRule);
+}
+
+}  // namespace bounced

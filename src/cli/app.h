@@ -1,0 +1,111 @@
+// App: one invocation of the command line, in the operator's process or inside the daemon.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bounced/result.h"
+#include "cli/config.h"
+#include "cli/io.h"
+#include "pipeline/engine.h"
+
+namespace CLI {
+class App;
+}
+
+namespace bounced::cli {
+
+/// What a command gets to work with.
+struct App {
+  explicit App(Io& i) : io(i) {}
+  Io& io;
+  std::string cwd;                       ///< of the caller
+  pipeline::Engine* live = nullptr;      ///< inside the daemon: its engine
+  const Config* live_config = nullptr;
+  std::function<bool()> cancelled;       ///< true when the caller is gone or asked to stop
+
+  // --- common options
+  std::string data_dir;                  ///< --data
+  std::string config_file;               ///< --config
+  std::string log_level;                 ///< --log-level
+
+  // --- set by the chosen command
+  std::function<int()> run;
+  bool forwardable = false;              ///< goes to the daemon when one runs
+
+  /// A path of the caller's, absolute.
+  [[nodiscard]] std::string path(const std::string& p) const;
+  /// The configuration in force: file if given, then --data.
+  Result<Config> config() const;
+  [[nodiscard]] std::string data() const;
+};
+
+/// Parses `args` (without the program's name) and runs the command. Returns the exit status.
+int run_app(App& app, const std::vector<std::string>& args);
+
+/// Runs the command inside the daemon that owns `data_dir`, if one answers there.
+/// not_found: no daemon.
+Result<int> forward(const std::string& data_dir, const App& app,
+                    const std::vector<std::string>& args);
+
+/// Serves the control socket of a running daemon until destroyed.
+class ControlServer {
+ public:
+  static Result<std::unique_ptr<ControlServer>> start(pipeline::Engine& engine,
+                                                      const Config& config);
+  ~ControlServer();
+
+ private:
+  ControlServer();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// How a command reaches the store: the daemon's, or its own while it lasts.
+class Session {
+ public:
+  /// Read view; inside the daemon everything applied so far is made durable first.
+  static Result<std::unique_ptr<Session>> read(const App& app);
+  /// With an engine, for changes. `must_exist`: an error where there is no store yet.
+  static Result<std::unique_ptr<Session>> write(const App& app, bool must_exist);
+  ~Session();
+
+  [[nodiscard]] const store::Store& store() const;
+  [[nodiscard]] const store::Names& names() const;
+  [[nodiscard]] const AddressHasher& hasher() const;
+  [[nodiscard]] pipeline::Engine* engine() const;
+  [[nodiscard]] const RuleSet& rules() const;
+  [[nodiscard]] const Policy& policy() const;
+
+ private:
+  Session();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// --- commands: each adds itself to the parser
+void add_run(CLI::App& parser, App& app);
+void add_replay(CLI::App& parser, App& app);
+void add_parse(CLI::App& parser, App& app);
+void add_trace(CLI::App& parser, App& app);
+void add_classify(CLI::App& parser, App& app);
+void add_explain(CLI::App& parser, App& app);
+void add_address(CLI::App& parser, App& app);
+void add_list(CLI::App& parser, App& app);
+void add_report(CLI::App& parser, App& app);
+void add_changes(CLI::App& parser, App& app);
+void add_rules(CLI::App& parser, App& app);
+void add_config(CLI::App& parser, App& app);
+void add_digest(CLI::App& parser, App& app);
+void add_status(CLI::App& parser, App& app);
+void add_version(CLI::App& parser, App& app);
+
+/// The rule set of --config (or built in), without a store.
+Result<std::shared_ptr<const RuleSet>> rules_of(const App& app);
+/// Adds an "Examples:" footer.
+void examples(CLI::App& command, std::string_view text);
+
+}  // namespace bounced::cli

@@ -1,0 +1,101 @@
+// bounced run: the daemon.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include <csignal>
+#include <filesystem>
+
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cli/app.h"
+
+namespace bounced::cli {
+namespace {
+
+// Waits for SIGTERM, SIGINT, or a fatal error; returns the signal.
+int wait_for_end(const sigset_t& signals, pipeline::Engine& engine) {
+  while (true) {
+    const timespec wait{0, 500'000'000};
+    const int signal = sigtimedwait(&signals, nullptr, &wait);
+    if (signal > 0) return signal;
+    if (engine.fatal().has_value()) return 0;
+  }
+}
+
+int run_daemon(App& app, const std::vector<std::string>& extra) {
+  if (app.live != nullptr) {
+    return app.io.report({ErrorCode::usage, "run", "", "a daemon runs already", ""});
+  }
+  auto config = app.config();
+  if (!config) return app.io.report(config.error());
+  if (!extra.empty()) {
+    Tail tail;
+    tail.name = "files";
+    for (const std::string& path : extra) tail.paths.push_back(app.path(path));
+    config->tails.push_back(std::move(tail));
+  }
+  if (config->tails.empty()) {
+    return app.io.report({ErrorCode::usage, "run", config->file, "nothing to follow",
+                          "add a [[tail]] to the configuration, or name files"});
+  }
+  init_logging(app.log_level.empty() ? config->log_level : app.log_level);
+  for (const std::string& warning : config->warnings) spdlog::warn("config: {}", warning);
+
+  // Blocked in every thread of the engine; this one takes them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  const std::int64_t begun = monotonic_us();
+  auto engine = pipeline::Engine::open(engine_options(*config));
+  if (!engine) return app.io.report(engine.error());
+  for (const Tail& tail : config->tails) {
+    pipeline::TailConfig t;
+    t.tail.name = tail.name;
+    for (const std::string& path : tail.paths) t.tail.paths.push_back(app.path(path));
+    t.tail.format = tail.format == "auto" ? -1 : parse::find_format(tail.format);
+    t.tail.poll_us = tail.poll_us;
+    t.tail.use_inotify = tail.inotify;
+    t.tail.from_start = tail.from_start;
+    t.timezone = tail.timezone;
+    if (tail.timezone.empty()) {
+      spdlog::info("tail {}: stamps without an offset are read as UTC", tail.name);
+    }
+    if (auto added = (*engine)->add_tail(std::move(t)); !added) return app.io.report(added.error());
+  }
+  auto control = ControlServer::start(**engine, *config);
+  if (!control) return app.io.report(control.error());
+  spdlog::info("running: data {}, {} source(s), ready after {} ms", config->data_dir,
+               config->tails.size(), (monotonic_us() - begun) / 1000);
+
+  const int signal = wait_for_end(signals, **engine);
+  if (signal != 0) spdlog::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
+  control->reset();
+  auto stopped = (*engine)->stop();
+  if (!stopped) return app.io.report(stopped.error());
+  spdlog::info("stopped");
+  return 0;
+}
+
+}  // namespace
+
+void add_run(CLI::App& parser, App& app) {
+  CLI::App* command = parser.add_subcommand("run", "the daemon: follows every source");
+  auto files = std::make_shared<std::vector<std::string>>();
+  command->add_option("FILE", *files, "log files to follow beside those of the configuration");
+  examples(*command,
+           "  bounced run --config /etc/bounced/bounced.toml\n"
+           "  bounced run --data /var/lib/bounced /var/log/mail.log   without a configuration\n\n"
+           "SIGTERM and SIGINT: drain what was read, make it durable, exit 0.\n"
+           "Other commands given with the same --data run inside the daemon.");
+  command->callback([&app, files] {
+    app.run = [&app, files] { return run_daemon(app, *files); };
+  });
+}
+
+}  // namespace bounced::cli

@@ -1,0 +1,105 @@
+// bounced status: counters of the running daemon, per stage.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "cli/app.h"
+
+namespace bounced::cli {
+namespace {
+
+using Stage = std::pair<const char*, pipeline::StageCounters pipeline::Metrics::*>;
+constexpr Stage kStages[] = {{"ingest", &pipeline::Metrics::ingest},
+                             {"parse", &pipeline::Metrics::parse},
+                             {"classify", &pipeline::Metrics::classify},
+                             {"correlate", &pipeline::Metrics::correlate},
+                             {"state", &pipeline::Metrics::state},
+                             {"commit", &pipeline::Metrics::commit}};
+
+std::string as_text(const pipeline::Metrics& m,
+                    const std::vector<ingest::Tail::FileState>& files) {
+  std::string text = fmt::format("{:<10}{:>16}{:>16}{:>16}{:>10}\n", "stage", "received", "sent",
+                                 "dropped", "errors");
+  for (const auto& [name, member] : kStages) {
+    const pipeline::StageCounters& c = m.*member;
+    text += fmt::format("{:<10}{:>16}{:>16}{:>16}{:>10}\n", name, with_commas(c.received),
+                        with_commas(c.sent), with_commas(c.dropped), with_commas(c.errors));
+  }
+  text += fmt::format("queued     {} blocks, {} batches\n", m.blocks_queued, m.batches_queued);
+  text += fmt::format("lag        {}, {:.1f} s\n", human_bytes(static_cast<double>(m.lag_bytes)),
+                      static_cast<double>(m.lag_us) / 1e6);
+  if (m.watermark_us != 0) text += fmt::format("newest     {}\n", format_time(m.watermark_us));
+  text += fmt::format("addresses  {} with a state ({} in RAM, {}), {} blocked\n",
+                      with_commas(m.states.addresses), with_commas(m.states.addresses_ram),
+                      human_bytes(static_cast<double>(m.states.table_bytes)),
+                      with_commas(m.states.blocked));
+  text += fmt::format("memo       {} of {} failures answered without a scan\n",
+                      with_commas(m.classifier.memo_hits), with_commas(m.classifier.calls));
+  for (const auto& file : files) {
+    text += fmt::format("file       {}  {} of {}{}{}\n", printable(file.path),
+                        with_commas(file.offset), with_commas(file.size),
+                        file.rotated ? "  (rotated)" : "",
+                        file.trouble.empty() ? "" : "  TROUBLE: " + printable(file.trouble));
+  }
+  return text;
+}
+
+std::string as_json(const pipeline::Metrics& m,
+                    const std::vector<ingest::Tail::FileState>& files) {
+  std::string json = "{\"stages\":{";
+  bool first = true;
+  for (const auto& [name, member] : kStages) {
+    const pipeline::StageCounters& c = m.*member;
+    json += fmt::format("{}\"{}\":{{\"received\":{},\"sent\":{},\"dropped\":{},\"errors\":{}}}",
+                        first ? "" : ",", name, c.received, c.sent, c.dropped, c.errors);
+    first = false;
+  }
+  json += fmt::format(
+      "}},\"queue\":{{\"blocks\":{},\"batches\":{}}},\"lag\":{{\"bytes\":{},\"seconds\":{:.3f}}},"
+      "\"lines\":{},\"bytes\":{},\"unparsed\":{},\"oversize\":{},\"lost_messages\":{},"
+      "\"addresses\":{},\"blocked\":{},\"files\":[",
+      m.blocks_queued, m.batches_queued, m.lag_bytes, static_cast<double>(m.lag_us) / 1e6,
+      m.lines.lines, m.lines.bytes, m.lines.unparsed, m.lines.oversize, m.lines.lost_messages,
+      m.states.addresses, m.states.blocked);
+  first = true;
+  for (const auto& file : files) {
+    json += first ? "{\"path\":" : ",{\"path\":";
+    append_json(json, file.path);
+    json += fmt::format(",\"offset\":{},\"size\":{},\"rotated\":{}", file.offset, file.size,
+                        file.rotated);
+    if (!file.trouble.empty()) {
+      json += ",\"trouble\":";
+      append_json(json, file.trouble);
+    }
+    json += '}';
+    first = false;
+  }
+  return json + "]}\n";
+}
+
+}  // namespace
+
+void add_status(CLI::App& parser, App& app) {
+  CLI::App* command = parser.add_subcommand("status", "counters, queues and lag of the daemon");
+  auto json = std::make_shared<bool>(false);
+  command->add_flag("--json", *json, "one JSON object");
+  examples(*command, "  bounced status --data /var/lib/bounced\n"
+                     "  bounced status --json | jq .lag");
+  command->callback([&app, json] {
+    app.forwardable = true;
+    app.run = [&app, json] {
+      if (app.live == nullptr) {
+        return app.io.report({ErrorCode::not_found, "status", app.data(), "no daemon answers here",
+                              "start one with `bounced run`"});
+      }
+      const auto metrics = app.live->metrics();
+      const auto files = app.live->files();
+      app.io.out(*json ? as_json(metrics, files) : as_text(metrics, files));
+      return 0;
+    };
+  });
+}
+
+}  // namespace bounced::cli

@@ -1,0 +1,367 @@
+#include "cli/config.h"
+
+#include <toml++/toml.h>
+
+#include <charconv>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "base/text.h"
+#include "base/time.h"
+
+namespace bounced::cli {
+namespace {
+
+/// Reads one table and remembers which keys were asked for; what is left over is unknown.
+class Section {
+ public:
+  Section(const toml::table& table, std::string name, const std::string& file)
+      : table_(table), name_(std::move(name)), file_(file) {}
+
+  [[nodiscard]] tl::unexpected<Error> bad(const toml::node& node, std::string_view key,
+                                          std::string why, std::string hint = {}) const {
+    return fail(ErrorCode::usage, "config", file_ + ":" + std::to_string(node.source().begin.line),
+                path(key) + " " + std::move(why), std::move(hint));
+  }
+
+  Result<void> text(std::string_view key, std::string& out) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return {};
+    const auto value = node->value<std::string>();
+    if (!node->is_string() || !value) return bad(*node, key, "is not a string");
+    out = *value;
+    return {};
+  }
+  Result<void> choice(std::string_view key, std::string& out,
+                      const std::vector<std::string_view>& choices) {
+    const std::string before = out;
+    if (auto r = text(key, out); !r) return r;
+    for (const auto c : choices) {
+      if (c == out) return {};
+    }
+    std::string hint = "one of:";
+    for (const auto c : choices) hint += " " + std::string(c);
+    return bad(*table_.get(key), key, "= \"" + out + "\" is not known", hint);
+  }
+  Result<void> flag(std::string_view key, bool& out) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return {};
+    if (!node->is_boolean()) return bad(*node, key, "is not true or false");
+    out = *node->value<bool>();
+    return {};
+  }
+  Result<void> number(std::string_view key, std::uint64_t& out, std::int64_t low,
+                      std::int64_t high) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return {};
+    const auto value = node->value<std::int64_t>();
+    if (!node->is_integer() || !value || *value < low || *value > high) {
+      return bad(*node, key,
+                 "is not a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+    }
+    out = static_cast<std::uint64_t>(*value);
+    return {};
+  }
+  Result<void> bytes(std::string_view key, std::uint64_t& out) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return {};
+    std::string value = node->value<std::string>().value_or("");
+    if (node->is_integer()) value = std::to_string(*node->value<std::int64_t>());
+    auto parsed = parse_bytes(value);
+    if (!parsed) return bad(*node, key, "is not a size", "give a number or \"512MiB\", \"4GiB\"");
+    out = *parsed;
+    return {};
+  }
+  Result<void> duration(std::string_view key, std::int64_t& out) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return {};
+    auto parsed = parse_duration(node->value<std::string>().value_or(""));
+    if (!parsed) return bad(*node, key, "is not a duration", "give \"250ms\", \"1s\", \"24h\"");
+    out = *parsed;
+    return {};
+  }
+  /// An array of strings; one string counts as an array of one.
+  Result<void> list(std::string_view key, std::vector<std::string>& out) {
+    const toml::node* node = take(key);
+    if (node == nullptr) return {};
+    out.clear();
+    if (const auto one = node->value<std::string>(); node->is_string() && one) {
+      out.push_back(*one);
+      return {};
+    }
+    const toml::array* array = node->as_array();
+    if (array == nullptr) return bad(*node, key, "is not an array of strings");
+    for (const toml::node& item : *array) {
+      const auto value = item.value<std::string>();
+      if (!item.is_string() || !value) return bad(item, key, "holds something that is no string");
+      out.push_back(*value);
+    }
+    return {};
+  }
+  const toml::node* take(std::string_view key) {
+    known_.push_back(key);
+    return table_.get(key);
+  }
+  /// After all keys were asked for.
+  Result<void> done() const {
+    for (const auto& [key, node] : table_) {
+      const std::string_view name = key.str();
+      if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
+      const std::string_view near = nearest(name, known_);
+      return bad(node, name, "is not a known key",
+                 near.empty() ? "`bounced config default` lists them all"
+                              : "did you mean \"" + std::string(near) + "\"?");
+    }
+    return {};
+  }
+
+ private:
+  [[nodiscard]] std::string path(std::string_view key) const {
+    return name_.empty() ? std::string(key) : name_ + "." + std::string(key);
+  }
+  const toml::table& table_;
+  std::string name_;
+  const std::string& file_;
+  std::vector<std::string_view> known_;
+};
+
+using Check = Result<void>;
+// Returns the error of `expression`, if it is one.
+#define BOUNCED_CAT2(a, b) a##b
+#define BOUNCED_CAT(a, b) BOUNCED_CAT2(a, b)
+#define BOUNCED_TRY_AS(name, expression) \
+  if (Check name = (expression); !name) return name
+#define BOUNCED_TRY(expression) BOUNCED_TRY_AS(BOUNCED_CAT(check_, __COUNTER__), expression)
+
+Check each_table(Section& parent, std::string_view key, const std::string& file,
+                 const std::function<Check(const toml::table&, std::size_t)>& visit) {
+  const toml::node* node = parent.take(key);
+  if (node == nullptr) return {};
+  const toml::array* array = node->as_array();
+  if (array == nullptr) {
+    return parent.bad(*node, key, "is not a list of tables",
+                      "write [[" + std::string(key) + "]] with two brackets");
+  }
+  std::size_t n = 0;
+  for (const toml::node& item : *array) {
+    const toml::table* table = item.as_table();
+    if (table == nullptr) return parent.bad(item, key, "holds something that is no table");
+    BOUNCED_TRY(visit(*table, n++));
+  }
+  (void)file;
+  return {};
+}
+
+Check read_tail(const toml::table& table, std::size_t n, const std::string& file, Config& config) {
+  Section s(table, "tail", file);
+  Tail tail;
+  BOUNCED_TRY(s.text("name", tail.name));
+  BOUNCED_TRY(s.list("paths", tail.paths));
+  BOUNCED_TRY(s.text("format", tail.format));
+  BOUNCED_TRY(s.text("timezone", tail.timezone));
+  BOUNCED_TRY(s.flag("inotify", tail.inotify));
+  BOUNCED_TRY(s.duration("poll", tail.poll_us));
+  BOUNCED_TRY(s.flag("from_start", tail.from_start));
+  BOUNCED_TRY(s.done());
+  if (tail.name.empty()) tail.name = "tail" + std::to_string(n + 1);
+  if (tail.paths.empty()) return s.bad(table, "paths", "is missing", "name at least one file");
+  if (tail.format != "auto" && parse::find_format(tail.format) < 0) {
+    std::string names = "auto";
+    for (const auto& format : parse::formats()) names += ", " + std::string(format.name);
+    return s.bad(*table.get("format"), "format", "= \"" + tail.format + "\" is not known", names);
+  }
+  if (auto zone = TimeResolver::make(tail.timezone, {}); !zone) {
+    return s.bad(*table.get("timezone"), "timezone", "= \"" + tail.timezone + "\" is not known",
+                 zone.error().hint);
+  }
+  for (const Tail& other : config.tails) {
+    if (other.name == tail.name) return s.bad(table, "name", "\"" + tail.name + "\" is used twice");
+  }
+  config.tails.push_back(std::move(tail));
+  return {};
+}
+
+Check read_stream(const toml::table& table, const std::string& file, Config& config) {
+  Section s(table, "stream", file);
+  correlate::StreamRule rule;
+  BOUNCED_TRY(s.text("name", rule.name));
+  BOUNCED_TRY(s.text("tenant", rule.tenant));
+  BOUNCED_TRY(s.list("sasl_users", rule.sasl_users));
+  BOUNCED_TRY(s.list("sender_domains", rule.sender_domains));
+  BOUNCED_TRY(s.list("instances", rule.instances));
+  BOUNCED_TRY(s.list("campaigns", rule.campaigns));
+  BOUNCED_TRY(s.done());
+  if (rule.name.empty()) return s.bad(table, "name", "is missing");
+  config.streams.push_back(std::move(rule));
+  return {};
+}
+
+// Sections that belong to the contract of the file but that this version does not act upon.
+void accept_unused(Section& root, Config& config) {
+  for (const std::string_view key : {"http", "webhook"}) {
+    if (root.take(key) != nullptr) {
+      config.warnings.push_back(std::string(key) + ": this version takes no webhooks; ignored");
+    }
+  }
+}
+
+Check read_root(const toml::table& table, Config& config) {
+  Section root(table, "", config.file);
+  BOUNCED_TRY(root.text("data_dir", config.data_dir));
+  BOUNCED_TRY(root.choice("mode", config.mode, {"observe", "enforce"}));
+  BOUNCED_TRY(root.choice("log_level", config.log_level,
+                          {"trace", "debug", "info", "warn", "error", "off"}));
+  BOUNCED_TRY(root.flag("fold_local_part", config.fold_local_part));
+  BOUNCED_TRY(root.text("campaign_header", config.campaign_header));
+  BOUNCED_TRY(root.list("sending_ips", config.sending_ips));
+  BOUNCED_TRY(root.bytes("state_memory", config.state_memory));
+  std::uint64_t workers = config.workers;
+  BOUNCED_TRY(root.number("workers", workers, 0, 256));
+  config.workers = static_cast<unsigned>(workers);
+  BOUNCED_TRY(root.duration("cut_interval", config.cut_interval_us));
+  BOUNCED_TRY(each_table(root, "tail", config.file, [&](const toml::table& t, std::size_t n) {
+    return read_tail(t, n, config.file, config);
+  }));
+  BOUNCED_TRY(each_table(root, "stream", config.file, [&](const toml::table& t, std::size_t) {
+    return read_stream(t, config.file, config);
+  }));
+  BOUNCED_TRY(each_table(root, "smarthost", config.file, [&](const toml::table& t, std::size_t) {
+    Section s(t, "smarthost", config.file);
+    std::vector<std::string> hosts;
+    BOUNCED_TRY(s.list("hosts", hosts));
+    BOUNCED_TRY(s.done());
+    for (const auto& host : hosts) config.smarthosts.push_back(ascii_lower(host));
+    return Check{};
+  }));
+  const auto sub = [&](std::string_view key, const std::function<Check(Section&)>& read) -> Check {
+    const toml::node* node = root.take(key);
+    if (node == nullptr) return {};
+    const toml::table* t = node->as_table();
+    if (t == nullptr) return root.bad(*node, key, "is not a table");
+    Section s(*t, std::string(key), config.file);
+    BOUNCED_TRY(read(s));
+    return s.done();
+  };
+  BOUNCED_TRY(sub("relay", [&](Section& s) -> Check {
+    BOUNCED_TRY(s.list("hosts", config.relay_hosts));
+    return s.list("networks", config.relay_networks);
+  }));
+  BOUNCED_TRY(sub("rules", [&](Section& s) -> Check {
+    BOUNCED_TRY(s.text("dir", config.rules_dir));
+    return s.list("overrides", config.rules_overrides);
+  }));
+  BOUNCED_TRY(sub("policy", [&](Section& s) -> Check { return s.text("file", config.policy_file); }));
+  accept_unused(root, config);
+  return root.done();
+}
+
+}  // namespace
+
+Result<std::uint64_t> parse_bytes(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string unit = ascii_lower(trim(text.substr(static_cast<std::size_t>(end - text.data()))));
+  static const std::map<std::string, std::uint64_t> kUnits = {
+      {"", 1},           {"b", 1},           {"k", 1u << 10},   {"kib", 1u << 10}, {"kb", 1000},
+      {"m", 1u << 20},   {"mib", 1u << 20},  {"mb", 1'000'000}, {"g", 1u << 30},   {"gib", 1u << 30},
+      {"gb", 1'000'000'000}};
+  const auto unit_at = kUnits.find(unit);
+  if (ec != std::errc() || unit_at == kUnits.end() || number > (std::uint64_t{1} << 50)) {
+    return fail(ErrorCode::usage, "size", std::string(text), "not a size", "give e.g. 512MiB");
+  }
+  return number * unit_at->second;
+}
+
+Result<Config> parse_config(std::string_view text, const std::string& file) {
+  Config config;
+  config.file = file;
+  try {
+    const toml::table table = toml::parse(text, file);
+    if (auto read = read_root(table, config); !read) return tl::unexpected(read.error());
+  } catch (const toml::parse_error& e) {
+    return fail(ErrorCode::usage, "config",
+                file + ":" + std::to_string(e.source().begin.line), std::string(e.description()));
+  }
+  return config;
+}
+
+Result<Config> load_config(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) {
+    return fail(ErrorCode::usage, "config", file, std::strerror(errno),
+                "`bounced config default` prints one to start from");
+  }
+  std::stringstream text;
+  text << in.rdbuf();
+  return parse_config(text.str(), file);
+}
+
+pipeline::Options engine_options(const Config& config) {
+  pipeline::Options options;
+  options.data_dir = config.data_dir;
+  options.fold_local_part = config.fold_local_part;
+  options.rules.rules_dir = config.rules_dir;
+  options.rules.operator_dirs = config.rules_overrides;
+  options.rules.cache_dir = config.data_dir.empty() ? "" : config.data_dir + "/cache";
+  options.sending_ips = config.sending_ips;
+  options.policy_file = config.policy_file;
+  options.campaign_header = config.campaign_header;
+  options.smarthosts.names = config.smarthosts;
+  options.relays.names = config.relay_hosts;
+  options.relays.networks = config.relay_networks;
+  options.streams = config.streams;
+  options.workers = config.workers;
+  options.table_bytes = config.state_memory;
+  options.cut_interval_us = config.cut_interval_us;
+  return options;
+}
+
+std::string default_config() {
+  return R"(# bounced: every key with its default. Lines with '#' in front are examples.
+
+data_dir        = "./bounced-data"   # the one data directory
+mode            = "observe"          # enforce: lookups refuse; observe: they only log what they would do
+log_level       = "info"             # trace debug info warn error off
+fold_local_part = true               # Bob@x and bob@x are one address; fixed when the store is made
+campaign_header = "X-Campaign"       # the header that a Postfix header_checks INFO line logs
+sending_ips     = []                 # our own IPs: known in texts as {our_ip}
+state_memory    = "4GiB"             # bound of the table of address states in RAM
+workers         = 0                  # parsing threads; 0 = one per core
+cut_interval    = "1s"               # how often what was applied becomes durable
+
+# [[tail]]                           # files to follow; one table per source
+# name       = "edge"                # its name in events, metrics and positions
+# paths      = ["/var/log/mail.log"] # globs; rotated siblings are found by content
+# format     = "auto"                # or a format's name
+# timezone   = ""                    # IANA name for stamps without offset; "" = UTC
+# inotify    = true                  # false: poll only (network file systems)
+# poll       = "250ms"
+# from_start = true                  # a file never seen is read from its start
+
+# [[stream]]                         # kinds of mail; first match wins, every list given must match
+# name           = "bulk"
+# tenant         = ""
+# sasl_users     = []
+# sender_domains = ["news.example.com"]
+# instances      = []                # syslog instance, e.g. "postfix-bulk"
+# campaigns      = []
+
+# [[smarthost]]                      # submission hosts: mail handed to them is relayed, not delivered
+# hosts = ["smtp.provider.example"]
+
+[relay]                              # content filters and own machines: relayed, not delivered
+hosts    = []
+networks = []                        # CIDR; loopback always counts
+
+[rules]
+dir       = ""                       # replaces the built-in rules
+overrides = []                       # directories of own rules that come first
+
+[policy]
+file = ""                            # replaces the built-in policy
+)";
+}
+
+}  // namespace bounced::cli

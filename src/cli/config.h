@@ -1,0 +1,55 @@
+// Configuration: one TOML file; every key has a default, an unknown key is an error with its line.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bounced/result.h"
+#include "pipeline/engine.h"
+
+namespace bounced::cli {
+
+struct Tail {
+  std::string name;
+  std::vector<std::string> paths;
+  std::string format = "auto";
+  std::string timezone;
+  bool inotify = true;
+  std::int64_t poll_us = 250'000;
+  bool from_start = true;
+};
+
+struct Config {
+  std::string file;                        ///< where it came from; empty = defaults
+  std::string data_dir = "./bounced-data";
+  std::string mode = "observe";
+  std::string log_level = "info";
+  bool fold_local_part = true;
+  std::string campaign_header = "X-Campaign";
+  std::vector<std::string> sending_ips;
+  std::vector<std::string> relay_hosts;    ///< content filters, own networks
+  std::vector<std::string> relay_networks;
+  std::vector<std::string> smarthosts;
+  std::string rules_dir;                   ///< replaces the built-in rules
+  std::vector<std::string> rules_overrides;
+  std::string policy_file;
+  std::uint64_t state_memory = std::uint64_t{4} << 30;
+  unsigned workers = 0;
+  std::int64_t cut_interval_us = 1'000'000;
+  std::vector<Tail> tails;
+  std::vector<correlate::StreamRule> streams;
+  std::vector<std::string> warnings;       ///< accepted, but without effect
+};
+
+/// Reads and checks a file. Errors name file:line and, for an unknown key, the nearest known one.
+Result<Config> load_config(const std::string& file);
+Result<Config> parse_config(std::string_view text, const std::string& file);
+/// A commented TOML file with every default.
+std::string default_config();
+
+pipeline::Options engine_options(const Config& config);
+/// "1GiB", "512 MiB", "1000000".
+Result<std::uint64_t> parse_bytes(std::string_view text);
+
+}  // namespace bounced::cli

@@ -1,0 +1,174 @@
+// The control socket: commands given beside a running daemon run inside it, with the caller's own
+// stdin, stdout and stderr.
+#include <poll.h>
+#include <simdjson.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <list>
+#include <mutex>
+#include <thread>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/app.h"
+#include "net/local_socket.h"
+
+namespace bounced::cli {
+namespace {
+
+constexpr std::size_t kRequestBytesMax = std::size_t{1} << 20;
+constexpr std::size_t kCallersMax = 16;
+
+std::string socket_path(const std::string& data_dir) { return data_dir + "/control.sock"; }
+
+std::string encode_request(const App& app, const std::vector<std::string>& args) {
+  std::string json = "{\"cwd\":";
+  append_json(json, app.cwd);
+  json += ",\"no_color\":";
+  json += std::getenv("NO_COLOR") != nullptr ? "true" : "false";
+  json += ",\"args\":[";
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    if (i != 0) json += ',';
+    append_json(json, args[i]);
+  }
+  return json + "]}";
+}
+
+struct Request {
+  std::string cwd;
+  bool no_color = false;
+  std::vector<std::string> args;
+};
+
+bool decode_request(const std::string& bytes, Request& out) {
+  simdjson::dom::parser parser;
+  simdjson::dom::element root;
+  if (parser.parse(bytes).get(root) != simdjson::SUCCESS) return false;
+  std::string_view cwd;
+  simdjson::dom::array args;
+  if (root["cwd"].get(cwd) != simdjson::SUCCESS || root["args"].get(args) != simdjson::SUCCESS ||
+      root["no_color"].get(out.no_color) != simdjson::SUCCESS) {
+    return false;
+  }
+  out.cwd = cwd;
+  for (simdjson::dom::element arg : args) {
+    std::string_view text;
+    if (arg.get(text) != simdjson::SUCCESS) return false;
+    out.args.emplace_back(text);
+  }
+  return true;
+}
+
+// True once the other side has hung up.
+bool hung_up(const net::Fd& socket) {
+  pollfd p{socket.get(), POLLIN | POLLRDHUP, 0};
+  return ::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0;
+}
+
+}  // namespace
+
+Result<int> forward(const std::string& data_dir, const App& app,
+                    const std::vector<std::string>& args) {
+  auto socket = net::connect_local(socket_path(data_dir));
+  if (!socket) {
+    // A path that no socket can have means that no daemon of this version listens there.
+    if (socket.error().code == ErrorCode::usage) {
+      return fail(ErrorCode::not_found, "connect", data_dir, "no daemon answers there");
+    }
+    return tl::unexpected(socket.error());
+  }
+  auto sent = net::send_message(*socket, encode_request(app, args),
+                                {app.io.in_fd(), app.io.out_fd(), app.io.err_fd()});
+  if (!sent) return tl::unexpected(sent.error());
+  auto answer = net::receive_message(*socket, 64);
+  if (!answer) {
+    return fail(ErrorCode::io, "control socket", socket_path(data_dir),
+                "the daemon ended before the command did", "see its log");
+  }
+  return std::atoi(answer->bytes.c_str());
+}
+
+struct ControlServer::Impl {
+  pipeline::Engine* engine = nullptr;
+  Config config;
+  net::Fd listener;
+  std::string path;
+  std::atomic<bool> stopping{false};
+  std::thread acceptor;
+  struct Caller {
+    std::thread thread;
+    std::atomic<bool> done{false};
+  };
+  std::list<std::unique_ptr<Caller>> callers;
+
+  void accept_loop() {
+    while (!stopping) {
+      auto socket = net::accept_local(listener, 200);
+      callers.remove_if([](const std::unique_ptr<Caller>& c) {
+        if (!c->done) return false;
+        c->thread.join();
+        return true;
+      });
+      if (!socket) {
+        spdlog::warn("{}", socket.error().message());
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        continue;
+      }
+      if (!*socket || callers.size() >= kCallersMax) continue;
+      auto caller = std::make_unique<Caller>();
+      Caller* raw = caller.get();
+      raw->thread = std::thread([this, raw, s = std::make_shared<net::Fd>(std::move(*socket))] {
+        serve(*s);
+        raw->done = true;
+      });
+      callers.push_back(std::move(caller));
+    }
+  }
+
+  void serve(const net::Fd& socket) {
+    auto message = net::receive_message(socket, kRequestBytesMax);
+    Request request;
+    if (!message || message->fds.size() != 3 || !decode_request(message->bytes, request)) return;
+    int status = 3;
+    {
+      Io io(message->fds[0].get(), message->fds[1].get(), message->fds[2].get(), request.no_color);
+      App app(io);
+      app.cwd = request.cwd;
+      app.live = engine;
+      app.live_config = &config;
+      app.cancelled = [&] { return stopping || hung_up(socket); };
+      try {
+        status = run_app(app, request.args);
+      } catch (const std::exception& e) {
+        status = io.report({ErrorCode::io, "internal error", "", e.what(), ""});
+      }
+    }
+    (void)net::send_message(socket, std::to_string(status), {});
+  }
+};
+
+ControlServer::ControlServer() : impl_(std::make_unique<Impl>()) {}
+
+Result<std::unique_ptr<ControlServer>> ControlServer::start(pipeline::Engine& engine,
+                                                            const Config& config) {
+  std::unique_ptr<ControlServer> server(new ControlServer());
+  server->impl_->engine = &engine;
+  server->impl_->config = config;
+  server->impl_->path = socket_path(config.data_dir);
+  auto listener = net::listen_local(server->impl_->path);
+  if (!listener) return tl::unexpected(listener.error());
+  server->impl_->listener = std::move(*listener);
+  server->impl_->acceptor = std::thread([impl = server->impl_.get()] { impl->accept_loop(); });
+  return server;
+}
+
+ControlServer::~ControlServer() {
+  if (!impl_->acceptor.joinable()) return;
+  impl_->stopping = true;
+  impl_->acceptor.join();
+  for (auto& caller : impl_->callers) caller->thread.join();
+  ::unlink(impl_->path.c_str());
+}
+
+}  // namespace bounced::cli

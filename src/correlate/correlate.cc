@@ -1,0 +1,423 @@
+#include "correlate/correlate.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "correlate/open_table.h"
+#include "correlate/streams.h"
+
+namespace bounced::correlate {
+namespace {
+
+constexpr std::uint64_t kSeedMessageId = 0x6D65737361676569ull;
+constexpr std::uint64_t kSeedQueue = 0x71756575656B6579ull;
+constexpr std::uint64_t kSeedSynthesised = 0x73796E7468657369ull;
+
+// How far ahead lines are fetched: first the slot of the key, then what it points to.
+constexpr std::uint32_t kNotesAhead = 32;
+constexpr std::uint32_t kEventsAhead = 16;
+
+std::uint64_t hash_of(std::uint64_t a, std::uint64_t b, std::uint64_t seed) {
+  const std::array<std::uint64_t, 2> words = {a, b};
+  const std::uint64_t hash =
+      hash64({reinterpret_cast<const char*>(words.data()), sizeof words}, seed);
+  return hash == 0 ? 1 : hash;
+}
+
+/// A Message-ID that names something: cleanup also logs "<>" and nothing at all.
+bool usable_id(std::string_view id) {
+  return !id.empty() && id != "<>";
+}
+
+/// One of nrcpt= is done. Not so for local deliveries and forwardings: an alias makes several such
+/// lines of one recipient.
+bool ends_one_recipient(const Event& event) {
+  return event.mta_port != 0 || event.final_failure() || event.kind == EventKind::suppressed ||
+         event.kind == EventKind::discarded;
+}
+
+}  // namespace
+
+std::uint64_t message_fingerprint(std::string_view message_id) {
+  message_id = trim(message_id);
+  if (message_id.size() > 2 && message_id.front() == '<' && message_id.back() == '>') {
+    message_id = message_id.substr(1, message_id.size() - 2);
+  }
+  const std::uint64_t hash = hash64(message_id, kSeedMessageId);
+  return hash == 0 ? 1 : hash;
+}
+
+struct Correlator::Impl {
+  Impl(Options given, store::Names& names)
+      : streams(std::move(given.streams), names),
+        table(given.entries_max),
+        expired(given.expired) {}
+
+  StreamMatcher streams;
+  OpenTable table;
+  Verdict expired;
+  Stats stats;
+  std::uint32_t stamp = 0;  ///< number of the apply() call; never 0 while one runs
+
+  void on_note(Batch& batch, const Note& note, std::vector<Event*>& out);
+  void on_event(Batch& batch, Event& event);
+  void on_begin(const Batch& batch, const Note& note);
+  void on_message_id(const Batch& batch, const Note& note);
+  void on_client(const Batch& batch, const Note& note);
+  void on_campaign(const Batch& batch, const Note& note);
+  void on_expired(Batch& batch, const Note& note, std::vector<Event*>& out);
+  void finish(OpenMessage& message, std::uint64_t recipients);
+  void defer(const Batch& batch, const Event& event);
+  void enrich(Batch& batch, Event& event, OpenMessage& message);
+  void enrich_alone(const Batch& batch, Event& event);
+  void resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message);
+  void prefetch(const Batch& batch, const Cursor& cursor) const;
+  std::uint64_t fingerprint(OpenMessage& message) const;
+  Event& synthesise(Batch& batch, const Note& note, OpenMessage& message,
+                    const DeferredRecipient& recipient, std::uint64_t number);
+  Verdict verdict_of_expiry(const DeferredRecipient& recipient) const;
+
+  OpenMessage& find_or_create(std::uint64_t key, std::int64_t time_us) {
+    OpenMessage* message = table.find(key);
+    return message != nullptr ? *message : table.create(key, time_us);
+  }
+  void set_text(OpenMessage& message, Field field, std::string_view value) {
+    if (!message.set_text(field, value)) return;
+    message.fingerprint = 0;
+    message.flags &= static_cast<std::uint8_t>(~OpenMessage::kResolved);
+    table.changed(message);
+  }
+};
+
+// --- notes --------------------------------------------------------------------------------------
+//
+// When is a queue id in use for another message, although nobody said `removed`? Postfix writes, in
+// this order: smtpd client= (once per id), cleanup message-id=, qmgr from= (again in every queue
+// run), deliveries, qmgr removed. A transaction that the client breaks off leaves its client= line
+// without an end. So these start anew:
+//  - client= or sasl_username= on an id that already had one, or that qmgr has seen;
+//  - a message-id= that differs, once qmgr has seen the id (before that it is a Resent-Message-ID
+//    beside the Message-ID, and the first one stands);
+//  - from= with another sender, once qmgr has seen the id.
+// A repeated from= of the same sender starts nothing.
+
+void Correlator::Impl::on_begin(const Batch& batch, const Note& note) {
+  OpenMessage& message = find_or_create(note.queue_key, note.time_us);
+  const std::string_view sender = batch.view(note.text);
+  if (message.has(OpenMessage::kBegun)) {
+    if (message.text(Field::sender) == sender.substr(0, kFieldBytesMax[0])) return;
+    table.restart(message, note.time_us);
+  }
+  set_text(message, Field::sender, sender);
+  message.nrcpt = note.number;
+  message.flags |= OpenMessage::kBegun | OpenMessage::kSenderKnown;
+  table.changed(message);
+}
+
+void Correlator::Impl::on_message_id(const Batch& batch, const Note& note) {
+  const std::string_view id = batch.view(note.text);
+  if (!usable_id(id)) return;
+  OpenMessage& message = find_or_create(note.queue_key, note.time_us);
+  const std::string_view known = message.text(Field::message_id);
+  if (!known.empty()) {
+    if (!message.has(OpenMessage::kBegun)) return;
+    if (known == id.substr(0, kFieldBytesMax[static_cast<std::size_t>(Field::message_id)])) return;
+    table.restart(message, note.time_us);
+  }
+  set_text(message, Field::message_id, id);
+}
+
+void Correlator::Impl::on_client(const Batch& batch, const Note& note) {
+  OpenMessage& message = find_or_create(note.queue_key, note.time_us);
+  if (message.has(OpenMessage::kBegun | OpenMessage::kClient)) {
+    table.restart(message, note.time_us);
+  }
+  message.flags |= OpenMessage::kClient;
+  if (note.kind == NoteKind::sasl_user) set_text(message, Field::sasl_user, batch.view(note.text));
+  table.changed(message);
+}
+
+void Correlator::Impl::on_campaign(const Batch& batch, const Note& note) {
+  set_text(find_or_create(note.queue_key, note.time_us), Field::campaign, batch.view(note.text));
+}
+
+void Correlator::Impl::on_note(Batch& batch, const Note& note, std::vector<Event*>& out) {
+  if (note.queue_key == 0) return;
+  switch (note.kind) {
+    case NoteKind::begin:
+      return on_begin(batch, note);
+    case NoteKind::message_id:
+      return on_message_id(batch, note);
+    case NoteKind::sasl_user:
+    case NoteKind::client:
+      return on_client(batch, note);
+    case NoteKind::campaign:
+      return on_campaign(batch, note);
+    case NoteKind::removed:
+      return table.erase(note.queue_key);
+    case NoteKind::expired:
+      return on_expired(batch, note, out);
+    case NoteKind::mx_failure:
+      ++stats.mx_failures;
+      if (OpenMessage* message = table.find(note.queue_key); message != nullptr) {
+        if (message->set_text(Field::mx_failure, batch.view(note.text))) table.changed(*message);
+      }
+      return;
+    case NoteKind::notification:
+      return;
+  }
+}
+
+// --- expiry -------------------------------------------------------------------------------------
+
+Verdict Correlator::Impl::verdict_of_expiry(const DeferredRecipient& recipient) const {
+  if (recipient.exempt.cause != Cause::none) return recipient.exempt;
+  if (recipient.best.cause != Cause::none) return recipient.best;
+  return expired;
+}
+
+Event& Correlator::Impl::synthesise(Batch& batch, const Note& note, OpenMessage& message,
+                                    const DeferredRecipient& recipient, std::uint64_t number) {
+  using Part = DeferredRecipient::Part;
+  Event& event = batch.synthesised.emplace_back();
+  event.id =
+      hash_of(batch.block->file ^ note.offset * 0x9E3779B97F4A7C15ull, number, kSeedSynthesised);
+  event.time_us = note.time_us;
+  event.offset = note.offset;
+  event.recipient_id = recipient.id;
+  event.domain_id = recipient.domain;
+  event.queue_key = note.queue_key;
+  event.recipient = batch.add(recipient.part(Part::kRecipient));
+  event.queue_id = batch.add(recipient.part(Part::kQueueId));
+  event.mta_host = batch.add(recipient.part(Part::kMtaHost));
+  event.mta_ip = batch.add(recipient.part(Part::kMtaIp));
+  const std::string_view words = recipient.part(Part::kWords);
+  event.diagnostic = batch.add(words.empty() ? message.text(Field::mx_failure) : words);
+  event.source = batch.block->source;
+  const std::int64_t delay_ms = (note.time_us - recipient.arrived_us) / 1000;
+  event.delay_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(delay_ms, 0, UINT32_MAX));
+  event.smtp_code = recipient.smtp_code;
+  event.mta_port = recipient.mta_port;
+  event.origin = note.origin;
+  event.enhanced = recipient.enhanced;
+  event.kind = EventKind::expired;
+  event.phase = recipient.phase;
+  event.flags = EventFlags::kSynthesised |
+                (recipient.flags & (EventFlags::kSession | EventFlags::kTruncated));
+  event.format = recipient.format;
+  batch.set_verdict(event, verdict_of_expiry(recipient));
+  enrich(batch, event, message);
+  return event;
+}
+
+void Correlator::Impl::on_expired(Batch& batch, const Note& note, std::vector<Event*>& out) {
+  OpenMessage* message = table.find(note.queue_key);
+  if (message == nullptr || message->first_recipient == 0) {
+    ++stats.expired_unmatched;
+    return;
+  }
+  std::uint64_t number = 0;
+  for (std::uint32_t i = message->first_recipient; i != 0; i = table.recipient(i).next) {
+    out.push_back(&synthesise(batch, note, *message, table.recipient(i), number++));
+  }
+  stats.expired_events += number;
+  table.remove_all_recipients(*message);
+  finish(*message, number);
+}
+
+/// All recipients that qmgr counted (nrcpt=) have their outcome: the message is over, whether or
+/// not `removed` is ever seen. Where it is not logged this keeps entries from piling up; where it
+/// is, entries are gone a little earlier.
+void Correlator::Impl::finish(OpenMessage& message, std::uint64_t recipients) {
+  message.done =
+      static_cast<std::uint16_t>(std::min<std::uint64_t>(message.done + recipients, UINT16_MAX));
+  if (message.nrcpt != 0 && message.done >= message.nrcpt && message.first_recipient == 0) {
+    return table.erase(message);
+  }
+  table.changed(message);
+}
+
+// --- events -------------------------------------------------------------------------------------
+
+void Correlator::Impl::defer(const Batch& batch, const Event& event) {
+  OpenMessage& message = find_or_create(event.queue_key, event.time_us);
+  DeferredRecipient* recipient = table.find_recipient(message, event.recipient_id);
+  if (recipient == nullptr) {
+    recipient = &table.add_recipient(message, event.recipient_id);
+    recipient->domain = event.domain_id;
+  }
+  table.changed(message);
+  const bool attempted = !event.has(EventFlags::kNotAttempted);
+  // Once there are words of an attempt, a replay of somebody else's failure does not hide them.
+  if (!attempted && recipient->attempted) return;
+  recipient->arrived_us = event.time_us - std::int64_t{event.delay_ms} * 1000;
+  recipient->smtp_code = event.smtp_code;
+  recipient->mta_port = event.mta_port;
+  recipient->enhanced = event.enhanced;
+  recipient->phase = event.phase;
+  recipient->flags = event.flags;
+  recipient->format = event.format;
+  recipient->attempted = attempted;
+  recipient->set_parts({batch.view(event.recipient), batch.view(event.queue_id),
+                        batch.view(event.mta_host), batch.view(event.mta_ip),
+                        batch.view(event.diagnostic)});
+  if (!attempted) return;
+  if (const Verdict* verdict = batch.verdict(event); verdict != nullptr) recipient->judge(*verdict);
+}
+
+std::uint64_t Correlator::Impl::fingerprint(OpenMessage& message) const {
+  if (message.fingerprint == 0) {
+    const std::string_view id = message.text(Field::message_id);
+    message.fingerprint =
+        usable_id(id)
+            ? message_fingerprint(id)
+            : hash_of(message.key, static_cast<std::uint64_t>(message.first_us), kSeedQueue);
+  }
+  return message.fingerprint;
+}
+
+void Correlator::Impl::resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message) {
+  message.flags |= OpenMessage::kResolved;
+  if (streams.empty()) return;
+  const Origin* from = batch.origin(origin);
+  const StreamMatcher::Match match =
+      streams.match({message.text(Field::sasl_user), message.text(Field::sender),
+                     from == nullptr ? std::string_view{} : batch.view(from->instance),
+                     message.text(Field::campaign)});
+  message.tenant = match.tenant;
+  message.stream = match.stream;
+}
+
+void Correlator::Impl::enrich(Batch& batch, Event& event, OpenMessage& message) {
+  if (!message.has(OpenMessage::kResolved)) resolve(batch, event.origin, message);
+  if (message.used != 0) {
+    // One copy of all texts serves every event of the message in this call.
+    if (message.copy_stamp != stamp) {
+      message.copy_offset = batch.add({message.data(), message.used}).offset;
+      message.copy_stamp = stamp;
+    }
+    const auto give = [&](Field field, Text& text) {
+      const OpenMessage::Piece piece = message.pieces[static_cast<std::size_t>(field)];
+      if (text.size == 0 && piece.size != 0)
+        text = {message.copy_offset + piece.offset, piece.size};
+    };
+    give(Field::sender, event.sender);
+    give(Field::message_id, event.message_id);
+    give(Field::campaign, event.campaign);
+  }
+  if (message.has(OpenMessage::kSenderKnown) && event.sender.empty()) {
+    event.flags |= EventFlags::kNullSender;
+  }
+  if (event.stream == 0) event.stream = message.stream;
+  if (event.tenant == 0) event.tenant = message.tenant;
+  event.message = fingerprint(message);
+  ++(message.has(OpenMessage::kSenderKnown) ? stats.enriched : stats.not_enriched);
+}
+
+void Correlator::Impl::enrich_alone(const Batch& batch, Event& event) {
+  ++stats.not_enriched;
+  if (const std::string_view id = batch.view(event.message_id); usable_id(id)) {
+    event.message = message_fingerprint(id);
+  } else {
+    event.message =
+        event.queue_key != 0
+            ? hash_of(event.queue_key, static_cast<std::uint64_t>(event.time_us), kSeedQueue)
+            : hash_of(event.id, 0, kSeedQueue);
+  }
+  if (streams.empty() || event.stream != 0) return;
+  const Origin* from = batch.origin(event.origin);
+  const StreamMatcher::Match match =
+      streams.match({{},
+                     batch.view(event.sender),
+                     from == nullptr ? std::string_view{} : batch.view(from->instance),
+                     batch.view(event.campaign)});
+  event.stream = match.stream;
+  if (event.tenant == 0) event.tenant = match.tenant;
+}
+
+void Correlator::Impl::on_event(Batch& batch, Event& event) {
+  if (event.queue_key == 0) return enrich_alone(batch, event);
+  if (event.kind == EventKind::deferred) defer(batch, event);
+  OpenMessage* message = table.find(event.queue_key);
+  if (message == nullptr) return enrich_alone(batch, event);
+  enrich(batch, event, *message);
+  // A probe is not mail; whatever else happened, the message is done with this recipient.
+  if (event.kind == EventKind::deferred || event.kind == EventKind::probed) return;
+  table.remove_recipient(*message, event.recipient_id);
+  if (ends_one_recipient(event)) finish(*message, 1);
+}
+
+// --- the pass -----------------------------------------------------------------------------------
+
+void Correlator::Impl::prefetch(const Batch& batch, const Cursor& cursor) const {
+  const auto notes = std::min<std::size_t>(batch.notes.size(), cursor.note + kNotesAhead);
+  for (std::size_t i = cursor.note; i < notes; ++i) table.prefetch_slot(batch.notes[i].queue_key);
+  const auto events = std::min<std::size_t>(batch.events.size(), cursor.event + kEventsAhead);
+  for (std::size_t i = cursor.event; i < events; ++i) {
+    table.prefetch_slot(batch.events[i].queue_key);
+  }
+}
+
+Correlator::Correlator(Options options, store::Names& names)
+    : impl_(std::make_unique<Impl>(std::move(options), names)) {}
+Correlator::~Correlator() = default;
+
+Result<void> Correlator::load(const store::Store& store) {
+  return impl_->table.load(store);
+}
+
+void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
+                       std::vector<Event*>& out) {
+  Impl& impl = *impl_;
+  if (++impl.stamp == 0) impl.stamp = 1;
+  impl.prefetch(batch, cursor);
+  const std::vector<Note>& notes = batch.notes;
+  std::vector<Event>& events = batch.events;
+  for (;;) {
+    const bool event_left = cursor.event < events.size();
+    if (cursor.note < notes.size() &&
+        (notes[cursor.note].before_event <= cursor.event || !event_left)) {
+      const std::size_t at = cursor.note;
+      if (notes[at].time_us > until_us) return;
+      if (at + kNotesAhead < notes.size()) {
+        impl.table.prefetch_slot(notes[at + kNotesAhead].queue_key);
+        impl.table.prefetch_message(notes[at + kNotesAhead / 2].queue_key);
+      }
+      impl.table.advance(notes[at].time_us);
+      ++cursor.note;
+      impl.on_note(batch, notes[at], out);
+      continue;
+    }
+    if (!event_left) return;
+    Event& event = events[cursor.event];
+    if (event.time_us > until_us) return;
+    if (cursor.event + kEventsAhead < events.size()) {
+      impl.table.prefetch_slot(events[cursor.event + kEventsAhead].queue_key);
+      impl.table.prefetch_message(events[cursor.event + kEventsAhead / 2].queue_key);
+    }
+    impl.table.advance(event.time_us);
+    ++cursor.event;
+    impl.on_event(batch, event);
+    out.push_back(&event);
+  }
+}
+
+void Correlator::append_to(store::WriteSet& set) {
+  impl_->table.append_to(set);
+}
+
+const Result<void>& Correlator::status() const {
+  return impl_->table.status();
+}
+
+Correlator::Stats Correlator::stats() const {
+  Stats stats = impl_->stats;
+  stats.open = impl_->table.size();
+  stats.evicted = impl_->table.evicted();
+  stats.spilled = impl_->table.spilled();
+  return stats;
+}
+
+}  // namespace bounced::correlate

@@ -1,0 +1,80 @@
+// correlate: joins by queue id what other lines told, in source order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/batch.h"
+#include "bounced/limits.h"
+#include "bounced/result.h"
+#include "store/names.h"
+#include "store/store.h"
+#include "store/write_set.h"
+
+namespace bounced::correlate {
+
+/// [[stream]]: first match wins; every non-empty list must match, any of its entries does.
+struct StreamRule {
+  std::string name;
+  std::string tenant;
+  std::vector<std::string> sasl_users;
+  std::vector<std::string> sender_domains;
+  std::vector<std::string> instances;  ///< syslog instance ("postfix-bulk")
+  std::vector<std::string> campaigns;
+};
+
+struct Options {
+  std::vector<StreamRule> streams;
+  std::size_t entries_max = limits::kOpenMessagesMax;
+  /// Verdict of an expiry whose attempts were never seen (network.expired).
+  Verdict expired;
+};
+
+/// How far a batch has been taken; notes and events advance together in line order.
+struct Cursor {
+  std::uint32_t event = 0;
+  std::uint32_t note = 0;
+};
+
+/// Open messages by queue key. Single-threaded (the apply thread). Deterministic: depends on the
+/// records and their order only, never on cuts or the clock.
+class Correlator {
+ public:
+  Correlator(Options options, store::Names& names);
+  ~Correlator();
+
+  /// Messages that were open at the last cut.
+  Result<void> load(const store::Store& store);
+
+  /// Takes the records of `batch` from `cursor` on while their time (already UTC) is <= until_us;
+  /// appends to `out`, in order, pointers to the batch's events, enriched in place (sender,
+  /// message id, campaign, stream, tenant, message fingerprint), and to events it synthesised
+  /// (expiries, in batch.synthesised with their verdicts set).
+  void apply(Batch& batch, Cursor& cursor, std::int64_t until_us, std::vector<Event*>& out);
+
+  /// Entries changed since the last call: puts for those alive, deletes for those gone.
+  void append_to(store::WriteSet& set);
+
+  /// Not well once a message that was left to the store alone could not be read back; the caller
+  /// stops, as after a failed commit.
+  [[nodiscard]] const Result<void>& status() const;
+
+  struct Stats {
+    std::uint64_t open = 0, evicted = 0, expired_events = 0, expired_unmatched = 0;
+    std::uint64_t enriched = 0, not_enriched = 0, mx_failures = 0;
+    std::uint64_t spilled = 0;  ///< open messages that live in the store alone now
+  };
+  [[nodiscard]] Stats stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Event::message of a message whose Message-ID is known (with or without <>): the same for every
+/// source that tells of it. Never 0.
+std::uint64_t message_fingerprint(std::string_view message_id);
+
+}  // namespace bounced::correlate

@@ -1,0 +1,94 @@
+// IndexTable: open-addressing map from a 64-bit key to a slab index.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace bounced::correlate {
+
+/// Linear probing at a load of at most one half, deletion by backward shift: no tombstones, so
+/// that millions of short-lived keys leave no trace. A slot is 8 bytes (20,000 keys: 512 KiB, half
+/// of an L2), of the key it holds 32 bits only: the predicate of find() compares whole keys, where
+/// the object lies that is wanted next anyway. Keys may repeat. Index 0 means empty. Not thread
+/// safe.
+class IndexTable {
+ public:
+  IndexTable() : slots_(kSlotsMin), shift_(32 - kSlotsMinLog2) {}
+
+  /// Index of the first slot that may be `key` and for which same(index) holds; 0 = none.
+  template <class Same>
+  [[nodiscard]] std::uint32_t find(std::uint64_t key, Same&& same) const {
+    const std::uint32_t tag = tag_of(key);
+    for (std::size_t i = tag >> shift_;; i = next(i)) {
+      const Slot& slot = slots_[i];
+      if (slot.index == 0) return 0;
+      if (slot.tag == tag && same(slot.index)) return slot.index;
+    }
+  }
+  /// The index of the first slot that may be `key`; 0 = none. For prefetching.
+  [[nodiscard]] std::uint32_t guess(std::uint64_t key) const {
+    return find(key, [](std::uint32_t) { return true; });
+  }
+
+  void insert(std::uint64_t key, std::uint32_t index) {
+    if ((count_ + 1) * 2 > slots_.size()) grow();
+    place({tag_of(key), index});
+    ++count_;
+  }
+
+  void erase(std::uint64_t key, std::uint32_t index) {
+    std::size_t i = tag_of(key) >> shift_;
+    while (slots_[i].index != index) {
+      if (slots_[i].index == 0) return;
+      i = next(i);
+    }
+    --count_;
+    // Close the gap: move back every later slot of the run whose home is not behind the gap.
+    const std::size_t mask = slots_.size() - 1;
+    for (std::size_t j = next(i); slots_[j].index != 0; j = next(j)) {
+      const std::size_t wanted = slots_[j].tag >> shift_;
+      if (((j - wanted) & mask) >= ((j - i) & mask)) {
+        slots_[i] = slots_[j];
+        i = j;
+      }
+    }
+    slots_[i].index = 0;
+  }
+
+  void prefetch(std::uint64_t key) const { __builtin_prefetch(&slots_[tag_of(key) >> shift_]); }
+  [[nodiscard]] std::size_t size() const { return count_; }
+
+ private:
+  struct Slot {
+    std::uint32_t tag = 0;
+    std::uint32_t index = 0;
+  };
+  static constexpr unsigned kSlotsMinLog2 = 10;
+  static constexpr std::size_t kSlotsMin = std::size_t{1} << kSlotsMinLog2;
+
+  static std::uint32_t tag_of(std::uint64_t key) {
+    return static_cast<std::uint32_t>((key * 0x9E3779B97F4A7C15ull) >> 32);
+  }
+  [[nodiscard]] std::size_t next(std::size_t i) const { return (i + 1) & (slots_.size() - 1); }
+
+  void place(Slot slot) {
+    std::size_t i = slot.tag >> shift_;
+    while (slots_[i].index != 0) i = next(i);
+    slots_[i] = slot;
+  }
+  void grow() {
+    std::vector<Slot> old(slots_.size() * 2);
+    old.swap(slots_);
+    --shift_;
+    for (const Slot& slot : old) {
+      if (slot.index != 0) place(slot);
+    }
+  }
+
+  std::vector<Slot> slots_;
+  unsigned shift_;  ///< tag >> shift_ is a slot; tables of more than 2^32 slots do not happen
+  std::size_t count_ = 0;
+};
+
+}  // namespace bounced::correlate

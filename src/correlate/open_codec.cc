@@ -1,0 +1,214 @@
+#include "correlate/open_codec.h"
+
+#include <fmt/format.h>
+
+namespace bounced::correlate {
+namespace {
+
+void put_varint(std::string& out, std::uint64_t value) {
+  while (value >= 0x80) {
+    out.push_back(static_cast<char>(value | 0x80));
+    value >>= 7;
+  }
+  out.push_back(static_cast<char>(value));
+}
+
+void put_time(std::string& out, std::int64_t value) {  // zigzag
+  put_varint(out,
+             (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));
+}
+
+void put_fixed64(std::string& out, std::uint64_t value) {
+  for (int shift = 56; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
+}
+
+void put_text(std::string& out, std::string_view text) {
+  put_varint(out, text.size());
+  out.append(text);
+}
+
+void put_verdict(std::string& out, const Verdict& verdict) {
+  put_varint(out, static_cast<std::uint64_t>(verdict.cause));
+  if (verdict.cause == Cause::none) return;
+  out.push_back(static_cast<char>(verdict.said));
+  out.push_back(static_cast<char>(verdict.severity));
+  out.push_back(static_cast<char>(verdict.bounce_class));
+  out.push_back(static_cast<char>(verdict.category));
+  out.push_back(static_cast<char>(verdict.fault));
+  out.push_back(static_cast<char>(verdict.confidence));
+  put_varint(out, verdict.rule);
+  put_varint(out, verdict.generation);
+}
+
+/// Reads what the put_ functions wrote; after the first shortage all reads give zero and ok() is
+/// false.
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : rest_(bytes) {}
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] bool done() const { return ok_ && rest_.empty(); }
+
+  std::uint8_t byte() {
+    if (rest_.empty()) {
+      ok_ = false;
+      return 0;
+    }
+    const auto value = static_cast<std::uint8_t>(rest_.front());
+    rest_.remove_prefix(1);
+    return value;
+  }
+  std::uint64_t varint() {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      const std::uint8_t b = byte();
+      value |= static_cast<std::uint64_t>(b & 0x7F) << shift;
+      if ((b & 0x80) == 0) return value;
+    }
+    ok_ = false;
+    return 0;
+  }
+  std::int64_t time() {
+    const std::uint64_t value = varint();
+    return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1);
+  }
+  std::uint64_t fixed64() {
+    std::uint64_t value = 0;
+    for (int i = 0; i < 8; ++i) value = value << 8 | byte();
+    return value;
+  }
+  std::string_view text() {
+    const std::uint64_t size = varint();
+    if (size > rest_.size()) {
+      ok_ = false;
+      return {};
+    }
+    const std::string_view value = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return value;
+  }
+  template <class T>
+  T number() {
+    return static_cast<T>(varint());
+  }
+  Verdict verdict() {
+    Verdict verdict;
+    verdict.cause = number<Cause>();
+    if (verdict.cause == Cause::none) return verdict;
+    verdict.said = static_cast<Severity>(byte());
+    verdict.severity = static_cast<Severity>(byte());
+    verdict.bounce_class = static_cast<BounceClass>(byte());
+    verdict.category = static_cast<Category>(byte());
+    verdict.fault = static_cast<Fault>(byte());
+    verdict.confidence = byte();
+    verdict.rule = number<RuleId>();
+    verdict.generation = number<std::uint32_t>();
+    return verdict;
+  }
+
+ private:
+  std::string_view rest_;
+  bool ok_ = true;
+};
+
+void put_recipient(std::string& out, const DeferredRecipient& recipient) {
+  put_fixed64(out, recipient.id.hi);
+  put_fixed64(out, recipient.id.lo);
+  put_fixed64(out, recipient.domain.hi);
+  put_fixed64(out, recipient.domain.lo);
+  put_time(out, recipient.arrived_us);
+  put_varint(out, recipient.smtp_code);
+  put_varint(out, recipient.mta_port);
+  put_varint(out, recipient.enhanced.klass);
+  put_varint(out, recipient.enhanced.subject);
+  put_varint(out, recipient.enhanced.detail);
+  out.push_back(static_cast<char>(recipient.phase));
+  out.push_back(static_cast<char>(recipient.flags));
+  out.push_back(static_cast<char>(recipient.format));
+  out.push_back(static_cast<char>(recipient.attempted));
+  put_verdict(out, recipient.best);
+  put_verdict(out, recipient.exempt);
+  for (std::uint8_t i = 0; i < DeferredRecipient::kParts; ++i) {
+    put_text(out, recipient.part(static_cast<DeferredRecipient::Part>(i)));
+  }
+}
+
+DeferredRecipient read_recipient(Reader& reader) {
+  DeferredRecipient recipient;
+  recipient.id.hi = reader.fixed64();
+  recipient.id.lo = reader.fixed64();
+  recipient.domain.hi = reader.fixed64();
+  recipient.domain.lo = reader.fixed64();
+  recipient.arrived_us = reader.time();
+  recipient.smtp_code = reader.number<std::uint16_t>();
+  recipient.mta_port = reader.number<std::uint16_t>();
+  recipient.enhanced.klass = reader.number<std::uint8_t>();
+  recipient.enhanced.subject = reader.number<std::uint16_t>();
+  recipient.enhanced.detail = reader.number<std::uint16_t>();
+  recipient.phase = static_cast<Phase>(reader.byte());
+  recipient.flags = reader.byte();
+  recipient.format = reader.byte();
+  recipient.attempted = reader.byte() != 0;
+  recipient.best = reader.verdict();
+  recipient.exempt = reader.verdict();
+  std::array<std::string_view, DeferredRecipient::kParts> parts;
+  for (auto& part : parts) part = reader.text();
+  recipient.set_parts(parts);
+  return recipient;
+}
+
+}  // namespace
+
+void encode_open(const OpenMessage& message,
+                 const std::vector<const DeferredRecipient*>& recipients, std::string& out) {
+  out.push_back(static_cast<char>(kOpenVersion));
+  out.push_back(static_cast<char>(message.flags & OpenMessage::kLasting));
+  put_time(out, message.first_us);
+  put_varint(out, message.nrcpt);
+  put_varint(out, message.done);
+  for (std::size_t i = 0; i < kFields; ++i) put_text(out, message.text(static_cast<Field>(i)));
+  put_varint(out, recipients.size());
+  for (const DeferredRecipient* recipient : recipients) put_recipient(out, *recipient);
+}
+
+Result<void> decode_open(std::uint64_t key, std::string_view value, OpenMessage& message,
+                         std::vector<DeferredRecipient>& recipients) {
+  const auto bad = [&](const char* why) {
+    return fail(ErrorCode::data, "read open message", fmt::format("{:016x}", key), why);
+  };
+  Reader reader(value);
+  if (const std::uint8_t version = reader.byte(); version != kOpenVersion) {
+    return bad(version > kOpenVersion ? "written by a newer version" : "unknown version");
+  }
+  message.flags |= reader.byte() & OpenMessage::kLasting;
+  message.first_us = reader.time();
+  message.nrcpt = reader.number<std::uint32_t>();
+  message.done = reader.number<std::uint16_t>();
+  for (std::size_t i = 0; i < kFields; ++i) {
+    message.set_text(static_cast<Field>(i), reader.text());
+  }
+  const std::uint64_t count = reader.varint();
+  if (count > value.size()) return bad("damaged");
+  recipients.clear();
+  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
+    recipients.push_back(read_recipient(reader));
+  }
+  if (!reader.done()) return bad("damaged");
+  return {};
+}
+
+void encode_clock(std::int64_t hour, std::string& out) {
+  out.push_back(static_cast<char>(kOpenVersion));
+  put_time(out, hour);
+}
+
+Result<std::int64_t> decode_clock(std::string_view value) {
+  Reader reader(value);
+  const std::uint8_t version = reader.byte();
+  const std::int64_t hour = reader.time();
+  if (version != kOpenVersion || !reader.done()) {
+    return fail(ErrorCode::data, "read open messages", std::string(kClockKey), "damaged");
+  }
+  return hour;
+}
+
+}  // namespace bounced::correlate

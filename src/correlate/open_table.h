@@ -1,0 +1,126 @@
+// OpenTable: the messages in RAM, by queue key, and what a cut must write of them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "bounced/event.h"
+#include "bounced/result.h"
+#include "correlate/index_table.h"
+#include "correlate/open_message.h"
+#include "correlate/slab.h"
+#include "store/store.h"
+#include "store/write_set.h"
+
+namespace bounced::correlate {
+
+/// Invariants:
+///  1. What find() answers is a function of the calls of find/create/... and their order. Cuts
+///     (append_to) move bytes between RAM and store, and nothing else.
+///  2. A message with a deferred recipient leaves by erase() only. When more than `entries_max`
+///     deferred recipients are in RAM, unchanged messages are left to the store alone ("spilled":
+///     about 60 bytes of RAM each) and fetched when asked for.
+///  3. Messages without one (enrichment only) are at most `entries_max`: the eighth with the oldest
+///     (first_us, key) makes room.
+/// Not thread safe.
+class OpenTable {
+ public:
+  explicit OpenTable(std::size_t entries_max) : entries_max_(entries_max) {}
+
+  Result<void> load(const store::Store& store);
+
+  /// nullptr when there is none. Pointers live until the next create() or erase().
+  OpenMessage* find(std::uint64_t key) {
+    const std::uint32_t index = index_of(key);
+    if (index != 0) return &messages_[index];
+    return spilled_.empty() ? nullptr : fetch(key);
+  }
+  /// `key` must be absent.
+  OpenMessage& create(std::uint64_t key, std::int64_t time_us);
+  void erase(std::uint64_t key);
+  void erase(OpenMessage& message);
+  /// Another message under the same key: forgets everything.
+  void restart(OpenMessage& message, std::int64_t time_us);
+  /// Must follow every change of a message or of its recipients.
+  void changed(OpenMessage& message) {
+    message.flags |= OpenMessage::kChanged;
+    if (message.has(OpenMessage::kListed)) return;
+    message.flags |= OpenMessage::kListed;
+    changed_.push_back(message.index);
+  }
+
+  DeferredRecipient* find_recipient(const OpenMessage& message, const AddressId& id);
+  DeferredRecipient& add_recipient(OpenMessage& message, const AddressId& id);
+  void remove_recipient(OpenMessage& message, const AddressId& id);
+  void remove_all_recipients(OpenMessage& message);
+  /// The recipient behind a list link (OpenMessage::first_recipient, DeferredRecipient::next).
+  DeferredRecipient& recipient(std::uint32_t index) { return recipients_[index]; }
+
+  /// The log's time moved on: drops enrichment-only messages that are over the age limit. Swept
+  /// once per hour of log time. A clock that goes back by more than the age limit is followed, so
+  /// that one line with a wild date does not end all sweeps.
+  void advance(std::int64_t time_us) {
+    if (time_us >= hour_end_us_ || time_us < hour_back_us_) new_hour(time_us);
+  }
+
+  void prefetch_slot(std::uint64_t key) const { by_key_.prefetch(key); }
+  void prefetch_message(std::uint64_t key) const {
+    const std::uint32_t index = by_key_.guess(key);
+    if (index == 0) return;
+    const auto* lines = reinterpret_cast<const char*>(&messages_[index]);
+    __builtin_prefetch(lines);
+    __builtin_prefetch(lines + 64);
+    __builtin_prefetch(lines + 128);
+  }
+
+  void append_to(store::WriteSet& set);
+
+  [[nodiscard]] std::uint64_t size() const { return by_key_.size() + spilled_.size(); }
+  [[nodiscard]] std::uint64_t evicted() const { return evicted_; }
+  [[nodiscard]] std::uint64_t spilled() const { return spilled_.size(); }
+  /// First failed fetch of a spilled message; what it held is lost to this process.
+  [[nodiscard]] const Result<void>& status() const { return status_; }
+
+ private:
+  [[nodiscard]] std::uint32_t index_of(std::uint64_t key) const {
+    return by_key_.find(key, [&](std::uint32_t i) { return messages_[i].key == key; });
+  }
+  static std::uint64_t recipient_key(std::uint64_t key, const AddressId& id) {
+    return (key ^ id.hi) * 0x9FB21C651E98DF25ull + id.lo;
+  }
+  [[nodiscard]] std::uint32_t recipient_index(const OpenMessage& message,
+                                              const AddressId& id) const;
+  std::uint32_t link_recipient(OpenMessage& message, DeferredRecipient&& recipient);
+  void unlink(OpenMessage& message, std::uint32_t index);
+  void free_message(std::uint32_t index);
+  Result<OpenMessage*> restore(std::uint64_t key, std::string_view value);
+  OpenMessage* fetch(std::uint64_t key);
+  void make_room();
+  void new_hour(std::int64_t time_us);
+  void set_hour(std::int64_t hour);
+  void spill();
+
+  std::size_t entries_max_;
+  const store::Store* store_ = nullptr;
+  Slab<OpenMessage> messages_;
+  Slab<DeferredRecipient> recipients_;
+  IndexTable by_key_;  ///< queue key -> message; each key once
+  IndexTable by_recipient_;
+  std::uint64_t waiting_ = 0;                  ///< messages in RAM with a deferred recipient
+  std::unordered_set<std::uint64_t> spilled_;  ///< keys of messages in the store alone
+  std::uint64_t evicted_ = 0;
+  std::uint32_t spill_hand_ = 0;
+  std::int64_t hour_ = INT64_MIN;  ///< of the last sweep; INT64_MIN = none yet
+  std::int64_t hour_end_us_ = INT64_MIN;
+  std::int64_t hour_back_us_ = INT64_MIN;
+  bool hour_changed_ = false;
+  std::vector<std::uint32_t> changed_;
+  std::vector<std::uint64_t> erased_;  ///< keys that the store still holds
+  std::vector<std::uint32_t> candidates_;
+  Result<void> status_;
+};
+
+}  // namespace bounced::correlate

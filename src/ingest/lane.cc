@@ -1,0 +1,539 @@
+#include "ingest/lane.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
+
+namespace bounced::ingest {
+
+namespace {
+
+constexpr std::int64_t kBackoffMinUs = 100'000;
+constexpr std::int64_t kBackoffMaxUs = 60'000'000;
+/// A rotated file that never falls silent delays its successor by so many rotated_wait_us.
+constexpr std::int64_t kOverdueWaits = 12;
+/// Truncated or replaced under our hands so often in one step: come back later.
+constexpr int kRetriesMax = 4;
+constexpr std::size_t kTimesMax = 4096;
+
+}  // namespace
+
+void TailShared::sync_positions() {
+  std::map<std::uint64_t, std::uint64_t> offsets;
+  for (const Position& position : read.all()) offsets[position.file] = position.offset;
+  for (const Position& position : book.all()) {
+    if (position.source != options.name) continue;
+    const auto known = offsets.find(position.file);
+    if (known == offsets.end() || known->second < position.offset) read.update(position);
+  }
+}
+
+void TailShared::note_time(const Position& position, bool resumed, std::int64_t anchor_us) {
+  TimeResolver::State state;
+  if (resumed) state = position.time;
+  if (state.anchor_us == 0) state.anchor_us = anchor_us;
+  const std::lock_guard lock(mutex);
+  // Keys only grow: the smallest belongs to the file that was opened first.
+  if (times.size() >= kTimesMax) times.erase(times.begin());
+  times.emplace(position.file, state);
+}
+
+struct Lane::OpenFile {
+  std::string path;  // where it was found; a hint for messages
+  Fd fd;             // until the reader takes it
+  std::unique_ptr<LineReader> reader;
+  FileInfo info;
+  bool at_path = false;
+  bool from_disk = false;   // a rotated sibling, found by a look at the folder
+  bool exhausted = false;   // compressed, read to its end, still at the path
+  bool closing = false;     // no longer live: its end is being told
+  std::int64_t since_us = 0;        // rotated, or taken up
+  std::int64_t quiet_since_us = 0;  // last growth seen
+  std::int64_t retry_at_us = 0, backoff_us = 0;
+  std::string trouble;
+
+  [[nodiscard]] int descriptor() const { return reader ? reader->input().fd() : fd.get(); }
+  /// Forgets the reader, keeping the file open.
+  void stop_reading() {
+    if (reader == nullptr) return;
+    fd = Fd(::fcntl(reader->input().fd(), F_DUPFD_CLOEXEC, 3));
+    reader.reset();
+    closing = false;
+    exhausted = false;
+  }
+};
+
+Lane::Lane(std::string path, std::uint32_t number, bool first_scan, TailShared& shared)
+    : path_(std::move(path)), number_(number), first_scan_(first_scan), shared_(shared) {}
+Lane::~Lane() = default;
+
+bool Lane::is_at_path(const FileInfo& info) const {
+  return !files_.empty() && files_.back()->at_path && files_.back()->info.same_file(info);
+}
+
+bool Lane::holds(const FileInfo& info) const {
+  return std::any_of(files_.begin(), files_.end(),
+                     [&info](const FilePtr& file) { return file->info.same_file(info); });
+}
+
+void Lane::publish() {
+  std::vector<Tail::FileState> states;
+  for (const FilePtr& file : files_) {
+    Tail::FileState state;
+    state.path = path_;
+    state.lane = number_;
+    state.size = file->info.size;
+    state.rotated = !file->at_path;
+    state.trouble = file->trouble;
+    state.readable = file->trouble.empty();
+    if (file->reader != nullptr) {
+      state.file = file->reader->position().file;
+      state.offset = file->reader->offset();
+    }
+    states.push_back(std::move(state));
+  }
+  if (!path_trouble_.empty()) {
+    Tail::FileState state;
+    state.path = path_;
+    state.lane = number_;
+    state.readable = false;
+    state.trouble = path_trouble_;
+    states.push_back(std::move(state));
+  }
+  const std::lock_guard lock(shared_.mutex);
+  shared_.states[number_] = std::move(states);
+}
+
+void Lane::add_keys(std::vector<std::uint64_t>& keys) const {
+  if (live_file_ != 0) keys.push_back(live_file_);
+  for (const FilePtr& file : files_) {
+    if (file->reader != nullptr) keys.push_back(file->reader->position().file);
+  }
+}
+
+/// What happened while nobody looked: rotated files that were not read to their end come first.
+void Lane::first_look(std::int64_t now_us) {
+  looked_ = true;
+  shared_.sync_positions();
+  std::int64_t applied_us = 0;
+  for (const Position& position : shared_.read.all()) {
+    if (position.source == shared_.options.name && position.path == path_) {
+      applied_us = std::max(applied_us, position.updated_us);
+      first_scan_ = false;
+    }
+  }
+  struct stat status {};
+  if (::stat(path_.c_str(), &status) != 0) {
+    first_scan_ = false;
+  } else if (S_ISREG(status.st_mode) && status.st_size != 0) {
+    Sibling live;
+    live.path = path_;
+    live.info = info_of(status);
+    live_file_ = judge(live).file;
+  }
+  take_siblings(0, applied_us, 0, now_us);
+  live_file_ = 0;
+  if (!files_.empty()) first_scan_ = false;
+}
+
+/// Compares the path with the file that was there; what is new there is opened at once, so that
+/// two quick rotations lose nothing.
+void Lane::look(std::int64_t now_us) {
+  if (!looked_) first_look(now_us);
+  OpenFile* last = files_.empty() || !files_.back()->at_path ? nullptr : files_.back().get();
+  struct stat status {};
+  if (::stat(path_.c_str(), &status) != 0) {
+    const int error = errno;
+    if (last != nullptr && (error == ENOENT || error == ENOTDIR)) leave_path(*last, now_us);
+    const std::string why = std::strerror(error);
+    if (error != ENOENT && why != path_trouble_) shared_.add(&Tail::Stats::io_errors);
+    path_trouble_ = why;
+    return;
+  }
+  const FileInfo there = info_of(status);
+  if (last != nullptr && last->info.same_file(there)) {
+    path_trouble_.clear();
+    return;
+  }
+  auto fd = open_file(path_);
+  auto info = fd ? file_info(fd->get(), path_) : tl::unexpected(fd.error());
+  if (!info) {
+    if (path_trouble_ != info.error().message()) {
+      path_trouble_ = info.error().message();
+      shared_.add(&Tail::Stats::io_errors);
+      spdlog::warn("{}", path_trouble_);
+    }
+    if (last != nullptr) leave_path(*last, now_us);
+    return;
+  }
+  path_trouble_.clear();
+  if (last != nullptr) leave_path(*last, now_us);
+  auto file = std::make_unique<OpenFile>();
+  file->path = path_;
+  file->fd = std::move(*fd);
+  file->info = *info;
+  file->at_path = true;
+  file->since_us = file->quiet_since_us = now_us;
+  files_.push_back(std::move(file));
+}
+
+void Lane::leave_path(OpenFile& file, std::int64_t now_us) {
+  file.at_path = false;
+  file.since_us = now_us;
+  first_scan_ = false;
+  if (file.exhausted) file.stop_reading();
+  shared_.add(&Tail::Stats::rotations);
+  // Behind it: files that came and went between two looks.
+  take_siblings(files_.size(), file.info.mtime_us, 0, now_us);
+}
+
+const Lane* Lane::other_reader(const OpenFile& file) const {
+  for (const auto& lane : shared_.lanes) {
+    // Two paths of one file (a link): the first one reads it.
+    if (lane.get() == this) {
+      if (file.at_path) return nullptr;
+      continue;
+    }
+    if (lane->is_at_path(file.info)) return lane.get();
+  }
+  return nullptr;
+}
+
+bool Lane::step(Block& block, std::int64_t now_us) {
+  look(now_us);
+  int retries = 0;
+  for (std::size_t i = 0; i < files_.size();) {
+    OpenFile& file = *files_[i];
+    if (now_us < file.retry_at_us) {
+      ++i;
+      continue;
+    }
+    switch (read(file, block, now_us)) {
+      case Outcome::data: publish(); return true;
+      case Outcome::done:
+        for (auto it = files_.begin(); it != files_.end(); ++it) {
+          if (it->get() == &file) {
+            files_.erase(it);
+            break;
+          }
+        }
+        break;
+      case Outcome::pass: ++i; break;
+      case Outcome::wait:
+        if (!overdue(file, now_us)) i = files_.size();
+        else ++i;
+        break;
+      case Outcome::retry:
+        i = 0;
+        if (++retries > kRetriesMax) i = files_.size();
+        break;
+    }
+  }
+  publish();
+  return false;
+}
+
+Lane::Outcome Lane::trouble(OpenFile& file, const Error& error, std::int64_t now_us) {
+  const std::string message = error.message();
+  if (message != file.trouble) spdlog::warn("{}", message);
+  file.trouble = message;
+  shared_.add(&Tail::Stats::io_errors);
+  file.backoff_us = std::clamp(file.backoff_us * 2, kBackoffMinUs, kBackoffMaxUs);
+  file.retry_at_us = now_us + file.backoff_us;
+  file.stop_reading();
+  if (auto info = file_info(file.descriptor(), file.path); info) file.info = *info;
+  // A broken file that was deleted meanwhile will never become whole.
+  if (!file.at_path && file.info.links == 0 && file.descriptor() >= 0) return Outcome::done;
+  return Outcome::pass;
+}
+
+Lane::Outcome Lane::begin(OpenFile& file, std::int64_t now_us) {
+  if (file.fd.get() < 0) {
+    auto fd = open_file(file.path);
+    if (!fd) {
+      struct stat status {};
+      const bool gone = ::stat(file.path.c_str(), &status) != 0 && errno == ENOENT;
+      const Outcome outcome = trouble(file, fd.error(), now_us);
+      return gone ? Outcome::done : outcome;
+    }
+    file.fd = std::move(*fd);
+  }
+  auto info = file_info(file.fd.get(), file.path);
+  if (!info) return trouble(file, info.error(), now_us);
+  file.info = *info;
+  // An empty file has no identity yet: it may become any.
+  if (info->regular && info->size == 0) {
+    return !file.at_path && settled(file, now_us) ? Outcome::done : Outcome::wait;
+  }
+  auto input = Input::adopt(Fd(::fcntl(file.fd.get(), F_DUPFD_CLOEXEC, 3)), file.path);
+  if (!input) return trouble(file, input.error(), now_us);
+  if (file.from_disk && (*input)->codec() == Codec::none && has_compressed_name(file.path)) {
+    return trouble(file, {ErrorCode::data, "read", file.path, "not a whole compressed file yet", {}},
+                   now_us);
+  }
+  shared_.sync_positions();
+  LineReader::Options options;
+  options.file.source = shared_.options.source;
+  options.file.source_name = shared_.options.name;
+  options.file.format = shared_.options.format;
+  options.file.lane = number_;
+  options.file.live = true;
+  options.peek_bytes = 0;
+  auto reader = LineReader::open(std::move(*input), path_, std::move(options), shared_.read,
+                                 shared_.book);
+  if (!reader) return trouble(file, reader.error(), now_us);
+  if ((*reader)->beyond_end()) {
+    shared_.add(&Tail::Stats::beyond_end);
+    spdlog::warn("bounced: read: {}: it ends before the stored position; read from its start",
+                 file.path);
+  }
+  const bool resumed = (*reader)->resumed();
+  if (!resumed && first_scan_ && file.at_path && !shared_.options.from_start &&
+      (*reader)->input().plain()) {
+    if (auto moved = (*reader)->start_at_end(); !moved) return trouble(file, moved.error(), now_us);
+  }
+  file.reader = std::move(*reader);
+  file.fd.reset();
+  file.trouble.clear();
+  const std::int64_t now = shared_.clock.now_us();
+  shared_.note_time(file.reader->position(), resumed,
+                    file.from_disk ? std::min(now, file.info.mtime_us) : now);
+  return Outcome::retry;
+}
+
+Lane::Outcome Lane::read(OpenFile& file, Block& block, std::int64_t now_us) {
+  if (const Lane* other = other_reader(file); other != nullptr) {
+    // Moved to another path of this tail: that lane goes on where this one stopped.
+    if (!file.at_path) return Outcome::done;
+    file.trouble = "the same file as " + other->path();
+    file.stop_reading();
+    return Outcome::pass;
+  }
+  if (file.reader == nullptr) {
+    const Outcome outcome = begin(file, now_us);
+    if (file.reader == nullptr) return outcome;
+  }
+  if (file.exhausted) {
+    auto info = file_info(file.descriptor(), file.path);
+    if (!info || (info->size == file.info.size && info->mtime_us == file.info.mtime_us)) {
+      return Outcome::pass;
+    }
+    file.info = *info;
+    file.stop_reading();
+    return Outcome::retry;
+  }
+  const LineReader::Trace trace = file.reader->trace();
+  const auto status = file.reader->next(block);
+  if (!status) return trouble(file, status.error(), now_us);
+  switch (*status) {
+    case ReadStatus::again: return at_end(file, trace, now_us);
+    case ReadStatus::end:
+      if (!file.at_path) return Outcome::done;
+      file.exhausted = true;
+      return Outcome::pass;
+    case ReadStatus::data: break;
+  }
+  // Checked after the read: what is still there now was there while it was read. Two preads of at
+  // most 256 bytes, about a microsecond, for every block.
+  const auto intact = file.reader->intact(trace);
+  if (!intact) return trouble(file, intact.error(), now_us);
+  if (!*intact) return truncated(file, now_us);
+  file.quiet_since_us = now_us;
+  file.backoff_us = 0;
+  file.trouble.clear();
+  return hand_out(file, block);
+}
+
+Lane::Outcome Lane::hand_out(OpenFile& file, Block& block) {
+  file.info = file.reader->input().info();
+  block.lane = number_;
+  block.sequence = sequence_++;
+  shared_.read.update(file.reader->position());
+  const std::lock_guard lock(shared_.mutex);
+  shared_.stats.bytes += block.size;
+  shared_.stats.blocks += 1;
+  return Outcome::data;
+}
+
+/// Nothing whole to read: still the same file? Rotated and silent long enough?
+Lane::Outcome Lane::at_end(OpenFile& file, const LineReader::Trace& trace, std::int64_t now_us) {
+  auto info = file_info(file.descriptor(), file.path);
+  if (!info) return trouble(file, info.error(), now_us);
+  const bool changed = info->size != file.info.size || info->mtime_us != file.info.mtime_us;
+  file.info = *info;
+  if (info->size < trace.offset) return truncated(file, now_us);
+  if (changed) {
+    file.quiet_since_us = now_us;
+    const auto intact = file.reader->intact(trace);
+    if (!intact) return trouble(file, intact.error(), now_us);
+    if (!*intact) return truncated(file, now_us);
+  }
+  if (file.at_path || !settled(file, now_us)) return Outcome::wait;
+  if (file.closing) return Outcome::done;
+  file.closing = true;
+  file.reader->finish();
+  file.reader->mark_end();
+  return Outcome::retry;
+}
+
+/// A file that left the path, or was found beside it, is finished when it has been silent for
+/// rotated_wait_us. Without a successor at the path its writer has not gone on yet: it is followed,
+/// unless it was deleted.
+bool Lane::settled(const OpenFile& file, std::int64_t now_us) const {
+  const std::int64_t wait = shared_.options.rotated_wait_us;
+  const bool followed = !files_.back()->at_path && file.info.links != 0 && !file.from_disk;
+  if (followed) return false;
+  const std::int64_t quiet = now_us - std::max(file.since_us, file.quiet_since_us);
+  if (quiet >= wait) return true;
+  // Found on disk: its age is told by its own time of change.
+  return file.from_disk && system_clock().now_us() - file.info.mtime_us >= wait;
+}
+
+bool Lane::overdue(const OpenFile& file, std::int64_t now_us) const {
+  return !file.at_path && now_us - file.since_us > kOverdueWaits * shared_.options.rotated_wait_us;
+}
+
+/// copytruncate, `> log`, or a refill between two reads. What was not read yet may live in a copy.
+Lane::Outcome Lane::truncated(OpenFile& file, std::int64_t now_us) {
+  shared_.add(&Tail::Stats::truncations);
+  const std::uint64_t key = file.reader->position().file;
+  const std::int64_t changed_us = file.info.mtime_us;
+  file.stop_reading();
+  file.quiet_since_us = now_us;
+  first_scan_ = false;
+  std::size_t index = 0;
+  while (files_[index].get() != &file) ++index;
+  take_siblings(index, changed_us, key, now_us);
+  return Outcome::retry;
+}
+
+Lane::Judged Lane::judge(const Sibling& sibling) {
+  Judged out;
+  for (const auto& lane : shared_.lanes) {
+    if (lane->holds(sibling.info)) {
+      out.kind = Kind::open;
+      return out;
+    }
+  }
+  out.kind = Kind::broken;
+  auto fd = open_file(sibling.path);
+  if (!fd) return out;
+  out.fd = Fd(::fcntl(fd->get(), F_DUPFD_CLOEXEC, 3));
+  auto input = Input::adopt(std::move(*fd), sibling.path);
+  if (!input) return out;
+  if ((*input)->codec() == Codec::none && has_compressed_name(sibling.path)) return out;
+  LineReader::Options options;
+  options.file.source_name = shared_.options.name;
+  options.peek_bytes = 0;
+  PositionBook no_keys;
+  auto reader = LineReader::open(std::move(*input), sibling.path, std::move(options), shared_.read,
+                                 no_keys);
+  if (!reader) return out;
+  out.kind = Kind::unknown;
+  if ((*reader)->beyond_end()) out.kind = Kind::prefix;
+  if (!(*reader)->resumed()) return out;
+  out.file = (*reader)->position().file;
+  const auto at_end = (*reader)->at_end();
+  out.kind = at_end ? Kind::known : Kind::broken;
+  bool marked = false;
+  for (const Position& position : shared_.read.all()) {
+    if (position.file == out.file) marked = position.finished;
+  }
+  out.finished = at_end && *at_end && marked;
+  return out;
+}
+
+/// Positions of this source that no open file belongs to and that are not at their end.
+std::vector<std::uint64_t> Lane::unfinished_files() const {
+  std::vector<std::uint64_t> open;
+  for (const auto& lane : shared_.lanes) lane->add_keys(open);
+  std::vector<std::uint64_t> unfinished;
+  for (const Position& position : shared_.read.all()) {
+    const bool elsewhere = position.path != path_ &&
+                           std::any_of(shared_.lanes.begin(), shared_.lanes.end(), [&](const auto& lane) {
+                             return lane->path() == position.path;
+                           });
+    if (position.source == shared_.options.name && !position.finished && !elsewhere &&
+        std::find(open.begin(), open.end(), position.file) == open.end()) {
+      unfinished.push_back(position.file);
+    }
+  }
+  return unfinished;
+}
+
+/// Judges from the newest to the oldest; `from` is where it could stop. Older than a file that is
+/// read to its end, or open, only an unfinished position could still point into an archive, and to
+/// decode every old archive at each start would cost minutes.
+void Lane::judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judged>& judged,
+                          std::size_t& from) {
+  std::vector<std::uint64_t> unfinished = unfinished_files();
+  bool stop = false;
+  for (from = siblings.size(); from > 0; --from) {
+    const Sibling& sibling = siblings[from - 1];
+    Judged& found = judged[from - 1];
+    if (stop && unfinished.empty() && has_compressed_name(sibling.path)) break;
+    const bool has_lane =
+        std::any_of(shared_.lanes.begin(), shared_.lanes.end(),
+                    [&](const auto& lane) { return lane->path() == sibling.path; });
+    if (has_lane) {
+      found.kind = Kind::prefix;
+      continue;
+    }
+    found = judge(sibling);
+    if (found.finished || found.kind == Kind::open) stop = true;
+    unfinished.erase(std::remove(unfinished.begin(), unfinished.end(), found.file),
+                     unfinished.end());
+  }
+}
+
+void Lane::take_siblings(std::size_t index, std::int64_t after_us, std::uint64_t copied_file,
+                         std::int64_t now_us) {
+  const std::vector<Position> positions = shared_.read.all();
+  const bool any = std::any_of(positions.begin(), positions.end(), [this](const Position& p) {
+    return p.source == shared_.options.name;
+  });
+  if (!any) return;  // never read anything: only the live files count
+  const std::vector<Sibling> siblings = list_siblings(path_);
+  std::vector<Judged> judged(siblings.size());
+  std::size_t from = 0;
+  judge_siblings(siblings, judged, from);
+  std::size_t oldest_known = siblings.size();
+  bool copy_found = false;
+  for (std::size_t i = siblings.size(); i > from; --i) {
+    const Judged& found = judged[i - 1];
+    if (found.kind == Kind::known || found.kind == Kind::open) oldest_known = i - 1;
+    copy_found = copy_found || (copied_file != 0 && found.file == copied_file);
+  }
+  if (copy_found) shared_.add(&Tail::Stats::copies_recognised);
+  if (copied_file != 0 && !copy_found) {
+    spdlog::warn("bounced: read: {}: truncated, and no copy of it was found; what was not yet read "
+                 "is lost; rotate by rename (logrotate: create) instead",
+                 path_);
+  }
+  const bool nothing_known = oldest_known == siblings.size();
+  for (std::size_t i = from; i < siblings.size(); ++i) {
+    Judged& found = judged[i];
+    const bool later = nothing_known ? after_us != 0 && siblings[i].info.mtime_us > after_us
+                                     : i > oldest_known;
+    const bool unread = later && siblings[i].rotation_name &&
+                        (found.kind == Kind::unknown || found.kind == Kind::broken);
+    const bool unfinished = (found.kind == Kind::known && !found.finished) ||
+                            (found.kind == Kind::broken && found.file != 0);
+    if (!unread && !unfinished) continue;
+    auto file = std::make_unique<OpenFile>();
+    file->path = siblings[i].path;
+    file->info = siblings[i].info;
+    file->fd = std::move(found.fd);
+    file->from_disk = true;
+    file->since_us = file->quiet_since_us = now_us;
+    files_.insert(files_.begin() + static_cast<std::ptrdiff_t>(index++), std::move(file));
+    shared_.add(&Tail::Stats::siblings);
+  }
+}
+
+}  // namespace bounced::ingest

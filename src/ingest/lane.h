@@ -1,0 +1,106 @@
+// Lane: one path of a Tail and the files that came and went under it, oldest first.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "ingest/ingest.h"
+#include "ingest/line_reader.h"
+#include "ingest/siblings.h"
+
+namespace bounced::ingest {
+
+class Lane;
+
+/// What the lanes of one Tail share.
+struct TailShared {
+  TailShared(TailOptions o, PositionBook& b, const Clock& c)
+      : options(std::move(o)), book(b), clock(c) {}
+  TailOptions options;
+  PositionBook& book;  ///< what the pipeline has applied; gives file keys
+  const Clock& clock;
+  PositionBook read;   ///< what was handed out, never behind `book`: blocks may be under way
+  std::vector<std::unique_ptr<Lane>> lanes;
+
+  mutable std::mutex mutex;  ///< guards what other threads may ask for:
+  Tail::Stats stats;
+  std::map<std::uint64_t, TimeResolver::State> times;
+  std::vector<std::vector<Tail::FileState>> states;  ///< by lane
+
+  /// Takes over what the pipeline knows and `read` does not.
+  void sync_positions();
+  void add(std::uint64_t Tail::Stats::*counter, std::uint64_t n = 1) {
+    const std::lock_guard lock(mutex);
+    stats.*counter += n;
+  }
+  void note_time(const Position& position, bool resumed, std::int64_t anchor_us);
+};
+
+/// Invariants: at most one of files_ is at the path, and it is the last; a file is read only when
+/// all before it are read to their end, in trouble, or overdue; a file that was seen at the path is
+/// held open until it is read. Not thread safe.
+class Lane {
+ public:
+  Lane(std::string path, std::uint32_t number, bool first_scan, TailShared& shared);
+  ~Lane();
+  /// One block, when there is one; looks at the path first. `now_us` is monotonic.
+  bool step(Block& block, std::int64_t now_us);
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// Whether the file with this identity is the one at this lane's path.
+  [[nodiscard]] bool is_at_path(const FileInfo& info) const;
+  [[nodiscard]] bool holds(const FileInfo& info) const;
+  void publish();
+  /// Keys of the files that are open.
+  void add_keys(std::vector<std::uint64_t>& keys) const;
+
+ private:
+  struct OpenFile;
+  using FilePtr = std::unique_ptr<OpenFile>;
+  enum class Outcome : std::uint8_t { data, wait, pass, done, retry };
+
+  void look(std::int64_t now_us);
+  void leave_path(OpenFile& file, std::int64_t now_us);
+  Outcome read(OpenFile& file, Block& block, std::int64_t now_us);
+  Outcome begin(OpenFile& file, std::int64_t now_us);
+  Outcome at_end(OpenFile& file, const LineReader::Trace& trace, std::int64_t now_us);
+  Outcome hand_out(OpenFile& file, Block& block);
+  Outcome truncated(OpenFile& file, std::int64_t now_us);
+  Outcome trouble(OpenFile& file, const Error& error, std::int64_t now_us);
+  [[nodiscard]] bool settled(const OpenFile& file, std::int64_t now_us) const;
+  [[nodiscard]] bool overdue(const OpenFile& file, std::int64_t now_us) const;
+  [[nodiscard]] const Lane* other_reader(const OpenFile& file) const;
+
+  enum class Kind : std::uint8_t { unknown, known, open, prefix, broken };
+  struct Judged {
+    Kind kind = Kind::unknown;
+    bool finished = false;   ///< known, read to its end, and marked so
+    std::uint64_t file = 0;  ///< key of the position, when known
+    Fd fd;
+  };
+  Judged judge(const Sibling& sibling);
+  void first_look(std::int64_t now_us);
+  [[nodiscard]] std::vector<std::uint64_t> unfinished_files() const;
+  void judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judged>& judged,
+                      std::size_t& from);
+  /// Puts rotated files that are still to be read before files_[index]. `after_us`: with no known
+  /// file among them, only those changed later count; 0 = none.
+  void take_siblings(std::size_t index, std::int64_t after_us, std::uint64_t copied_file,
+                     std::int64_t now_us);
+
+  std::string path_;
+  std::uint32_t number_;
+  bool first_scan_;
+  bool looked_ = false;
+  TailShared& shared_;
+  std::uint64_t sequence_ = 0;
+  std::deque<FilePtr> files_;
+  std::string path_trouble_;
+  std::uint64_t live_file_ = 0;  // key of the file at the path, as far as known before it is read
+};
+
+}  // namespace bounced::ingest

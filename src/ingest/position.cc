@@ -1,0 +1,180 @@
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include "base/hash.h"
+#include "bounced/limits.h"
+#include "ingest/ingest.h"
+#include "store/varint.h"
+
+namespace bounced::ingest {
+
+namespace {
+
+constexpr std::uint64_t kPositionVersion = 1;
+constexpr std::size_t kTextMax = 64 << 10;
+
+void append_text(std::string& out, std::string_view text) {
+  text = text.substr(0, kTextMax);
+  store::append_varint(out, text.size());
+  out += text;
+}
+
+/// Takes values off the front; after the first failure everything reads as zero.
+class Decoder {
+ public:
+  explicit Decoder(std::string_view in) : in_(in) {}
+  std::uint64_t number() {
+    std::uint64_t value = 0;
+    if (good_) good_ = store::read_varint(in_, value);
+    return good_ ? value : 0;
+  }
+  std::uint64_t number(std::uint64_t max) {
+    const std::uint64_t value = number();
+    if (value > max) good_ = false;
+    return good_ ? value : 0;
+  }
+  std::int64_t signed_number() { return store::unzigzag(number()); }
+  std::string text() {
+    const std::uint64_t size = number(kTextMax);
+    if (size > in_.size()) good_ = false;
+    if (!good_) return {};
+    std::string value(in_.substr(0, size));
+    in_.remove_prefix(size);
+    return value;
+  }
+  [[nodiscard]] bool complete() const { return good_ && in_.empty(); }
+
+ private:
+  std::string_view in_;
+  bool good_ = true;
+};
+
+}  // namespace
+
+std::string encode(const Position& position) {
+  using store::append_varint;
+  using store::zigzag;
+  std::string out;
+  append_varint(out, kPositionVersion);
+  append_text(out, position.source);
+  append_text(out, position.path);
+  append_varint(out, position.head_size);
+  append_varint(out, position.head_hash);
+  append_varint(out, position.tail_size);
+  append_varint(out, position.tail_hash);
+  append_varint(out, position.offset);
+  append_varint(out, position.device);
+  append_varint(out, position.inode);
+  append_varint(out, zigzag(position.updated_us));
+  append_varint(out, position.finished ? 1 : 0);
+  append_varint(out, zigzag(position.time.anchor_us));
+  append_varint(out, zigzag(position.time.last_us));
+  append_varint(out, zigzag(position.time.year));
+  return out;
+}
+
+Result<Position> decode_position(std::uint64_t file, std::string_view value) {
+  Decoder in(value);
+  const std::string where = "file " + std::to_string(file);
+  if (const std::uint64_t version = in.number(); version != kPositionVersion) {
+    return fail(ErrorCode::data, "read position", where,
+                "version " + std::to_string(version) + " is not known",
+                "was this store written by a newer bounced?");
+  }
+  Position position;
+  position.file = file;
+  position.source = in.text();
+  position.path = in.text();
+  position.head_size = static_cast<std::uint32_t>(in.number(limits::kHeadHashBytes));
+  position.head_hash = in.number();
+  position.tail_size = static_cast<std::uint32_t>(in.number(limits::kTailHashBytes));
+  position.tail_hash = in.number();
+  position.offset = in.number();
+  position.device = in.number();
+  position.inode = in.number();
+  position.updated_us = in.signed_number();
+  position.finished = in.number(1) != 0;
+  position.time.anchor_us = in.signed_number();
+  position.time.last_us = in.signed_number();
+  const std::int64_t year = in.signed_number();
+  position.time.year = static_cast<std::int32_t>(year);
+  if (!in.complete() || position.tail_size > position.offset || position.time.year != year) {
+    return fail(ErrorCode::data, "read position", where, "the record is damaged");
+  }
+  return position;
+}
+
+// A std::map: a source has a few, rarely a few hundred positions, looked through when a file opens.
+struct PositionBook::Impl {
+  mutable std::mutex mutex;
+  std::map<std::uint64_t, Position> positions;
+  std::uint64_t next = 1;
+};
+
+PositionBook::PositionBook() : impl_(std::make_shared<Impl>()) {}
+
+void PositionBook::load(std::vector<Position> positions) {
+  const std::lock_guard lock(impl_->mutex);
+  for (Position& position : positions) {
+    const std::uint64_t file = position.file;
+    impl_->next = std::max(impl_->next, file + 1);
+    impl_->positions[file] = std::move(position);
+  }
+}
+
+void PositionBook::update(const Position& position) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->next = std::max(impl_->next, position.file + 1);
+  impl_->positions[position.file] = position;
+}
+
+std::uint64_t PositionBook::next_file_key() {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->next++;
+}
+
+std::vector<Position> PositionBook::all() const {
+  const std::lock_guard lock(impl_->mutex);
+  std::vector<Position> out;
+  out.reserve(impl_->positions.size());
+  for (const auto& [file, position] : impl_->positions) out.push_back(position);
+  return out;
+}
+
+PositionBook::Match PositionBook::match(std::string_view source, const ReadAt& read_at) const {
+  std::vector<Position> candidates;
+  for (Position& position : all()) {
+    // An empty head belongs to every file and tells nothing.
+    if (position.source == source && position.head_size != 0) {
+      candidates.push_back(std::move(position));
+    }
+  }
+  if (candidates.empty()) return {};
+  const std::string head = read_at(0, limits::kHeadHashBytes);
+  const auto other_head = [&head](const Position& position) {
+    return position.head_size > head.size() ||
+           hash64(std::string_view(head).substr(0, position.head_size)) != position.head_hash;
+  };
+  candidates.erase(std::remove_if(candidates.begin(), candidates.end(), other_head),
+                   candidates.end());
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Position& a, const Position& b) { return a.offset > b.offset; });
+  Match match;
+  for (Position& candidate : candidates) {
+    const std::size_t size = std::max<std::size_t>(candidate.tail_size, candidate.offset != 0 ? 1 : 0);
+    const std::string tail = size == 0 ? std::string() : read_at(candidate.offset - size, size);
+    if (tail.size() < size) {
+      match.beyond_end = true;
+      continue;
+    }
+    if (candidate.tail_size != 0 && hash64(tail) != candidate.tail_hash) continue;
+    match.found = true;
+    match.beyond_end = false;
+    match.position = std::move(candidate);
+    break;
+  }
+  return match;
+}
+
+}  // namespace bounced::ingest

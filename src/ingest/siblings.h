@@ -1,0 +1,30 @@
+// Siblings: the files beside a log that may be its rotated past.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ingest/input.h"
+
+namespace bounced::ingest {
+
+struct Sibling {
+  std::string path;
+  FileInfo info;
+  /// Named as rotation names files (.1 .01 -20261121 .20261121-101500 .old, + .gz .zst .xz .bz2,
+  /// also before the extension: mail-20261121.log); others only count by known content.
+  bool rotation_name = false;
+  /// Larger = older for numbers; dates are compared as text. Both empty/-1: the name tells nothing.
+  long number = -1;
+  std::string date;
+};
+
+/// Regular files beside `path` whose names start with its name (or its stem, with a rotation mark
+/// before the extension), oldest first: by number when all rotation names carry one, by date when
+/// all carry one, else by time of last change; names that tell nothing last.
+std::vector<Sibling> list_siblings(const std::string& path);
+
+/// Reads what a rotation added to a name; false when it is none. For list_siblings and its tests.
+bool read_rotation_mark(std::string_view mark, Sibling& out);
+
+}  // namespace bounced::ingest

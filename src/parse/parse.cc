@@ -1,0 +1,74 @@
+#include "parse/parse.h"
+
+#include "parse/postfix.h"
+
+namespace bounced::parse {
+namespace {
+
+constexpr Format kFormats[] = {
+    {"postfix", probe_postfix, parse_postfix},
+};
+
+/// Probing reads this much of a block.
+constexpr std::size_t kProbeBytes = std::size_t{64} << 10;
+
+/// No row: every line is somebody else's.
+void count_foreign(Batch& batch) {
+  const std::string_view text = batch.block->text();
+  std::uint64_t lines = 0;
+  for (std::size_t at = 0; at < text.size(); ++lines) {
+    const auto newline = text.find('\n', at);
+    at = newline == std::string_view::npos ? text.size() : newline + 1;
+  }
+  batch.counts.lines += lines;
+  batch.counts.foreign += lines;
+  batch.counts.bytes += text.size();
+}
+
+}  // namespace
+
+std::span<const Format> formats() {
+  return kFormats;
+}
+
+int find_format(std::string_view name) {
+  const auto rows = formats();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+int probe_format(std::string_view head) {
+  const auto rows = formats();
+  int best = -1;
+  int best_score = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const int score = rows[i].probe(head);
+    if (score > best_score) {
+      best_score = score;
+      best = static_cast<int>(i);
+    }
+  }
+  return best;
+}
+
+void parse(const Context& context, Batch& batch) {
+  Block& block = *batch.block;
+  if (block.format < 0) block.format = probe_format(block.text().substr(0, kProbeBytes));
+  const auto rows = formats();
+  if (block.format < 0 || static_cast<std::size_t>(block.format) >= rows.size()) {
+    count_foreign(batch);
+    return;
+  }
+  rows[static_cast<std::size_t>(block.format)].parse(context, batch);
+}
+
+std::vector<Field> explain_line(const Context& context, std::string_view line, int format) {
+  while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
+  if (format < 0) format = probe_format(line);
+  if (format == find_format("postfix")) return explain_postfix(context, line);
+  return {};
+}
+
+}  // namespace bounced::parse

@@ -1,0 +1,230 @@
+// Lines about a message that are no deliveries: what correlate wants to know of it.
+#include "base/text.h"
+#include "parse/postfix_line.h"
+#include "parse/scan.h"
+
+namespace bounced::parse {
+namespace {
+
+/// Postfix cuts "NAME: VALUE" in header_checks lines to this length (cleanup_message.c).
+constexpr std::size_t kHeaderBytesMax = 200;
+
+/// An address between <>; its quotes must be balanced, so that a forged tail inside a quoted local
+/// part does not pass.
+bool skip_angle(const char*& p, const char* end) {
+  if (p >= end || *p != '<') return false;
+  ++p;
+  std::string_view address;
+  if (p < end && *p == '>') {
+    ++p;
+    return true;
+  }
+  if (!read_address(p, end, address)) return false;
+  std::size_t quotes = 0;
+  for (const char c : address) quotes += c == '"';
+  return quotes % 2 == 0;
+}
+
+/// " from CLIENT; from=<S> to=<R>[ proto=..]..." at p, where CLIENT is "local" or host[ip].
+bool is_client_tail(const char* p, const char* end) {
+  p += 6;
+  const char* const semicolon = find_either(p, end, ';', ' ');
+  if (semicolon == end || *semicolon != ';' || semicolon == p) return false;
+  const std::string_view client = between(p, semicolon);
+  if (client != "local" && (client.back() != ']' || client.find('[') == std::string_view::npos)) {
+    return false;
+  }
+  p = semicolon;
+  if (!starts(p, end, "; from=")) return false;
+  p += 7;
+  if (!skip_angle(p, end)) return false;
+  if (p == end) return true;
+  if (!starts(p, end, " to=")) return starts(p, end, " proto=") || *p == ':';
+  p += 4;
+  if (!skip_angle(p, end)) return false;
+  return p == end || starts(p, end, " proto=") || starts(p, end, " helo=") || *p == ':' ||
+         *p == ' ';
+}
+
+RemarkLine read_qmgr(std::string_view text) {
+  if (text == "removed") return {Remark::removed, {}, 0};
+  if (!starts(text, "from=<")) return {};
+  const char* p = text.data() + 6;
+  const char* const end = text.data() + text.size();
+  RemarkLine line;
+  if (p < end && *p == '>') {
+    ++p;
+  } else if (!read_address(p, end, line.text)) {
+    return {};
+  }
+  while (end - p > 2 && p[0] == ',' && p[1] == ' ') {
+    p += 2;
+    if (starts(p, end, "status=expired") || starts(p, end, "status=force-expired")) {
+      return {Remark::expired, {}, 0};
+    }
+    if (starts(p, end, "nrcpt=")) {
+      p += 6;
+      line.number = read_number(p, end);
+      line.remark = Remark::begin;
+      return line;
+    }
+    p = find_byte(p, end, ',');
+  }
+  return {};
+}
+
+RemarkLine read_cleanup(std::string_view text, std::string_view campaign_header) {
+  for (const std::string_view key :
+       {std::string_view("message-id="), std::string_view("resent-message-id=")}) {
+    if (text.substr(0, key.size()) != key) continue;
+    const std::string_view id = trim(text.substr(key.size()));
+    if (id.empty() || id == "<>") return {};
+    return {Remark::message_id, id, 0};
+  }
+  std::string_view value;
+  if (read_header_check(text, campaign_header, value)) return {Remark::campaign, value, 0};
+  return {};
+}
+
+RemarkLine read_smtpd(std::string_view text) {
+  if (!starts(text, "client=")) return {};
+  const char* p = text.data() + 7;
+  const char* const end = text.data() + text.size();
+  const char* comma = find_byte(p, end, ',');
+  RemarkLine line{Remark::client, between(p, comma), 0};
+  while (end - comma > 2) {
+    p = comma + 2;
+    if (starts(p, end, "sasl_username=")) {
+      p += 14;
+      std::string_view user = between(p, end);
+      user = user.substr(0, user.find(", sasl_sender="));
+      if (!user.empty()) return {Remark::sasl_user, user, 0};
+      return line;
+    }
+    comma = find_byte(p, end, ',');
+  }
+  return line;
+}
+
+/// "sender non-delivery notification: QID2"
+RemarkLine read_bounce(std::string_view text) {
+  if (!starts(text, "sender ")) return {};
+  const auto at = text.find(" notification: ");
+  if (at == std::string_view::npos) return {};
+  const std::string_view id = text.substr(at + 15);
+  if (id.empty() || id.find(' ') != std::string_view::npos) return {};
+  return {Remark::notification, id, 0};
+}
+
+/// A failure on the way through the MX hosts; other remarks of smtp(8) (PIX workarounds, TLS
+/// sessions) say nothing about the outcome.
+RemarkLine read_smtp(std::string_view text) {
+  if (starts(text, "host ") || starts(text, "lost connection with ") ||
+      starts(text, "conversation with ") || starts(text, "connect to ") ||
+      starts(text, "Cannot start TLS") || starts(text, "TLS is required") ||
+      starts(text, "Server certificate ") || starts(text, "Protocol error: ") ||
+      starts(text, "SASL authentication failed")) {
+    return {Remark::mx_failure, text, 0};
+  }
+  return {};
+}
+
+}  // namespace
+
+// The line is `ACTION: header NAME: VALUE from CLIENT; from=<S> to=<R> proto=P helo=<H>[: TEXT]`.
+// VALUE, S, R and H come from the sender, and each may hold a copy of that tail. So: the tail must
+// parse up to its recipient, quotes balanced; it begins within the 200 bytes that Postfix keeps of
+// the header; and of several the last counts, so that VALUE cannot end itself early.
+bool read_header_check(std::string_view text, std::string_view header, std::string_view& value) {
+  const auto colon = text.find(": ");
+  if (colon == std::string_view::npos || header.empty()) return false;
+  const std::string_view action = text.substr(0, colon);
+  if (action == "reject" || action == "discard" || action == "milter-reject") return false;
+  if (action.find(' ') != std::string_view::npos) return false;
+  const char* p = text.data() + colon + 2;
+  const char* const end = text.data() + text.size();
+  if (!starts(p, end, "header ")) return false;
+  p += 7;
+  const char* const limit =
+      end - p > static_cast<std::ptrdiff_t>(kHeaderBytesMax) ? p + kHeaderBytesMax : end;
+  if (static_cast<std::size_t>(end - p) < header.size() + 1 || p[header.size()] != ':' ||
+      !iequals(between(p, p + header.size()), header)) {
+    return false;
+  }
+  p += header.size() + 1;
+  const std::string_view window = between(p, limit + 6 < end ? limit + 6 : end);
+  for (auto at = window.rfind(" from "); at != std::string_view::npos;
+       at = at == 0 ? std::string_view::npos : window.rfind(" from ", at - 1)) {
+    if (!is_client_tail(p + at, end)) continue;
+    value = trim(between(p, p + at));
+    return !value.empty();
+  }
+  return false;
+}
+
+RemarkLine read_remark(Daemon daemon, std::string_view text, std::string_view campaign_header) {
+  switch (daemon) {
+    case Daemon::qmgr:
+      return read_qmgr(text);
+    case Daemon::cleanup:
+      return read_cleanup(text, campaign_header);
+    case Daemon::smtpd:
+      return read_smtpd(text);
+    case Daemon::bounce:
+      return read_bounce(text);
+    case Daemon::smtp:
+    case Daemon::lmtp:
+      return read_smtp(text);
+    case Daemon::postsuper:
+      if (text == "removed" || text == "requeued") return {Remark::removed, {}, 0};
+      return {};
+    case Daemon::by_text:
+      break;
+    default:
+      return {};
+  }
+  // Each text below begins with words of its own daemon, never with somebody else's.
+  if (text.empty()) return {};
+  switch (text[0]) {
+    case 'f':
+      return read_qmgr(text);
+    case 'r':
+      if (text == "removed" || text == "requeued") return {Remark::removed, {}, 0};
+      return read_cleanup(text, campaign_header);
+    case 'c':
+      if (starts(text, "client=")) return read_smtpd(text);
+      return read_smtp(text);
+    case 's':
+      return read_bounce(text);
+    case 'm':
+      return read_cleanup(text, campaign_header);
+    default:
+      break;
+  }
+  RemarkLine line = read_smtp(text);
+  if (line.remark == Remark::none) line = read_cleanup(text, campaign_header);
+  return line;
+}
+
+// rsyslog: "imuxsock lost 12 messages from pid 7 due to rate-limiting",
+// "imuxsock[pid: 7, name: ..] from <x>: 12 messages lost due to rate-limiting (..)",
+// "12 messages lost due to rate-limiting"; journald: "Suppressed 12 messages from postfix.service".
+std::uint64_t lost_messages(std::string_view text) {
+  for (const std::string_view key :
+       {std::string_view(" messages lost due to rate"), std::string_view(" messages from ")}) {
+    const auto at = text.find(key);
+    if (at == std::string_view::npos) continue;
+    auto begin = at;
+    while (begin > 0 && is_digit(text[begin - 1])) --begin;
+    if (begin == at) continue;
+    if (key[10] == 'f' && text.find("rate-limiting") == std::string_view::npos &&
+        !starts(text, "Suppressed ")) {
+      continue;
+    }
+    const char* p = text.data() + begin;
+    return read_number(p, text.data() + at);
+  }
+  return 0;
+}
+
+}  // namespace bounced::parse

@@ -1,0 +1,60 @@
+// relay: the host a delivery line names, and whether it only passes mail on.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "parse/parse.h"
+
+namespace bounced::parse {
+
+/// `host[ip]:port`, `host[/unix/path]`, `none`, `local`, a transport's name.
+struct Relay {
+  std::string_view host;  ///< empty without brackets
+  std::string_view ip;    ///< empty for a unix socket
+  std::uint16_t port = 0;
+  bool socket = false;      ///< unix-domain
+  bool loopback = false;    ///< 127/8, ::1, localhost
+  bool submission = false;  ///< ports 587, 465, 2525, or a provider's submission host
+  bool configured = false;  ///< one of Context's smart hosts or relays
+};
+
+Relay split_relay(std::string_view text);
+
+/// Hosts where providers take mail for submission (suffixes), and `prefix.*.suffix` patterns such
+/// as Amazon's email-smtp.<region>.amazonaws.com. Sources: each provider's SMTP set-up page.
+std::span<const std::string_view> submission_hosts();
+
+/// Reads relays of one batch; remembers the last ones, because a few big providers take most mail.
+/// Not thread safe.
+class RelayReader {
+ public:
+  explicit RelayReader(const Context& context);
+  /// Views into `text`'s first occurrence in the batch: the cached text must outlive the reader,
+  /// so only texts inside the block are remembered.
+  const Relay& read(std::string_view text, bool stays);
+
+ private:
+  struct Network {
+    std::array<unsigned char, 16> bytes{};
+    unsigned bits = 0;
+  };
+  struct Entry {
+    std::string_view text;
+    Relay relay;
+  };
+  static constexpr std::size_t kEntries = 128;  // 12 KiB
+
+  void add_networks(const RelayHosts& hosts);
+  void judge(std::string_view text, Relay& relay) const;
+
+  const Context& context_;
+  std::vector<Network> networks_;
+  std::vector<Entry> entries_;
+  Relay uncached_;
+};
+
+}  // namespace bounced::parse

@@ -1,0 +1,464 @@
+#include "pipeline/apply.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+
+namespace bounced::pipeline {
+namespace {
+
+/// A cut leaves early when this much is dirty: bounds memory, keeps large cuts large.
+constexpr std::size_t kDirtyBytesMax = std::size_t{160} << 20;
+
+std::int64_t event_time(const Batch& batch, const correlate::Cursor& cursor) {
+  const bool more_notes = cursor.note < batch.notes.size();
+  if (cursor.event < batch.events.size() &&
+      !(more_notes && batch.notes[cursor.note].before_event <= cursor.event)) {
+    return batch.events[cursor.event].time_us;
+  }
+  return more_notes ? batch.notes[cursor.note].time_us : INT64_MIN;
+}
+
+bool at_end(const Batch& batch, const correlate::Cursor& cursor) {
+  return cursor.event >= batch.events.size() && cursor.note >= batch.notes.size();
+}
+
+std::uint64_t next_offset(const Batch& batch, const correlate::Cursor& cursor) {
+  std::uint64_t offset = batch.block->offset + batch.block->size;
+  if (cursor.event < batch.events.size()) {
+    offset = std::min(offset, batch.events[cursor.event].offset);
+  }
+  if (cursor.note < batch.notes.size()) {
+    offset = std::min(offset, batch.notes[cursor.note].offset);
+  }
+  return offset;
+}
+
+}  // namespace
+
+void Engine::Impl::apply() {
+  Apply stage(*this);
+  stage.run();
+}
+
+void Apply::run() {
+  last_cut_us_ = monotonic_us();
+  while (true) {
+    // Sleep only when nothing can be applied; wake for messages, cuts and ticks.
+    std::optional<Message> message;
+    if (engine_.inbox.pop_for(message, 50'000) && message.has_value()) {
+      handle(*message);
+      Message more;
+      for (int i = 0; i < 64 && engine_.inbox.try_pop(more); ++i) handle(more);
+    }
+    sync_lanes();
+    while (!dead_ && step()) {
+      // Messages are taken between runs, so that a cut's end or a command never waits long.
+      Message more;
+      while (engine_.inbox.try_pop(more)) handle(more);
+      sync_lanes();
+      if (cut_due()) start_cut();
+    }
+    check_replays();
+    tick();
+    if (cut_due()) start_cut();
+    publish();
+    if (stop_ && !cut_running_) {
+      if (!dead_ && engine_.store != nullptr && (changed_ || dirty_records() > 0 ||
+                                                 !waiting_.empty() || !ending_.empty())) {
+        start_cut();
+        continue;
+      }
+      break;
+    }
+  }
+  for (auto& replay : replays_) {
+    replay->finish(engine_.fatal_error);
+  }
+  for (auto* list : {&ending_, &ending_cut_}) {
+    for (auto& replay : *list) replay->finish(engine_.fatal_error);
+  }
+  for (auto* list : {&waiting_, &waiting_cut_}) {
+    for (auto& request : *list) {
+      request->answer.set_value(
+          fail(ErrorCode::cancelled, "change", "engine", "stopped before it was durable"));
+    }
+  }
+  Message late;
+  while (engine_.inbox.try_pop(late)) {
+    if (late.change == nullptr) continue;
+    late.change->answer.set_value(fail(ErrorCode::cancelled, "change", "engine", "stopping"));
+  }
+  last_publish_us_ = 0;
+  publish();
+}
+
+void Apply::handle(Message& message) {
+  switch (message.kind) {
+    case Message::Kind::batch: {
+      sync_lanes();
+      Block& block = *message.batch->block;
+      Lane& lane = *lanes_[block.lane];
+      lane.pending.emplace(block.sequence, std::move(message.batch));
+      break;
+    }
+    case Message::Kind::change: take_change(message.change); break;
+    case Message::Kind::committed: finish_cut(message.committed); break;
+    case Message::Kind::stop: stop_ = true; break;
+    case Message::Kind::wake: break;
+  }
+  message = Message{};
+}
+
+void Apply::take_change(const std::shared_ptr<ChangeRequest>& request) {
+  if (dead_) {
+    request->answer.set_value(
+        fail(ErrorCode::io, "change", "engine", "the store cannot be written"));
+    return;
+  }
+  Result<void> result;
+  if (engine_.states != nullptr) {
+    result = request->run(*engine_.states, engine_.names);
+  } else {
+    state::States* none = nullptr;
+    result = request->barrier ? Result<void>() : request->run(*none, engine_.names);
+  }
+  if (!result || !request->barrier || engine_.store == nullptr) {
+    request->answer.set_value(std::move(result));
+    return;
+  }
+  waiting_.push_back(request);
+}
+
+void Apply::sync_lanes() {
+  for (std::size_t known = lanes_.size(); known < engine_.registry.lanes(); ++known) {
+    auto lane = std::make_unique<Lane>();
+    lane->info = engine_.registry.lane(static_cast<std::uint32_t>(known));
+    lanes_.push_back(std::move(lane));
+  }
+  const std::lock_guard lock(engine_.mutex);
+  for (auto& replay : engine_.replays) {
+    if (std::find(replays_.begin(), replays_.end(), replay) == replays_.end()) {
+      replays_.push_back(replay);
+    }
+  }
+  engine_.replays.clear();
+}
+
+void Apply::begin_file(Lane& lane, const Block& block) {
+  const FileInfo info = engine_.registry.file(block.file);
+  if (lane.position_dirty) finished_files_.push_back(lane.position);
+  lane.position = ingest::Position{};
+  lane.position.file = block.file;
+  lane.position.source = info.source;
+  lane.position.path = info.path;
+  TimeResolver::State time = info.time;
+  auto resolver = TimeResolver::make(lane.info->timezone, time, lane.info->year);
+  if (resolver) lane.resolver = std::move(*resolver);
+  engine_.registry.forget_file(block.file);
+}
+
+void Apply::resolve_times(Lane& lane) {
+  Batch& batch = *lane.head;
+  std::size_t note = 0;
+  for (std::size_t i = 0; i < batch.events.size(); ++i) {
+    for (; note < batch.notes.size() && batch.notes[note].before_event <= i; ++note) {
+      Note& n = batch.notes[note];
+      n.time_us = lane.resolver.resolve(n.time_us, n.time_form);
+      n.time_form = TimeForm::utc;
+    }
+    Event& e = batch.events[i];
+    e.time_us = lane.resolver.resolve(e.time_us, e.time_form);
+    e.time_form = TimeForm::utc;
+  }
+  for (; note < batch.notes.size(); ++note) {
+    Note& n = batch.notes[note];
+    n.time_us = lane.resolver.resolve(n.time_us, n.time_form);
+    n.time_form = TimeForm::utc;
+  }
+}
+
+void Apply::update_head_time(Lane& lane) {
+  lane.head_us = std::max(lane.head_us, event_time(*lane.head, lane.cursor));
+}
+
+void Apply::load_head(Lane& lane) {
+  if (lane.head != nullptr) return;
+  const auto it = lane.pending.find(lane.next_sequence);
+  if (it == lane.pending.end()) return;
+  lane.head = std::move(it->second);
+  lane.pending.erase(it);
+  ++lane.next_sequence;
+  lane.cursor = {};
+  Block& block = *lane.head->block;
+  if (block.starts_file || lane.position.file != block.file) begin_file(lane, block);
+  for (Event& event : lane.head->events) event.source = block.source;
+  resolve_times(lane);
+  update_head_time(lane);
+}
+
+bool Apply::group_ready(Replay::Impl& replay, std::int64_t& barrier_us) {
+  // The earliest record that a lane not yet read may hold: nothing later may be applied before.
+  barrier_us = INT64_MAX;
+  bool ready = true;
+  std::int64_t lowest = INT64_MAX;
+  for (const auto& info : replay.lanes) {
+    Lane& lane = *lanes_[info->id];
+    if (!info->active.load(std::memory_order_acquire)) {
+      barrier_us = std::min(barrier_us, info->first_us);
+      continue;
+    }
+    load_head(lane);
+    if (lane.head != nullptr) {
+      lowest = std::min(lowest, lane.head_us);
+    } else if (!lane.ended()) {
+      ready = false;
+    }
+  }
+  if (ready && barrier_us != INT64_MAX && barrier_us <= lowest) {
+    ready = false;  // that lane's turn has come: let the feeder begin it
+    const std::lock_guard lock(replay.group->mutex);
+    replay.group->activate_until = std::max(replay.group->activate_until, barrier_us);
+    replay.group->changed.notify_all();
+  }
+  return ready;
+}
+
+Lane* Apply::choose(std::int64_t& until_us) {
+  Lane* best = nullptr;
+  until_us = INT64_MAX;
+  const auto consider = [&](Lane& lane) {
+    if (lane.head == nullptr) return;
+    if (best == nullptr || lane.head_us < best->head_us ||
+        (lane.head_us == best->head_us && lane.info->rank < best->info->rank)) {
+      if (best != nullptr) until_us = std::min(until_us, best->head_us);
+      best = &lane;
+    } else {
+      until_us = std::min(until_us, lane.head_us);
+    }
+  };
+  for (const auto& replay : replays_) {
+    std::int64_t barrier = INT64_MAX;
+    if (!group_ready(*replay, barrier)) continue;
+    for (const auto& info : replay->lanes) consider(*lanes_[info->id]);
+    if (barrier != INT64_MAX) until_us = std::min(until_us, barrier - 1);
+  }
+  for (const auto& lane : lanes_) {
+    if (lane->info->group != nullptr) continue;
+    load_head(*lane);
+    consider(*lane);
+  }
+  if (best != nullptr) until_us = std::max(until_us, best->head_us);
+  return best;
+}
+
+bool Apply::step() {
+  std::int64_t until_us = INT64_MAX;
+  Lane* lane = choose(until_us);
+  if (lane == nullptr) return false;
+  Batch& batch = *lane->head;
+  out_.clear();
+  const correlate::Cursor before = lane->cursor;
+  engine_.correlator->apply(batch, lane->cursor, until_us, out_);
+  metrics_.correlate.received +=
+      lane->cursor.event - before.event + lane->cursor.note - before.note;
+  metrics_.correlate.sent += out_.size();
+  metrics_.correlate.dropped += lane->cursor.note - before.note;
+  for (const Event* event : out_) ++metrics_.events[static_cast<std::size_t>(event->kind)];
+  Result<void> applied;
+  if (engine_.states != nullptr && !out_.empty()) {
+    applied = engine_.states->apply(batch, out_, &counted_);
+    if (applied) applied = engine_.rates->apply(batch, out_, counted_);
+  }
+  if (!applied) {
+    dead_ = true;
+    engine_.die(applied.error());
+    return false;
+  }
+  metrics_.state.received += out_.size();
+  metrics_.state.sent += out_.size();
+  if (!out_.empty()) watermark_us_ = std::max(watermark_us_, out_.back()->time_us);
+  if (engine_.options.on_events && !out_.empty()) engine_.options.on_events(batch, out_);
+  changed_ = true;
+  lane->position_dirty = true;
+  if (at_end(batch, lane->cursor)) {
+    finish_batch(*lane);
+  } else {
+    update_head_time(*lane);
+  }
+  return true;
+}
+
+void Apply::note_position(Lane& lane, std::uint64_t offset) {
+  const Block& block = *lane.head->block;
+  ingest::Position& p = lane.position;
+  p.head_size = block.head_size;
+  p.head_hash = block.head_hash;
+  p.device = block.device;
+  p.inode = block.inode;
+  p.offset = offset;
+  p.updated_us = lane.resolver.state().last_us;
+  p.time = lane.resolver.state();
+  const std::uint64_t inside = offset - block.offset;
+  const std::uint64_t have = std::min<std::uint64_t>(inside + block.headroom, offset);
+  p.tail_size = static_cast<std::uint32_t>(std::min<std::uint64_t>(limits::kTailHashBytes, have));
+  p.tail_hash = hash64({block.data + inside - p.tail_size, p.tail_size});
+}
+
+void Apply::finish_batch(Lane& lane) {
+  Batch& batch = *lane.head;
+  const Block& block = *batch.block;
+  note_position(lane, block.offset + block.size);
+  lane.position.finished = block.ends_file;
+  batch.counts.oversize += block.oversize_lines;
+  metrics_.lines.add(batch.counts);
+  metrics_.parse.received += batch.counts.lines;
+  metrics_.parse.sent += batch.events.size() + batch.notes.size();
+  metrics_.parse.errors += batch.counts.unparsed;
+  metrics_.parse.dropped += batch.counts.ignored + batch.counts.foreign;
+  if (batch.sample_unparsed >= 0 && metrics_.lines.unparsed == batch.counts.unparsed) {
+    spdlog::warn("parse: {}: first unparsed line at offset {}", lane.position.path,
+                 batch.sample_unparsed);
+  }
+  lane.info->in_flight.fetch_sub(1, std::memory_order_acq_rel);
+  engine_.put_batch(std::move(lane.head));
+  if (lane.info->group != nullptr) lane.info->group->changed.notify_all();
+}
+
+void Apply::check_replays() {
+  for (auto it = replays_.begin(); it != replays_.end();) {
+    Replay::Impl& replay = **it;
+    bool done = replay.fed.load(std::memory_order_acquire);
+    for (const auto& info : replay.lanes) {
+      const Lane& lane = *lanes_[info->id];
+      done = done && lane.ended() && lane.pending.empty();
+    }
+    if (!done) {
+      ++it;
+      continue;
+    }
+    for (const auto& info : replay.lanes) {
+      Lane& lane = *lanes_[info->id];
+      if (lane.position_dirty) finished_files_.push_back(lane.position);
+      lane.position_dirty = false;
+    }
+    if (engine_.store == nullptr) {
+      publish();
+      replay.finish({});
+    } else {
+      ending_.push_back(*it);
+    }
+    it = replays_.erase(it);
+  }
+}
+
+std::size_t Apply::dirty_records() const {
+  if (engine_.states == nullptr) return 0;
+  return engine_.states->dirty_records() + engine_.rates->dirty_records();
+}
+
+bool Apply::cut_due() const {
+  if (engine_.store == nullptr || cut_running_ || dead_) return false;
+  if (!waiting_.empty() || !ending_.empty()) return true;
+  if (engine_.states->dirty_bytes() >= kDirtyBytesMax) return true;
+  if (monotonic_us() - last_cut_us_ < engine_.options.cut_interval_us) return false;
+  return changed_ || dirty_records() > 0;
+}
+
+void Apply::add_positions(store::WriteSet& set) {
+  const auto add = [&](const ingest::Position& position) {
+    std::string key;
+    store::append_u64_be(key, position.file);
+    set.put(store::Family::positions, key, ingest::encode(position));
+    positions_cut_.push_back(position);
+  };
+  for (const ingest::Position& position : finished_files_) add(position);
+  finished_files_.clear();
+  for (const auto& lane : lanes_) {
+    if (!lane->position_dirty) continue;
+    if (lane->head != nullptr) note_position(*lane, next_offset(*lane->head, lane->cursor));
+    add(lane->position);
+    lane->position_dirty = false;
+  }
+}
+
+void Apply::start_cut() {
+  auto cut = spare_cut_ != nullptr ? std::move(spare_cut_) : std::make_unique<Engine::Impl::Cut>();
+  store::WriteSet& set = cut->set;
+  set.clear();
+  engine_.states->append_to(set);
+  engine_.rates->append_to(set);
+  engine_.correlator->append_to(set);
+  positions_cut_.clear();
+  add_positions(set);
+  engine_.names.append_to(set);
+  waiting_cut_.swap(waiting_);
+  ending_cut_.swap(ending_);
+  changed_ = false;
+  last_cut_us_ = monotonic_us();
+  cut_running_ = true;
+  ++metrics_.commit.received;
+  engine_.cuts.push(std::move(cut));
+}
+
+void Apply::finish_cut(const Result<void>& result) {
+  cut_running_ = false;
+  if (!result) {
+    ++metrics_.commit.errors;
+    dead_ = true;
+    engine_.die(result.error());
+    for (auto& request : waiting_cut_) request->answer.set_value(result);
+    for (auto& replay : ending_cut_) replay->finish(result.error());
+    waiting_cut_.clear();
+    ending_cut_.clear();
+    return;
+  }
+  ++metrics_.commit.sent;
+  engine_.states->committed();
+  engine_.rates->committed();
+  for (const ingest::Position& position : positions_cut_) engine_.book.update(position);
+  for (auto& request : waiting_cut_) request->answer.set_value({});
+  waiting_cut_.clear();
+  if (!ending_cut_.empty()) {
+    last_publish_us_ = 0;
+    publish();
+  }
+  for (auto& replay : ending_cut_) replay->finish({});
+  ending_cut_.clear();
+}
+
+void Apply::tick() {
+  if (engine_.states == nullptr || dead_) return;
+  bool live = false;
+  bool behind = false;
+  for (const auto& lane : lanes_) {
+    live = live || lane->info->live;
+    behind = behind || lane->head != nullptr || !lane->pending.empty();
+  }
+  // The daemon's clock drives what is due once it has caught up; a replay's watermark else.
+  const std::int64_t now = system_clock().now_us();
+  const std::int64_t at = live && !behind ? now : std::min(watermark_us_, now);
+  if (at <= 0) return;
+  auto ticked = engine_.states->tick(at);
+  if (!ticked) {
+    dead_ = true;
+    engine_.die(ticked.error());
+  }
+}
+
+void Apply::publish() {
+  const std::int64_t now = monotonic_us();
+  if (now - last_publish_us_ < 50'000) return;
+  last_publish_us_ = now;
+  metrics_.correlator = engine_.correlator->stats();
+  if (engine_.states != nullptr) {
+    metrics_.counts = engine_.states->counts();
+    metrics_.states = engine_.states->stats();
+    metrics_.total = engine_.rates->total();
+  }
+  metrics_.watermark_us = watermark_us_;
+  const std::lock_guard lock(engine_.metrics_mutex);
+  engine_.published = metrics_;
+}
+
+}  // namespace bounced::pipeline

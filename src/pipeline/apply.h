@@ -1,0 +1,64 @@
+// Apply: the one thread that changes state. Orders batches, resolves times, runs correlate, state
+// and rates over them, and cuts.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "pipeline/engine_impl.h"
+
+namespace bounced::pipeline {
+
+class Apply {
+ public:
+  explicit Apply(Engine::Impl& engine) : engine_(engine) {}
+  void run();
+
+ private:
+  // --- messages
+  void handle(Message& message);
+  void take_change(const std::shared_ptr<ChangeRequest>& request);
+  // --- lanes (lane order, merging)
+  void sync_lanes();
+  void load_head(Lane& lane);
+  void begin_file(Lane& lane, const Block& block);
+  void resolve_times(Lane& lane);
+  void update_head_time(Lane& lane);
+  Lane* choose(std::int64_t& until_us);
+  bool group_ready(Replay::Impl& replay, std::int64_t& barrier_us);
+  bool step();
+  void finish_batch(Lane& lane);
+  void check_replays();
+  // --- cuts
+  void note_position(Lane& lane, std::uint64_t offset);
+  void add_positions(store::WriteSet& set);
+  bool cut_due() const;
+  void start_cut();
+  void finish_cut(const Result<void>& result);
+  void tick();
+  void publish();
+  [[nodiscard]] std::size_t dirty_records() const;
+
+  Engine::Impl& engine_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::shared_ptr<Replay::Impl>> replays_;   // not yet applied in whole
+  std::vector<std::shared_ptr<Replay::Impl>> ending_;    // applied; waiting for a cut to start
+  std::vector<std::shared_ptr<Replay::Impl>> ending_cut_;  // waiting for the cut in flight
+  std::vector<std::shared_ptr<ChangeRequest>> waiting_;  // for a cut to start
+  std::vector<std::shared_ptr<ChangeRequest>> waiting_cut_;
+  std::vector<ingest::Position> positions_cut_;          // of the cut in flight
+  std::vector<ingest::Position> finished_files_;         // files done since the last cut
+  std::vector<Event*> out_;
+  std::vector<bool> counted_;
+  std::unique_ptr<Engine::Impl::Cut> spare_cut_, cut_in_flight_;
+  bool cut_running_ = false;
+  bool changed_ = false;       ///< something to cut beside dirty states (positions)
+  bool stop_ = false;
+  bool dead_ = false;          ///< the store cannot be written: apply nothing more
+  std::int64_t last_cut_us_ = 0;
+  std::int64_t last_publish_us_ = 0;
+  std::int64_t watermark_us_ = 0;
+  Metrics metrics_;
+};
+
+}  // namespace bounced::pipeline

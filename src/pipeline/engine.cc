@@ -1,0 +1,359 @@
+#include "pipeline/engine.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "pipeline/engine_impl.h"
+
+namespace bounced::pipeline {
+
+Engine::Engine() = default;
+Engine::~Engine() {
+  if (impl_ != nullptr) (void)stop();
+}
+
+Result<std::unique_ptr<Engine>> Engine::open(Options options) {
+  std::unique_ptr<Engine> engine(new Engine());
+  engine->impl_ = std::make_unique<Impl>(std::move(options));
+  auto started = engine->impl_->start();
+  if (!started) {
+    engine->impl_.reset();
+    return tl::unexpected(started.error());
+  }
+  return engine;
+}
+
+Result<void> Engine::Impl::start() {
+  auto loaded_rules = load_rules(options.rules);
+  if (!loaded_rules) return tl::unexpected(loaded_rules.error());
+  rules = *loaded_rules;
+  auto loaded_policy = state::load_policy(options.policy_file);
+  if (!loaded_policy) return tl::unexpected(loaded_policy.error());
+  policy = *loaded_policy;
+
+  if (!options.data_dir.empty()) {
+    store::OpenOptions open_options;
+    open_options.fold_local_part = options.fold_local_part;
+    auto opened = store::Store::open(options.data_dir, open_options);
+    if (!opened) return tl::unexpected(opened.error());
+    store = std::move(*opened);
+    auto named = names.load(*store);
+    if (!named) return tl::unexpected(named.error());
+  }
+  hasher = AddressHasher(store != nullptr ? store->secret() : public_secret(),
+                         AddressOptions{options.fold_local_part});
+  context.hasher = &hasher;
+  context.campaign_header = options.campaign_header;
+  context.smarthosts = options.smarthosts;
+  context.relays = options.relays;
+
+  correlate::Options correlate_options;
+  correlate_options.streams = options.streams;
+  correlate_options.expired =
+      verdict_of(*rules, Cause::network_expired, Severity::temporary, 90);
+  correlator = std::make_unique<correlate::Correlator>(std::move(correlate_options), names);
+  if (options.keep_state) {
+    state::Options state_options;
+    state_options.table_bytes = options.table_bytes;
+    state_options.rule_name = [set = rules](RuleId rule) { return rule_name(*set, rule); };
+    states = std::make_unique<state::States>(policy, names, state_options);
+    rates = std::make_unique<rates::Rates>(names, rates::Options{});
+  }
+  if (store != nullptr) {
+    std::vector<ingest::Position> positions;
+    std::optional<Error> bad;
+    auto scanned = store->scan(store::Family::positions, {}, {},
+                               [&](std::string_view key, std::string_view value) {
+                                 if (key.size() != 8) return true;
+                                 auto position =
+                                     ingest::decode_position(store::read_u64_be(key.data()), value);
+                                 if (position) {
+                                   positions.push_back(std::move(*position));
+                                 } else {
+                                   bad = position.error();
+                                 }
+                                 return true;
+                               });
+    if (!scanned) return scanned;
+    if (bad.has_value()) return tl::unexpected(*bad);
+    book.load(std::move(positions));
+    auto opened = correlator->load(*store);
+    if (!opened) return opened;
+  }
+  if (states != nullptr) {
+    auto opened = states->open(store.get());
+    if (!opened) return opened;
+    opened = rates->open(store.get());
+    if (!opened) return opened;
+  }
+  start_threads();
+  return {};
+}
+
+void Engine::Impl::start_threads() {
+  const unsigned count =
+      options.workers != 0 ? options.workers : std::max(1u, std::thread::hardware_concurrency());
+  worker_stats.resize(count);
+  for (unsigned i = 0; i < count; ++i) workers.emplace_back([this, i] { work(i); });
+  if (store != nullptr) commit_thread = std::thread([this] { commit(); });
+  apply_thread = std::thread([this] { apply(); });
+}
+
+void Engine::Impl::commit() {
+  while (std::optional<std::unique_ptr<Cut>> cut = cuts.pop()) {
+    Result<void> result;
+    // A full disk may get room again; everything else is told at once. Applying waits meanwhile.
+    for (int attempt = 0; attempt < 5; ++attempt) {
+      result = store->commit((*cut)->set, (*cut)->sync);
+      if (result || result.error().code != ErrorCode::no_space) break;
+      spdlog::error("{} (try {} of 5)", result.error().message(), attempt + 1);
+      for (int i = 0; i < 10 && !stopping; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      }
+      if (stopping) break;
+    }
+    Message message;
+    message.kind = Message::Kind::committed;
+    message.committed = std::move(result);
+    inbox.push(std::move(message));
+  }
+}
+
+std::uint32_t Engine::Impl::intern_source(const std::string& name) {
+  std::uint32_t id = 0;
+  auto request = std::make_shared<ChangeRequest>();
+  request->run = [&](state::States&, store::Names& n) -> Result<void> {
+    id = n.intern(store::Dictionary::source, name);
+    return {};
+  };
+  // Only the name is needed, not its durability: it leaves with the cut that uses it first.
+  request->barrier = false;
+  auto answer = request->answer.get_future();
+  Message message;
+  message.kind = Message::Kind::change;
+  message.change = request;
+  inbox.push(std::move(message));
+  (void)answer.get();
+  return id;
+}
+
+void Engine::Impl::die(Error error) {
+  std::function<void()> callback;
+  {
+    const std::lock_guard lock(mutex);
+    if (fatal_error.has_value()) return;
+    spdlog::critical("{}", error.message());
+    fatal_error = std::move(error);
+    callback = fatal_callback;
+  }
+  stopping = true;
+  if (callback) callback();
+}
+
+Result<void> Engine::add_tail(TailConfig config) {
+  auto zone = TimeResolver::make(config.timezone, {});
+  if (!zone) return tl::unexpected(zone.error());
+  const std::uint32_t source = impl_->intern_source(config.tail.name);
+  config.tail.source = source;
+  const std::lock_guard lock(impl_->mutex);
+  const std::size_t index = impl_->tails.size();
+  impl_->tails.push_back(
+      std::make_unique<ingest::Tail>(config.tail, impl_->book, system_clock()));
+  impl_->feeders.emplace_back(
+      [this, index, config, source] { impl_->feed_tail(index, config, source); });
+  return {};
+}
+
+Result<Replay> Engine::replay(ReplayConfig config) {
+  auto zone = TimeResolver::make(config.timezone, {});
+  if (!zone) return tl::unexpected(zone.error());
+  Replay replay;
+  replay.impl_ = std::make_shared<Replay::Impl>();
+  Replay::Impl& impl = *replay.impl_;
+  std::vector<std::unique_ptr<ingest::FileReader>> readers;
+  for (const std::string& path : config.files) {
+    ingest::FileOptions options;
+    options.source_name = path == "-" ? "stdin" : path.substr(path.rfind('/') + 1);
+    options.source = impl_->intern_source(options.source_name);
+    options.format = config.format;
+    options.fresh = config.fresh || impl_->store == nullptr;
+    auto reader = ingest::FileReader::open(path, options, impl_->book);
+    if (!reader) {
+      impl.add_error(reader.error());
+      continue;
+    }
+    impl.bytes_total += (*reader)->file_bytes();
+    impl.bytes_read += std::min((*reader)->compressed_offset(), (*reader)->file_bytes());
+    readers.push_back(std::move(*reader));
+  }
+  impl.files = readers.size();
+  // Every overlapping file needs a block of its own; many files get smaller ones.
+  const std::size_t blocks = std::max(limits::kBlocksMax, 2 * readers.size());
+  impl.pool = std::make_unique<BlockPool>(
+      blocks, readers.size() > 64 ? limits::kBlockBytes / 4 : limits::kBlockBytes);
+  for (auto& reader : readers) {
+    auto lane = impl_->registry.add_lane();
+    const ingest::Position& position = reader->position();
+    FileInfo info;
+    info.path = reader->path();
+    info.source = position.source;
+    info.time = position.time;
+    lane->timezone = config.timezone;
+    lane->year = reader->resumed() ? 0 : config.year;
+    lane->group = impl.group;
+    lane->rank = position.head_hash;
+    if (reader->resumed()) {
+      lane->first_us = position.time.last_us != 0 ? position.time.last_us : INT64_MIN;
+      if (reader->offset() != 0 && reader->offset() >= reader->file_bytes()) ++impl.files_known;
+    } else {
+      lane->first_us = first_time(impl_->context, reader->head(), config.format, config.timezone,
+                                  position.time, config.year);
+    }
+    lane->active = readers.size() == 1;
+    impl_->registry.set_file(position.file, std::move(info));
+    impl.lanes.push_back(std::move(lane));
+  }
+  const std::lock_guard lock(impl_->mutex);
+  impl_->replays.push_back(replay.impl_);
+  impl_->feeders.emplace_back(
+      [this, shared = replay.impl_, config, moved = std::make_shared<decltype(readers)>(
+                                                std::move(readers))] {
+        impl_->feed_replay(shared, config, std::move(*moved));
+      });
+  return replay;
+}
+
+Result<void> Engine::change(std::function<Result<void>(state::States&, store::Names&)> change) {
+  auto request = std::make_shared<ChangeRequest>();
+  request->run = std::move(change);
+  request->barrier = true;
+  auto answer = request->answer.get_future();
+  {
+    const std::lock_guard lock(impl_->mutex);
+    if (impl_->stopped) return fail(ErrorCode::cancelled, "change", "engine", "stopping");
+    Message message;
+    message.kind = Message::Kind::change;
+    message.change = request;
+    impl_->inbox.push(std::move(message));
+  }
+  return answer.get();
+}
+
+Result<void> Engine::flush() {
+  return change([](state::States&, store::Names&) -> Result<void> { return {}; });
+}
+
+Result<void> Engine::stop() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    if (impl_->stopped) {
+      return impl_->fatal_error ? Result<void>(tl::unexpected(*impl_->fatal_error)) : Result<void>();
+    }
+    impl_->stopped = true;
+    impl_->stopping = true;
+    for (auto& tail : impl_->tails) tail->wake();
+    for (auto& replay : impl_->replays) replay->group->changed.notify_all();
+  }
+  for (auto& feeder : impl_->feeders) feeder.join();
+  impl_->blocks.close(impl_->workers.size());
+  for (auto& worker : impl_->workers) worker.join();
+  Message message;
+  message.kind = Message::Kind::stop;
+  impl_->inbox.push(std::move(message));
+  impl_->apply_thread.join();
+  if (impl_->commit_thread.joinable()) {
+    impl_->cuts.close();
+    impl_->commit_thread.join();
+  }
+  const std::lock_guard lock(impl_->mutex);
+  if (impl_->fatal_error) return tl::unexpected(*impl_->fatal_error);
+  return {};
+}
+
+std::optional<Error> Engine::fatal() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->fatal_error;
+}
+
+void Engine::on_fatal(std::function<void()> callback) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->fatal_callback = std::move(callback);
+}
+
+Metrics Engine::metrics() const {
+  Metrics m;
+  {
+    const std::lock_guard lock(impl_->metrics_mutex);
+    m = impl_->published;
+    for (const Classifier::Stats& s : impl_->worker_stats) {
+      m.classifier.calls += s.calls;
+      m.classifier.memo_hits += s.memo_hits;
+      m.classifier.scans += s.scans;
+      m.classifier.by_code += s.by_code;
+      m.classifier.unknown += s.unknown;
+    }
+  }
+  m.classify = {m.classifier.calls, m.classifier.calls, 0, 0};
+  m.ingest.sent = impl_->ingest_blocks.load(std::memory_order_relaxed);
+  m.ingest.errors = impl_->ingest_errors.load(std::memory_order_relaxed);
+  m.ingest.received = m.ingest.sent + m.ingest.errors;
+  m.blocks_queued = impl_->blocks.depth();
+  m.batches_queued = impl_->inbox.depth();
+  if (impl_->store != nullptr) m.store = impl_->store->stats();
+  for (const auto& file : files()) {
+    m.lag_bytes += file.size > file.offset ? file.size - file.offset : 0;
+  }
+  if (m.lag_bytes != 0 && m.watermark_us != 0) {
+    m.lag_us = std::max<std::int64_t>(0, system_clock().now_us() - m.watermark_us);
+  }
+  return m;
+}
+
+std::vector<ingest::Tail::FileState> Engine::files() const {
+  std::vector<ingest::Tail::FileState> all;
+  const std::lock_guard lock(impl_->mutex);
+  for (const auto& tail : impl_->tails) {
+    for (auto& file : tail->files()) all.push_back(std::move(file));
+  }
+  return all;
+}
+
+const store::Store* Engine::store() const { return impl_->store.get(); }
+const store::Names& Engine::names() const { return impl_->names; }
+std::shared_ptr<const RuleSet> Engine::rules() const { return impl_->rules; }
+const Policy& Engine::policy() const { return impl_->policy; }
+const AddressHasher& Engine::hasher() const { return impl_->hasher; }
+const state::BlockView& Engine::view() const { return impl_->states->view(); }
+
+Replay::Progress Replay::progress() const {
+  Progress p;
+  p.bytes_total = impl_->bytes_total.load();
+  p.bytes_read = impl_->bytes_read.load();
+  p.files_done = impl_->files_done.load();
+  p.files_known = impl_->files_known.load();
+  p.files = impl_->files;
+  const std::lock_guard lock(impl_->mutex);
+  p.done = impl_->done;
+  return p;
+}
+
+Result<void> Replay::wait() {
+  std::unique_lock lock(impl_->mutex);
+  impl_->finished.wait(lock, [&] { return impl_->done; });
+  if (impl_->fatal) return tl::unexpected(*impl_->fatal);
+  if (!impl_->errors.empty()) return tl::unexpected(impl_->errors.front());
+  return {};
+}
+
+bool Replay::wait_for(std::int64_t timeout_us) const {
+  std::unique_lock lock(impl_->mutex);
+  return impl_->finished.wait_for(lock, std::chrono::microseconds(timeout_us),
+                                  [&] { return impl_->done; });
+}
+
+std::vector<Error> Replay::errors() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->errors;
+}
+
+}  // namespace bounced::pipeline

@@ -1,0 +1,155 @@
+// Engine: the topology. Threads, queues, back-pressure, cuts, shutdown; knows every stage.
+//
+//   feeders (one per [[tail]], one per replay) -> blocks -> workers (parse, classify)
+//     -> batches -> apply (order, time, correlate, state, rates) -> cut -> committer (store)
+//
+// Invariants:
+//  1. Only the apply thread touches correlator, states, rates and names (but for Names::text).
+//  2. What apply changed leaves in cuts only; at most one cut is on its way to the store.
+//  3. Blocks come from bounded pools: nothing between feeder and apply can grow without bound.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/batch.h"
+#include "bounced/classifier.h"
+#include "bounced/limits.h"
+#include "bounced/policy.h"
+#include "bounced/result.h"
+#include "correlate/correlate.h"
+#include "ingest/ingest.h"
+#include "parse/parse.h"
+#include "rates/rates.h"
+#include "state/state.h"
+#include "store/names.h"
+#include "store/store.h"
+
+namespace bounced::pipeline {
+
+struct Options {
+  std::string data_dir;           ///< empty = no store: everything in RAM, nothing kept
+  bool fold_local_part = true;
+  RuleSetOptions rules;
+  std::vector<std::string> sending_ips;
+  std::string policy_file;        ///< empty = built in
+  std::string campaign_header = "X-Campaign";
+  parse::RelayHosts smarthosts;
+  parse::RelayHosts relays;
+  std::vector<correlate::StreamRule> streams;
+  unsigned workers = 0;           ///< parsing threads; 0 = one per core
+  std::size_t table_bytes = limits::kStateTableBytes;
+  std::int64_t cut_interval_us = limits::kCutIntervalUs;
+  bool keep_state = true;         ///< false (parse): no states, no rates
+  /// Called on the apply thread with applied events, in order; texts and names are valid.
+  std::function<void(const Batch&, std::span<Event* const>)> on_events;
+};
+
+struct TailConfig {
+  ingest::TailOptions tail;
+  std::string timezone;
+};
+
+struct ReplayConfig {
+  std::vector<std::string> files;  ///< "-" = stdin
+  int format = -1;
+  int year = 0;                    ///< of the first line; 0 = from the file's mtime
+  std::string timezone;
+  bool fresh = false;              ///< do not look for known positions (no store)
+};
+
+/// Counted per stage; received = sent + dropped + errors for every stage at rest.
+struct StageCounters {
+  std::uint64_t received = 0, sent = 0, dropped = 0, errors = 0;
+};
+
+/// A moment's figures; cheap to take.
+struct Metrics {
+  StageCounters ingest;     ///< blocks
+  StageCounters parse;      ///< lines in, records out
+  StageCounters classify;   ///< failing events
+  StageCounters correlate;  ///< records
+  StageCounters state;      ///< events
+  StageCounters commit;     ///< cuts
+  ParseCounts lines;
+  Classifier::Stats classifier;
+  correlate::Correlator::Stats correlator;
+  std::uint64_t events[kEventKinds] = {};  ///< applied, by kind
+  state::Counts counts;
+  state::States::Stats states;
+  store::Store::Stats store;
+  rates::Cell total;
+  std::size_t blocks_queued = 0, batches_queued = 0;
+  std::int64_t watermark_us = 0;   ///< newest event time applied
+  std::uint64_t lag_bytes = 0;     ///< of all live files: size - applied
+  std::int64_t lag_us = 0;         ///< clock - watermark while there is a lag, else 0
+};
+
+/// A replay that runs; progress may be read from any thread.
+class Replay {
+ public:
+  struct Progress {
+    std::uint64_t bytes_total = 0;  ///< on disk; 0 = unknown (stdin)
+    std::uint64_t bytes_read = 0;   ///< on disk
+    std::uint64_t files_done = 0, files = 0;
+    std::uint64_t files_known = 0;  ///< already applied in whole: nothing to do
+    bool done = false;
+  };
+  [[nodiscard]] Progress progress() const;
+  /// Returns when every line is applied and durable, or the engine stopped. Errors of single files
+  /// (unreadable, truncated) do not stop the others; the first is returned here.
+  Result<void> wait();
+  /// True when it is over; waits up to timeout_us.
+  [[nodiscard]] bool wait_for(std::int64_t timeout_us) const;
+  /// Every file's trouble.
+  [[nodiscard]] std::vector<Error> errors() const;
+
+  struct Impl;  // of the engine's own parts
+
+ private:
+  friend class Engine;
+  std::shared_ptr<Impl> impl_;
+};
+
+/// Thread safety: every method from any thread.
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> open(Options options);
+  ~Engine();  ///< stops
+
+  Result<void> add_tail(TailConfig config);
+  Result<Replay> replay(ReplayConfig config);
+
+  /// Runs `change` on the apply thread and returns its result once that is durable.
+  Result<void> change(std::function<Result<void>(state::States&, store::Names&)> change);
+  /// Everything applied so far is durable on return.
+  Result<void> flush();
+  /// Drains what was read, cuts, joins. Idempotent. Returns the first fatal error, if any.
+  Result<void> stop();
+  /// A fatal error (the store cannot be written) that ended the engine.
+  [[nodiscard]] std::optional<Error> fatal() const;
+  /// Called once, from an engine thread, when a fatal error ends it.
+  void on_fatal(std::function<void()> callback);
+
+  [[nodiscard]] Metrics metrics() const;
+  [[nodiscard]] std::vector<ingest::Tail::FileState> files() const;
+  [[nodiscard]] const store::Store* store() const;  ///< nullptr without one
+  [[nodiscard]] const store::Names& names() const;
+  [[nodiscard]] std::shared_ptr<const RuleSet> rules() const;
+  [[nodiscard]] const Policy& policy() const;
+  [[nodiscard]] const AddressHasher& hasher() const;
+  [[nodiscard]] const state::BlockView& view() const;
+
+  struct Impl;  // of the engine's own parts
+
+ private:
+  Engine();
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bounced::pipeline

@@ -1,0 +1,133 @@
+// What the parts of the engine share. Private to src/pipeline.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/queue.h"
+#include "pipeline/engine.h"
+#include "pipeline/lanes.h"
+
+namespace bounced::pipeline {
+
+/// A change asked of the apply thread; answered after the cut that holds it.
+struct ChangeRequest {
+  std::function<Result<void>(state::States&, store::Names&)> run;
+  std::promise<Result<void>> answer;
+  bool barrier = false;  ///< flush(): nothing to run
+};
+
+struct Message {
+  enum class Kind : std::uint8_t { batch, change, wake, committed, stop };
+  Kind kind = Kind::wake;
+  std::unique_ptr<Batch> batch;
+  std::shared_ptr<ChangeRequest> change;
+  Result<void> committed;
+};
+
+/// State of one replay, shared by its feeder, apply, and whoever waits.
+struct Replay::Impl {
+  std::shared_ptr<Group> group = std::make_shared<Group>();
+  std::unique_ptr<BlockPool> pool;
+  std::vector<std::shared_ptr<LaneInfo>> lanes;
+  std::atomic<std::uint64_t> bytes_total{0}, bytes_read{0}, files_done{0}, files_known{0};
+  std::uint64_t files = 0;
+  std::atomic<bool> fed{false};  ///< the feeder will push nothing more
+
+  mutable std::mutex mutex;
+  std::condition_variable finished;
+  bool done = false;
+  std::vector<Error> errors;
+  std::optional<Error> fatal;
+
+  void add_error(Error error) {
+    const std::lock_guard lock(mutex);
+    errors.push_back(std::move(error));
+  }
+  void finish(std::optional<Error> with) {
+    const std::lock_guard lock(mutex);
+    done = true;
+    if (with.has_value()) fatal = std::move(with);
+    finished.notify_all();
+  }
+};
+
+/// Feeds one replay. Runs on a thread of its own until everything is read.
+class ReplayFeeder;
+
+struct Engine::Impl {
+  explicit Impl(Options o) : options(std::move(o)) {}
+
+  Options options;
+  Policy policy;
+  std::shared_ptr<const RuleSet> rules;
+  std::unique_ptr<store::Store> store;
+  AddressHasher hasher;
+  parse::Context context;
+  store::Names names;
+  std::unique_ptr<correlate::Correlator> correlator;
+  std::unique_ptr<state::States> states;
+  std::unique_ptr<rates::Rates> rates;
+  ingest::PositionBook book;
+  Registry registry;
+  std::atomic<std::uint64_t> ram_file_key{1};
+
+  // Pools outlive the queues that carry their blocks.
+  BlockPool live_pool{limits::kBlocksMax};
+  std::vector<std::shared_ptr<Replay::Impl>> replays;  // guarded by mutex
+  BlockingQueue<BlockPtr> blocks;
+  BlockingQueue<Message> inbox;  // of apply
+  moodycamel::ConcurrentQueue<std::unique_ptr<Batch>> spare;
+
+  // --- commit: one cut at a time
+  struct Cut {
+    store::WriteSet set;
+    bool sync = true;
+  };
+  BlockingQueue<std::unique_ptr<Cut>> cuts;
+
+  mutable std::mutex mutex;
+  std::vector<std::unique_ptr<ingest::Tail>> tails;
+  std::vector<std::thread> feeders, workers;
+  std::thread apply_thread, commit_thread;
+  std::atomic<bool> stopping{false};
+  bool stopped = false;
+  std::optional<Error> fatal_error;
+  std::function<void()> fatal_callback;
+
+  // --- counters
+  std::atomic<std::uint64_t> ingest_blocks{0}, ingest_errors{0};
+  mutable std::mutex metrics_mutex;
+  Metrics published;
+  std::vector<Classifier::Stats> worker_stats;
+
+  Result<void> start();
+  void start_threads();
+  void feed_tail(std::size_t index, TailConfig config, std::uint32_t source);
+  void feed_replay(const std::shared_ptr<Replay::Impl>& replay, ReplayConfig config,
+                   std::vector<std::unique_ptr<ingest::FileReader>> readers);
+  void work(std::size_t index);
+  void apply();
+  void commit();
+  std::uint32_t intern_source(const std::string& name);
+  void die(Error error);
+  std::unique_ptr<Batch> take_batch();
+  void put_batch(std::unique_ptr<Batch> batch);
+};
+
+/// Event time (UTC) of the first record in `head`, by `format` (or probed); INT64_MIN when there
+/// is none.
+std::int64_t first_time(const parse::Context& context, std::string_view head, int format,
+                        const std::string& timezone, TimeResolver::State state, int year);
+
+}  // namespace bounced::pipeline

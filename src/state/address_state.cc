@@ -1,0 +1,317 @@
+// Codec of AddressState. Equal states have equal bytes.
+#include "state/address_state.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "store/varint.h"
+
+namespace bounced::state {
+namespace {
+
+using store::append_varint;
+using store::read_varint;
+using store::unzigzag;
+using store::zigzag;
+
+// Optional parts of the tail.
+constexpr std::uint8_t kTerms = 1, kCleared = 2, kLifted = 4, kLapsed = 8, kBase = 16, kDays = 32;
+constexpr std::size_t kTextBytesMax = 4096;
+
+template <class T>
+void append_fixed(std::string& out, T v) {
+  char bytes[sizeof v];
+  std::memcpy(bytes, &v, sizeof v);
+  out.append(bytes, sizeof v);
+}
+template <class T>
+T load(const char* p) {
+  T v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class T>
+void store_at(char* p, T v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+// Differences wrap instead of overflowing: hostile times must survive, too.
+std::uint64_t delta(std::int64_t v, std::int64_t from) {
+  return zigzag(
+      static_cast<std::int64_t>(static_cast<std::uint64_t>(v) - static_cast<std::uint64_t>(from)));
+}
+std::int64_t undelta(std::uint64_t d, std::int64_t from) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(unzigzag(d)) +
+                                   static_cast<std::uint64_t>(from));
+}
+
+bool has_base(const AddressState& s) {
+  return s.base.dead.count != 0 || s.base.soft.count != 0 || s.base.incident.count != 0;
+}
+
+bool streak_matters(const AddressState& s) {
+  if (s.dead_terms != 0 || s.soft_terms != 0 || s.lapsed_us != 0 || !s.days.empty() ||
+      has_base(s)) {
+    return true;
+  }
+  return std::any_of(s.blocks.begin(), s.blocks.end(), [](const BlockRecord& b) {
+    return b.kind == BlockKind::dead || b.kind == BlockKind::soft || b.kind == BlockKind::incident;
+  });
+}
+
+void append_term(std::string& out, const Term& term, std::int64_t first) {
+  append_varint(out, term.count);
+  if (term.count == 0) return;
+  append_varint(out, term.cause);
+  append_varint(out, delta(term.since_us, first));
+  append_varint(out, term.until_us == 0 ? 0 : 1 + delta(term.until_us, term.since_us));
+}
+
+void append_failure(std::string& out, const FailureRecord& f, std::int64_t before) {
+  append_varint(out, delta(f.time_us, before));
+  append_fixed(out, f.message);
+  append_varint(out, f.position);
+  append_varint(out, f.source);
+  append_varint(out, f.cause);
+  out.push_back(static_cast<char>(f.confidence));
+  out.push_back(static_cast<char>(f.flags));
+}
+
+void append_block(std::string& out, const BlockRecord& b, std::int64_t first) {
+  out.push_back(
+      static_cast<char>(static_cast<unsigned>(b.kind) | (static_cast<unsigned>(b.scope) << 4)));
+  append_varint(out, delta(b.since_us, first));
+  append_varint(out, b.until_us == 0 ? 0 : 1 + delta(b.until_us, b.since_us));
+  append_varint(out, b.scope_id);
+  append_varint(out, b.actor);
+  append_varint(out, b.cause);
+}
+
+/// Takes fields off the front; `ok` turns false at the first malformed one.
+struct Input {
+  std::string_view in;
+  bool ok = true;
+
+  std::uint64_t number(std::uint64_t max = ~std::uint64_t{0}) {
+    std::uint64_t v = 0;
+    ok = ok && read_varint(in, v) && v <= max;
+    return ok ? v : 0;
+  }
+  template <class T>
+  T fixed() {
+    if (!ok || in.size() < sizeof(T)) {
+      ok = false;
+      return {};
+    }
+    const T v = load<T>(in.data());
+    in.remove_prefix(sizeof(T));
+    return v;
+  }
+  std::int64_t time(std::int64_t from) { return undelta(number(), from); }
+  std::int64_t end(std::int64_t since) {
+    const std::uint64_t v = number();
+    if (v == 0) return 0;
+    const std::int64_t until = undelta(v - 1, since);
+    ok = ok && until != 0;
+    return until;
+  }
+};
+
+void read_term(Input& in, Term& term, std::int64_t first) {
+  term = Term{};
+  term.count = static_cast<std::uint8_t>(in.number(UINT8_MAX));
+  if (term.count == 0) return;
+  term.cause = static_cast<std::uint16_t>(in.number(UINT16_MAX));
+  term.since_us = in.time(first);
+  term.until_us = in.end(term.since_us);
+}
+
+void read_optional(Input& in, AddressState& s) {
+  const auto parts = in.fixed<std::uint8_t>();
+  in.ok = in.ok && parts < 64;
+  s.dead_terms = s.soft_terms = 0;
+  s.cleared_us = s.lifted_us = s.lapsed_us = 0;
+  s.base = Terms{};
+  s.days.clear();
+  if ((parts & kTerms) != 0) {
+    s.dead_terms = in.fixed<std::uint8_t>();
+    s.soft_terms = in.fixed<std::uint8_t>();
+  }
+  if ((parts & kCleared) != 0) s.cleared_us = in.time(s.first_us);
+  if ((parts & kLifted) != 0) s.lifted_us = in.time(s.first_us);
+  if ((parts & kLapsed) != 0) s.lapsed_us = in.time(s.first_us);
+  if ((parts & kBase) != 0) {
+    read_term(in, s.base.dead, s.first_us);
+    read_term(in, s.base.soft, s.first_us);
+    read_term(in, s.base.incident, s.first_us);
+  }
+  if ((parts & kDays) == 0) return;
+  const std::uint64_t n = in.number(255);
+  for (std::uint64_t i = 0; i < n && in.ok; ++i) {
+    FailureDays d;
+    d.row = static_cast<std::uint16_t>(in.number(UINT16_MAX));
+    d.newest_day = static_cast<std::int32_t>(static_cast<std::uint32_t>(in.number(UINT32_MAX)));
+    d.bits = in.fixed<std::uint64_t>();
+    in.ok = in.ok && (s.days.empty() || s.days.back().row < d.row);
+    s.days.push_back(d);
+  }
+}
+
+void read_failures(Input& in, std::size_t n, AddressState& s) {
+  s.failures.clear();
+  std::int64_t before = s.first_us;
+  for (std::size_t i = 0; i < n && in.ok; ++i) {
+    FailureRecord f;
+    f.time_us = before = in.time(before);
+    f.message = in.fixed<std::uint64_t>();
+    f.position = in.number();
+    f.source = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    f.cause = static_cast<std::uint16_t>(in.number(UINT16_MAX));
+    f.confidence = in.fixed<std::uint8_t>();
+    f.flags = in.fixed<std::uint8_t>();
+    for (const FailureRecord& o : s.failures) in.ok = in.ok && o.message != f.message;
+    in.ok = in.ok && (s.failures.empty() || s.failures.back().time_us <= f.time_us);
+    s.failures.push_back(f);
+  }
+}
+
+void read_blocks(Input& in, std::size_t n, AddressState& s) {
+  s.blocks.clear();
+  for (std::size_t i = 0; i < n && in.ok; ++i) {
+    BlockRecord b;
+    const auto what = in.fixed<std::uint8_t>();
+    in.ok = in.ok && (what & 15) < kBlockKinds && (what & 15) != 0 && what >> 4 < 4;
+    if (!in.ok) return;
+    b.kind = static_cast<BlockKind>(what & 15);
+    b.scope = static_cast<BlockScope>(what >> 4);
+    b.since_us = in.time(s.first_us);
+    b.until_us = in.end(b.since_us);
+    b.scope_id = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    b.actor = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+    b.cause = static_cast<std::uint16_t>(in.number(UINT16_MAX));
+    s.blocks.push_back(b);
+  }
+}
+
+}  // namespace
+
+void encode(const AddressState& s, std::string& out) {
+  const bool delivery = s.last_delivery_us != 0 || s.last_delivery_message != 0;
+  out.push_back(static_cast<char>(EncodedHead::kVersion));
+  out.push_back(static_cast<char>((delivery ? EncodedHead::kDelivery : 0) |
+                                  (streak_matters(s) ? EncodedHead::kStreak : 0)));
+  out.push_back(static_cast<char>(s.failures.size()));
+  out.push_back(static_cast<char>(s.blocks.size()));
+  append_fixed(out, s.totals.delivered);
+  append_fixed(out, s.first_us);
+  if (delivery) {
+    append_fixed(out, s.last_delivery_us);
+    append_fixed(out, s.last_delivery_message);
+  }
+  append_varint(out, delta(s.last_event_us, s.first_us));
+  for (const std::uint32_t n : {s.totals.bounced, s.totals.expired, s.totals.deferred,
+                                s.totals.complained, s.totals.suppressed, s.evidence}) {
+    append_varint(out, n);
+  }
+  const bool terms = s.dead_terms != 0 || s.soft_terms != 0;
+  out.push_back(static_cast<char>((terms ? kTerms : 0) | (s.cleared_us != 0 ? kCleared : 0) |
+                                  (s.lifted_us != 0 ? kLifted : 0) |
+                                  (s.lapsed_us != 0 ? kLapsed : 0) | (has_base(s) ? kBase : 0) |
+                                  (!s.days.empty() ? kDays : 0)));
+  if (terms) {
+    out.push_back(static_cast<char>(s.dead_terms));
+    out.push_back(static_cast<char>(s.soft_terms));
+  }
+  for (const std::int64_t t : {s.cleared_us, s.lifted_us, s.lapsed_us}) {
+    if (t != 0) append_varint(out, delta(t, s.first_us));
+  }
+  if (has_base(s)) {
+    for (const Term* t : {&s.base.dead, &s.base.soft, &s.base.incident}) {
+      append_term(out, *t, s.first_us);
+    }
+  }
+  if (!s.days.empty()) {
+    append_varint(out, s.days.size());
+    for (const FailureDays& d : s.days) {
+      append_varint(out, d.row);
+      append_varint(out, static_cast<std::uint32_t>(d.newest_day));
+      append_fixed(out, d.bits);
+    }
+  }
+  std::int64_t before = s.first_us;
+  for (const FailureRecord& f : s.failures) {
+    append_failure(out, f, before);
+    before = f.time_us;
+  }
+  for (const BlockRecord& b : s.blocks) append_block(out, b, s.first_us);
+  const std::size_t size = std::min(s.text.size(), kTextBytesMax);
+  append_varint(out, size);
+  out.append(s.text.data(), size);
+}
+
+bool decode_into(std::string_view bytes, AddressState& s) {
+  if (bytes.size() < EncodedHead::kSizeMin) return false;
+  const char* p = bytes.data();
+  const auto flags = static_cast<std::uint8_t>(p[1]);
+  const auto failures = static_cast<std::uint8_t>(p[2]);
+  const auto blocks = static_cast<std::uint8_t>(p[3]);
+  if (static_cast<std::uint8_t>(p[0]) != EncodedHead::kVersion || flags > 3 ||
+      failures > limits::kFailuresMax || blocks > limits::kBlocksPerAddressMax) {
+    return false;
+  }
+  s.totals.delivered = load<std::uint32_t>(p + 4);
+  s.first_us = load<std::int64_t>(p + 8);
+  Input in{bytes.substr(EncodedHead::kSizeMin)};
+  s.last_delivery_us = 0;
+  s.last_delivery_message = 0;
+  if ((flags & EncodedHead::kDelivery) != 0) {
+    s.last_delivery_us = in.fixed<std::int64_t>();
+    s.last_delivery_message = in.fixed<std::uint64_t>();
+  }
+  s.last_event_us = in.time(s.first_us);
+  for (std::uint32_t* n : {&s.totals.bounced, &s.totals.expired, &s.totals.deferred,
+                           &s.totals.complained, &s.totals.suppressed, &s.evidence}) {
+    *n = static_cast<std::uint32_t>(in.number(UINT32_MAX));
+  }
+  read_optional(in, s);
+  read_failures(in, failures, s);
+  read_blocks(in, blocks, s);
+  const std::uint64_t size = in.number(kTextBytesMax);
+  if (!in.ok || in.in.size() != size) return false;
+  s.text.assign(in.in);
+  return true;
+}
+
+Result<AddressState> decode(std::string_view bytes) {
+  AddressState state;
+  if (!bytes.empty() && static_cast<std::uint8_t>(bytes[0]) > EncodedHead::kVersion) {
+    return fail(ErrorCode::data, "address state", "", "written by a newer bounced",
+                "use the version that wrote this store, or a newer one");
+  }
+  if (!decode_into(bytes, state)) {
+    return fail(ErrorCode::data, "address state", "", "malformed value",
+                "restore the store from a backup");
+  }
+  return state;
+}
+
+EncodedHead::Counted EncodedHead::count_delivery(char* p, std::int64_t time_us,
+                                                 std::uint64_t message) {
+  const auto flags = static_cast<std::uint8_t>(p[1]);
+  if (time_us < load<std::int64_t>(p + 8)) return Counted::unchanged;
+  if ((flags & kDelivery) == 0) return Counted::decode;
+  const auto last = load<std::int64_t>(p + kSizeMin);
+  const auto last_message = load<std::uint64_t>(p + kSizeMin + 8);
+  if (last == time_us && last_message == message) return Counted::unchanged;
+  const bool newest = last < time_us || (last == time_us && last_message < message);
+  if (newest && (flags & kStreak) != 0) return Counted::decode;
+  const auto delivered = load<std::uint32_t>(p + 4);
+  if (delivered != UINT32_MAX) store_at(p + 4, delivered + 1);
+  if (newest) {
+    store_at(p + kSizeMin, time_us);
+    store_at(p + kSizeMin + 8, message);
+  }
+  return Counted::in_place;
+}
+
+}  // namespace bounced::state

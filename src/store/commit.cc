@@ -1,0 +1,240 @@
+// Commits: a small cut is one WriteBatch, a large one sorted files that RocksDB takes in at once.
+//
+// The trap that the order below avoids: ingested files are durable when the call returns, but a
+// WriteBatch before them may still be in the page cache only. After a power loss the newer cut
+// would be there and the older one not. Hence the WAL is synced before anything is ingested.
+// RocksDB itself syncs each ingested file, the directory it is linked into, and its MANIFEST, where
+// all families of one call are one atomic group (read in its source, 7.8).
+#include <rocksdb/sst_file_writer.h>
+#include <rocksdb/write_batch.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "base/clock.h"
+#include "bounced/limits.h"
+#include "store/families.h"
+#include "store/sorted.h"
+#include "store/status.h"
+#include "store/store.h"
+#include "store/store_impl.h"
+
+namespace bounced::store {
+namespace {
+
+using rocksdb::Slice;
+
+/// A cut of few but big records is no WriteBatch either.
+constexpr std::size_t kSmallCutBytes = std::size_t{64} << 20;
+/// Parts smaller than this are not worth two files.
+constexpr std::size_t kSplitBytesMin = std::size_t{4} << 20;
+constexpr std::size_t kBatchHeaderBytes = 64, kBatchRecordBytes = 16;
+
+Slice slice(std::string_view bytes) {
+  return {bytes.data(), bytes.size()};
+}
+
+/// Runs jobs 0..n-1 in that order, on this thread and one helper.
+template <class Job>
+void run_on_two(std::size_t jobs, const Job& job) {
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    for (std::size_t i = 0; (i = next.fetch_add(1, std::memory_order_relaxed)) < jobs;) job(i);
+  };
+  std::thread helper;
+  if (jobs > 1) {
+    try {
+      helper = std::thread(work);
+    } catch (const std::system_error&) {
+      // No thread to be had: alone, then.
+    }
+  }
+  work();
+  if (helper.joinable()) helper.join();
+}
+
+/// One sorted file to write: a range of a family's keys.
+struct FileJob {
+  Family family = Family::address;
+  Sorted* sorted = nullptr;
+  std::size_t from = 0, to = 0;  ///< buckets
+  std::size_t bytes = 0;
+  std::string path;
+  bool written = false;  ///< false: the range was empty, or it failed
+  rocksdb::Status status;
+};
+
+void write_file(const WriteSet::Part& part, const rocksdb::Options& options,
+                rocksdb::ColumnFamilyHandle* handle, FileJob& job) {
+  // invalidate_page_cache off: these bytes are read again soon, by Gets and by compaction.
+  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(options), options, handle, false);
+  rocksdb::Status& status = job.status;
+  bool open = false;
+  job.sorted->visit(job.from, job.to, [&](const WriteSet::Entry& entry) {
+    if (!open) {
+      status = writer.Open(job.path);
+      open = status.ok();
+      if (!open) return false;
+    }
+    status = entry.erase ? writer.Delete(slice(part.key(entry)))
+                         : writer.Put(slice(part.key(entry)), slice(part.value(entry)));
+    return status.ok();
+  });
+  if (open && status.ok()) {
+    status = writer.Finish();
+    job.written = status.ok();
+  }
+}
+
+/// Splits the parts of `set` into files: two for a part so large that one thread would be left
+/// alone with it.
+std::vector<FileJob> plan_files(const WriteSet& set, std::deque<Sorted>& sorted,
+                                const std::vector<Family>& families) {
+  std::vector<FileJob> jobs;
+  const std::size_t total = set.bytes();
+  for (std::size_t i = 0; i < families.size(); ++i) {
+    const std::size_t bytes = set.part(families[i]).arena.size();
+    const bool halve = bytes >= kSplitBytesMin && bytes * 2 > total;
+    const std::vector<std::size_t> cuts = sorted[i].split(halve ? 2 : 1);
+    for (std::size_t c = 0; c + 1 < cuts.size(); ++c) {
+      FileJob job;
+      job.family = families[i];
+      job.sorted = &sorted[i];
+      job.from = cuts[c];
+      job.to = cuts[c + 1];
+      job.bytes = bytes / (cuts.size() - 1);
+      jobs.push_back(std::move(job));
+    }
+  }
+  std::stable_sort(jobs.begin(), jobs.end(),
+                   [](const FileJob& a, const FileJob& b) { return a.bytes > b.bytes; });
+  return jobs;
+}
+
+}  // namespace
+
+tl::unexpected<Error> Store::Impl::write_failed(const rocksdb::Status& status, std::string what) {
+  needs_resume = true;
+  return store_error(status, std::move(what), dir);
+}
+
+// After a failed write (a full disk) RocksDB refuses all writes until it is told to go on.
+Result<void> Store::Impl::resume() {
+  if (!needs_resume) return {};
+  const rocksdb::Status status = db->Resume();
+  if (status.IsBusy()) {  // RocksDB is at it by itself: it waits for space
+    return fail(ErrorCode::no_space, "commit", dir, "the store waits for free space",
+                "free some space; nothing is lost");
+  }
+  if (!status.ok()) return store_error(status, "commit", dir);
+  needs_resume = false;
+  return {};
+}
+
+Result<void> Store::Impl::commit_small(const WriteSet& set, bool sync) {
+  rocksdb::WriteBatch batch(kBatchHeaderBytes + set.bytes() + kBatchRecordBytes * set.records());
+  for (std::size_t f = 0; f < kFamilies; ++f) {
+    const auto family = static_cast<Family>(f);
+    const WriteSet::Part& part = set.part(family);
+    if (part.entries.empty()) continue;
+    // In key order: each insert into the memtable starts where the last one ended.
+    Sorted sorted(part);
+    rocksdb::Status status;
+    sorted.visit(0, sorted.buckets(), [&](const WriteSet::Entry& entry) {
+      status = entry.erase
+                   ? batch.Delete(handle(family), slice(part.key(entry)))
+                   : batch.Put(handle(family), slice(part.key(entry)), slice(part.value(entry)));
+      return status.ok();
+    });
+    if (!status.ok()) return store_error(status, "commit", dir);
+  }
+  rocksdb::WriteOptions options;
+  options.sync = sync;
+  options.memtable_insert_hint_per_batch = true;
+  const rocksdb::Status status = db->Write(options, &batch);
+  if (!status.ok()) return write_failed(status, "commit");
+  return {};
+}
+
+Result<void> Store::Impl::commit_large(const WriteSet& set) {
+  if (const rocksdb::Status synced = db->FlushWAL(true); !synced.ok()) {
+    return write_failed(synced, "commit");
+  }
+  std::vector<Family> families;
+  for (std::size_t f = 0; f < kFamilies; ++f) {
+    if (!set.part(static_cast<Family>(f)).entries.empty()) families.push_back(Family(f));
+  }
+  std::deque<Sorted> sorted;
+  for (const Family family : families) sorted.emplace_back(set.part(family));
+  std::vector<FileJob> jobs = plan_files(set, sorted, families);
+  for (FileJob& job : jobs) {
+    job.path = ingest_dir + "/" + std::to_string(next_file++) + ".sst";
+  }
+  run_on_two(jobs.size(), [&](std::size_t i) {
+    FileJob& job = jobs[i];
+    const rocksdb::Options options =
+        cut_file_options(db_options, family_options(job.family, cache));
+    write_file(set.part(job.family), options, handle(job.family), job);
+  });
+
+  rocksdb::Status status;
+  std::vector<rocksdb::IngestExternalFileArg> arguments;
+  for (const Family family : families) {
+    rocksdb::IngestExternalFileArg argument;
+    argument.column_family = handle(family);
+    argument.options.move_files = true;
+    argument.options.write_global_seqno = false;  // it stays in the MANIFEST: no second write
+    argument.options.verify_file_checksum = false;
+    for (const FileJob& job : jobs) {
+      if (job.family != family) continue;
+      if (!job.status.ok()) status = job.status;
+      if (job.written) argument.external_files.push_back(job.path);
+    }
+    std::sort(argument.external_files.begin(), argument.external_files.end());
+    if (!argument.external_files.empty()) arguments.push_back(std::move(argument));
+  }
+  const bool files_written = status.ok();
+  if (files_written) status = db->IngestExternalFiles(arguments);
+  if (status.ok()) return {};
+  for (const FileJob& job : jobs) (void)::unlink(job.path.c_str());
+  if (!files_written) return store_error(status, "commit", dir);  // RocksDB has seen nothing
+  return write_failed(status, "commit");
+}
+
+Result<void> Store::commit(const WriteSet& set, bool sync_wanted) {
+  Impl& impl = *impl_;
+  if (impl.read_only) {
+    return fail(ErrorCode::usage, "commit", impl.dir, "the store was opened read-only");
+  }
+  const std::size_t records = set.records();
+  if (records == 0) return sync_wanted ? sync() : Result<void>();
+  const std::int64_t begun = monotonic_us();
+  if (auto resumed = impl.resume(); !resumed) return resumed;
+  const bool small = records < limits::kSmallCutRecords && set.bytes() < kSmallCutBytes;
+  auto done = small ? impl.commit_small(set, sync_wanted) : impl.commit_large(set);
+  if (!done) return done;
+  Impl::Counters& c = impl.counters;
+  (small ? c.commits_small : c.commits_large).fetch_add(1, std::memory_order_relaxed);
+  if (!small || sync_wanted) c.syncs.fetch_add(1, std::memory_order_relaxed);
+  c.records.fetch_add(records, std::memory_order_relaxed);
+  c.bytes.fetch_add(set.bytes(), std::memory_order_relaxed);
+  c.commit_us.fetch_add(static_cast<std::uint64_t>(monotonic_us() - begun),
+                        std::memory_order_relaxed);
+  return done;
+}
+
+Result<void> Store::sync() {
+  if (impl_->read_only) return {};
+  if (auto resumed = impl_->resume(); !resumed) return resumed;
+  if (const rocksdb::Status status = impl_->db->SyncWAL(); !status.ok()) {
+    return impl_->write_failed(status, "sync");
+  }
+  impl_->counters.syncs.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+}  // namespace bounced::store

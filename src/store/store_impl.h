@@ -1,0 +1,55 @@
+// What Store holds. Private to this folder.
+#pragma once
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/store.h"
+
+namespace bounced::store {
+
+struct Store::Impl {
+  std::string dir;         ///< the data directory, as given
+  std::string db_dir;      ///< DIR/db: RocksDB's own files
+  std::string ingest_dir;  ///< DIR/ingest: sorted files until they are linked into db_dir
+  bool read_only = false;
+  bool fold_local_part = true;
+  Secret secret{};
+  std::shared_ptr<rocksdb::Cache> cache;
+  rocksdb::DBOptions db_options;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;  ///< owned by db; families, then default
+  std::unique_ptr<rocksdb::DB> db;
+  std::uint64_t next_file = 0;
+  bool needs_resume = false;  ///< a write failed: RocksDB may have stopped taking writes
+
+  struct Counters {
+    std::atomic<std::uint64_t> commits_small{0}, commits_large{0}, records{0}, bytes{0};
+    std::atomic<std::uint64_t> commit_us{0}, syncs{0};
+  } counters;
+
+  ~Impl();
+  [[nodiscard]] rocksdb::ColumnFamilyHandle* handle(Family family) const {
+    return handles[static_cast<std::size_t>(family)];
+  }
+
+  // store.cc
+  Result<void> open_database(const OpenOptions& options);
+  Result<void> check_families(const OpenOptions& options) const;
+  Result<void> load_meta(const OpenOptions& options);
+  Result<void> create_meta(const OpenOptions& options);
+  Result<void> remove_leftovers() const;
+  // commit.cc
+  Result<void> resume();
+  Result<void> commit_small(const WriteSet& set, bool sync);
+  Result<void> commit_large(const WriteSet& set);
+  /// Remembers that RocksDB may need a Resume(), and makes the error.
+  tl::unexpected<Error> write_failed(const rocksdb::Status& status, std::string what);
+};
+
+}  // namespace bounced::store

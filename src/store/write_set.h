@@ -1,0 +1,67 @@
+// WriteSet: everything a moment changed; it reaches the store whole or not at all.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace bounced::store {
+
+/// Column families (DESIGN section 3). The numbers index arrays; names are in store.cc.
+enum class Family : std::uint8_t {
+  address,    ///< AddressId (16 B big-endian) [domains: own key space] -> state + clear address
+  evidence,   ///< AddressId + slot byte -> the server's own words
+  by_block,   ///< BlockKind byte + AddressId -> summary, for lists
+  rates,      ///< dimension byte + hour (u32 BE) + key -> counters
+  open,       ///< queue key (u64 BE) -> message still in a queue
+  inbox,      ///< accepted, not yet applied events of push sources
+  seen,       ///< day (u32 BE) + 16 B -> dedupe key
+  due,        ///< time (u64 BE) + AddressId + kind -> time-driven change
+  changes,    ///< seq (u64 BE) -> block change
+  names,      ///< dictionary byte + id (u32 BE) -> name
+  positions,  ///< file key (u64 BE) -> Position
+  meta,       ///< version, secret, options, counters
+};
+inline constexpr std::size_t kFamilies = 12;
+
+/// Append-only list of puts and deletes over all families; a later entry of a key wins.
+/// Not thread safe. Memory: one byte arena per family.
+class WriteSet {
+ public:
+  void put(Family family, std::string_view key, std::string_view value) {
+    append(family, key, value, false);
+  }
+  void erase(Family family, std::string_view key) { append(family, key, {}, true); }
+
+  [[nodiscard]] std::size_t records() const;
+  [[nodiscard]] std::size_t bytes() const;
+  [[nodiscard]] bool empty() const { return records() == 0; }
+  void clear();  ///< keeps capacity
+
+  struct Entry {
+    std::uint64_t offset;  ///< of the key in the arena; the value follows
+    std::uint32_t value_size;
+    std::uint16_t key_size;
+    bool erase;
+  };
+  struct Part {
+    std::vector<char> arena;
+    std::vector<Entry> entries;
+    [[nodiscard]] std::string_view key(const Entry& e) const {
+      return {arena.data() + e.offset, e.key_size};
+    }
+    [[nodiscard]] std::string_view value(const Entry& e) const {
+      return {arena.data() + e.offset + e.key_size, e.value_size};
+    }
+  };
+  [[nodiscard]] const Part& part(Family family) const {
+    return parts_[static_cast<std::size_t>(family)];
+  }
+
+ private:
+  void append(Family family, std::string_view key, std::string_view value, bool erase);
+  std::array<Part, kFamilies> parts_;
+};
+
+}  // namespace bounced::store

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""SIGKILL at random moments; afterwards the store must be what an uninterrupted run makes.
+
+  crash_test.py --mode replay|tail --kills 50 --bounced BIN --loggen BIN [--seed N] [--keep]
+
+replay: `bounced replay` over a generated log is killed and run again until it gets through.
+tail:   `bounced run` follows a file that is written and rotated by rename meanwhile; it is killed
+        and started again. Cuts of both kinds (one batch, ingested files) are made to happen.
+Prints the seed; the same seed draws the same plan. Exit 0: every digest was equal.
+"""
+import argparse, json, os, random, shutil, signal, subprocess, sys, tempfile, time
+
+
+def config(folder, rng, live=None):
+    """Cut intervals from 5 ms (one batch) to 150 ms (ingested files)."""
+    path = os.path.join(folder, "bounced.toml")
+    interval = rng.choice(["5ms", "20ms", "60ms", "150ms"])
+    text = f'data_dir = "{folder}/data"\nlog_level = "error"\ncut_interval = "{interval}"\n'
+    if live:
+        text += f'[[tail]]\nname = "live"\npaths = ["{live}"]\nformat = "postfix"\npoll = "20ms"\n'
+    with open(path, "w") as out:
+        out.write(text)
+    return path
+
+
+def run(args, **kw):
+    return subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300, **kw)
+
+
+def digest(bounced, folder):
+    done = run([bounced, "digest", "--parts", "--data", f"{folder}/data"])
+    if done.returncode != 0:
+        sys.exit(f"digest failed: {done.stderr}")
+    return done.stdout
+
+
+def summary(bounced, folder, log):
+    """Counters that must survive: who is blocked, and how often everything was counted."""
+    out = run([bounced, "report", "--by", "cause", "--format", "ndjson", "--data", f"{folder}/data"])
+    return out.stdout
+
+
+def fresh(base, name):
+    folder = os.path.join(base, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    return folder
+
+
+def compare(what, got, wanted):
+    if got != wanted:
+        print(f"FAILED {what}\n--- uninterrupted\n{wanted}\n--- after kills\n{got}")
+        sys.exit(1)
+
+
+def kill_after(process, seconds):
+    """True when the process was killed, False when it had ended by itself."""
+    try:
+        process.wait(timeout=seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+
+
+def crash_replay(a, rng, base, log):
+    folder = fresh(base, "reference")
+    begun = time.time()
+    done = run([a.bounced, "replay", "--config", config(folder, rng), "--format", "postfix", "--quiet", log])
+    if done.returncode != 0:
+        sys.exit(f"replay failed: {done.stderr}")
+    took = time.time() - begun
+    wanted, wanted_rates = digest(a.bounced, folder), summary(a.bounced, folder, log)
+    kills = rounds = 0
+    while kills < a.kills:
+        folder = fresh(base, "killed")
+        rounds += 1
+        tries = 0
+        while True:
+            tries += 1
+            cfg = config(folder, rng)
+            process = subprocess.Popen([a.bounced, "replay", "--config", cfg, "--format", "postfix", "--quiet", log],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            # Many kills in one store, but it must get through at last.
+            if tries <= 12 and kills < a.kills and kill_after(process, rng.uniform(0, took)):
+                kills += 1
+                process.stderr.close()
+                continue
+            error = process.communicate()[1]
+            if process.returncode != 0:
+                sys.exit(f"replay after {kills} kills failed: {error}")
+            break
+        compare(f"replay, round {rounds}, {kills} kills", digest(a.bounced, folder), wanted)
+        compare(f"rates, round {rounds}, {kills} kills", summary(a.bounced, folder, log), wanted_rates)
+    return kills, rounds
+
+
+class Writer:
+    """Appends a log's lines to a live file, rotating it by rename at random moments."""
+
+    def __init__(self, rng, log, live):
+        self.rng, self.live, self.rotations = rng, live, 0
+        with open(log, "rb") as f:
+            self.data = f.read()
+        self.at = 0
+        self.out = open(live, "ab", buffering=0)
+
+    def step(self):
+        """Some bytes, not always whole lines. False at the end."""
+        if self.at >= len(self.data):
+            return False
+        size = self.rng.choice([1, 200, 5_000, 60_000, 300_000])
+        self.out.write(self.data[self.at:self.at + size])
+        self.at += size
+        if self.rng.random() < 0.03:
+            # A writer reopens between lines; the rest of the line goes to the old file.
+            end = self.data.find(b"\n", min(self.at, len(self.data) - 1)) + 1
+            self.out.write(self.data[self.at:end])
+            self.at = max(self.at, end)
+            self.out.close()
+            for n in range(9, 0, -1):
+                if os.path.exists(f"{self.live}.{n}"):
+                    os.rename(f"{self.live}.{n}", f"{self.live}.{n + 1}")
+            os.rename(self.live, self.live + ".1")
+            self.out = open(self.live, "ab", buffering=0)
+            self.rotations += 1
+        return True
+
+
+def wait_caught_up(a, folder, seconds=60):
+    end = time.time() + seconds
+    calm = 0
+    while time.time() < end:
+        out = run([a.bounced, "status", "--json", "--data", f"{folder}/data"])
+        if out.returncode == 0:
+            status = json.loads(out.stdout)
+            calm = calm + 1 if status["lag"]["bytes"] == 0 and status["queue"]["batches"] == 0 else 0
+            if calm >= 3:
+                return
+        time.sleep(0.05)
+    sys.exit("the daemon did not catch up: " + out.stdout + out.stderr)
+
+
+def crash_tail(a, rng, base, log):
+    folder = fresh(base, "reference")
+    done = run([a.bounced, "replay", "--config", config(folder, rng), "--format", "postfix", "--tz", "UTC", "--quiet", log])
+    if done.returncode != 0:
+        sys.exit(f"replay failed: {done.stderr}")
+    wanted = digest(a.bounced, folder)
+    kills = rounds = rotations = 0
+    while kills < a.kills:
+        rounds += 1
+        folder = fresh(base, "killed")
+        live = os.path.join(folder, "mail.log")
+        writer = Writer(rng, log, live)
+        process = None
+        more = True
+        while more:
+            cfg = config(folder, rng, live)
+            process = subprocess.Popen([a.bounced, "run", "--config", cfg], stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE, text=True)
+            end = time.time() + rng.uniform(0.02, 0.7)
+            while more and time.time() < end:
+                more = writer.step()
+                time.sleep(rng.choice([0, 0, 0.002, 0.01]))
+            if process.poll() is not None:
+                sys.exit(f"the daemon ended by itself: {process.communicate()[1]}")
+            if more and kills < a.kills:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                process.stderr.close()
+                kills += 1
+                if rng.random() < 0.3:
+                    writer.step()  # written while nobody watches
+            elif more:
+                while writer.step():
+                    pass
+                more = False
+        wait_caught_up(a, folder)
+        process.send_signal(signal.SIGTERM)
+        error = process.communicate(timeout=60)[1]
+        if process.returncode != 0:
+            sys.exit(f"the daemon did not stop well: {process.returncode} {error}")
+        rotations += writer.rotations
+        compare(f"tail, round {rounds}, {kills} kills, {rotations} rotations", digest(a.bounced, folder), wanted)
+    print(f"rotations: {rotations}")
+    return kills, rounds
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--mode", choices=["replay", "tail"], required=True)
+    p.add_argument("--kills", type=int, default=50)
+    p.add_argument("--bounced", required=True)
+    p.add_argument("--loggen", required=True)
+    p.add_argument("--bytes", default=None)
+    p.add_argument("--seed", type=int, default=None)
+    p.add_argument("--keep", action="store_true")
+    a = p.parse_args()
+    seed = a.seed if a.seed is not None else random.SystemRandom().randrange(1 << 32)
+    print(f"seed: {seed}", flush=True)
+    rng = random.Random(seed)
+    base = tempfile.mkdtemp(prefix="bounced-crash-")
+    try:
+        log = os.path.join(base, "mail.log.generated")
+        size = a.bytes or ("64MiB" if a.mode == "replay" else "12MiB")
+        subprocess.run([a.loggen, "--profile", "real", "--bytes", size, "--seed", str(seed % 1000 + 1),
+                        "--header", "rfc3339", "--out", log], check=True, stdout=subprocess.DEVNULL)
+        begun = time.time()
+        kills, rounds = (crash_replay if a.mode == "replay" else crash_tail)(a, rng, base, log)
+        print(f"{a.mode}: {kills} kills in {rounds} rounds, every digest equal ({time.time() - begun:.0f} s)")
+    finally:
+        if not a.keep:
+            shutil.rmtree(base, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

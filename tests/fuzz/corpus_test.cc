@@ -1,0 +1,63 @@
+// Plays a fuzz target's corpus, and every input cut and damaged, as a plain test.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+namespace {
+
+std::vector<std::string> corpus() {
+  std::vector<std::filesystem::path> paths;
+  if (std::filesystem::is_directory(BOUNCED_CORPUS)) {
+    for (const auto& entry : std::filesystem::directory_iterator(BOUNCED_CORPUS)) {
+      paths.push_back(entry.path());
+    }
+  }
+  std::sort(paths.begin(), paths.end());
+  std::vector<std::string> inputs;
+  for (const auto& path : paths) {
+    std::ifstream file(path, std::ios::binary);
+    inputs.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  }
+  return inputs;
+}
+
+void play(const std::string& input) {
+  // A copy of its exact size: AddressSanitizer sees the first byte read behind it.
+  const std::vector<std::uint8_t> exact(input.begin(), input.end());
+  EXPECT_EQ(0, LLVMFuzzerTestOneInput(exact.data(), exact.size()));
+}
+
+}  // namespace
+
+#define BOUNCED_NAME2(name) Fuzz_##name
+#define BOUNCED_NAME(name) BOUNCED_NAME2(name)
+
+TEST(BOUNCED_NAME(BOUNCED_FUZZ_NAME), survives_its_corpus) {
+  const auto inputs = corpus();
+  ASSERT_FALSE(inputs.empty()) << "no input in " << BOUNCED_CORPUS;
+  play("");
+  for (const std::string& input : inputs) play(input);
+}
+
+TEST(BOUNCED_NAME(BOUNCED_FUZZ_NAME), survives_cut_and_damaged_inputs) {
+  constexpr std::size_t kPlaces = 64;
+  for (const std::string& input : corpus()) {
+    const std::size_t step = input.size() / kPlaces + 1;
+    for (std::size_t at = 0; at < input.size(); at += step) {
+      play(input.substr(0, at));
+      for (const char byte : {'\0', '\n', '\xff', '"', '(', '>', ' '}) {
+        std::string damaged = input;
+        damaged[at] = byte;
+        play(damaged);
+      }
+    }
+  }
+}

@@ -1,0 +1,104 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "facts.h"
+
+namespace bounced::state {
+namespace {
+
+std::string shipped() {
+  std::ifstream in(BOUNCED_SOURCE_DIR "/rules/policy.toml");
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+Result<Policy> load_text(const std::string& text) {
+  const std::string file = ::testing::TempDir() + "policy_test.toml";
+  std::ofstream(file) << text;
+  return load_policy(file);
+}
+
+std::string with(std::string_view from, std::string_view to) {
+  std::string text = shipped();
+  const auto at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(Policy, ShippedTable) {
+  const auto policy = load_policy();
+  ASSERT_TRUE(policy) << policy.error().message();
+  EXPECT_EQ(policy->preset, "default");
+  const CausePolicy& unknown = policy->of(Cause::mailbox_unknown);
+  EXPECT_EQ(unknown.level, PolicyLevel::address);
+  EXPECT_EQ(unknown.block, BlockKind::dead);
+  EXPECT_EQ(unknown.messages, 1u);
+  EXPECT_EQ(unknown.confidence_min, 95);
+  EXPECT_EQ(unknown.messages_unsure, 2u);
+  EXPECT_EQ(unknown.span_unsure_us, kDayUs);
+  const CausePolicy& full = policy->of(Cause::mailbox_full);
+  EXPECT_EQ(full.messages, 5u);
+  EXPECT_EQ(full.span_us, 14 * kDayUs);
+  EXPECT_TRUE(policy->of(Cause::unknown_permanent).needs_domain_alive);
+  EXPECT_TRUE(policy->of(Cause::domain_down).needs_domain_dead);
+  EXPECT_EQ(policy->of(Cause::rate_limited).level, PolicyLevel::none);
+  EXPECT_EQ(policy->dead.count, 3u);
+  EXPECT_EQ(policy->dead.terms_us[1], 365 * kDayUs);
+  EXPECT_EQ(policy->dead.terms_us[2], 0);
+  EXPECT_EQ(policy->soft.dead_from, 3u);
+  EXPECT_EQ(policy->domain_soft_us, 30 * kDayUs);
+  EXPECT_EQ(policy->incident_us, 7 * kDayUs);
+  EXPECT_DOUBLE_EQ(policy->complaint_act_percent, 0.3);
+}
+
+TEST(Policy, ErrorsNameFileLineAndNearestKey) {
+  struct Case {
+    const char* from;
+    const char* to;
+    const char* says;
+    const char* hint;
+  };
+  const Case cases[] = {
+      {"messages_unsure = 2", "mesages_unsure = 2", "unknown key 'mesages_unsure'",
+       "messages_unsure"},
+      {"\"mailbox.moved\"", "\"mailbox.mooved\"", "unknown cause 'mailbox.mooved'",
+       "mailbox.moved"},
+      {"\"mailbox.moved\"", "\"mailbox.unknown\"", "already named", ""},
+      {"[\"mailbox.full\"]", "[]", "'mailbox.full' is in no", "[never]"},
+      {"\"24h\"", "\"24 hours\"", "span_unsure: expected a duration", ""},
+      {"\"24h\"", "24", "span_unsure: expected a duration", ""},
+      {"messages        = 1", "messages        = 99", "messages: expected", ""},
+      {"\"forever\"", "\"for good\"", "terms: expected a duration", "forever"},
+      {"\"domain-alive\"", "\"domain\"", "needs: expected", ""},
+      {"level           = \"address\"", "level = \"city\"", "level: expected", ""},
+      {"block           = \"dead\"", "block = \"manual\"", "block: expected", ""},
+      {"[warn]", "[warm]", "unknown key 'warm'", "warn"},
+      {"preset = \"default\"", "preset = ", "", ""},
+  };
+  for (const Case& c : cases) {
+    const auto policy = load_text(with(c.from, c.to));
+    ASSERT_FALSE(policy) << c.to;
+    EXPECT_EQ(policy.error().code, ErrorCode::data);
+    const std::string line = policy.error().message();
+    EXPECT_NE(line.find(c.says), std::string::npos) << line;
+    EXPECT_NE(line.find(c.hint), std::string::npos) << line;
+    EXPECT_NE(policy.error().where.find("policy_test.toml:"), std::string::npos) << line;
+  }
+  EXPECT_FALSE(load_policy("/nonexistent/policy.toml"));
+}
+
+TEST(Policy, ErrorNamesTheLine) {
+  const auto policy = load_text(with("preset = \"default\"", "preset = \"x\"\npresett = 1"));
+  ASSERT_FALSE(policy);
+  const std::string text = shipped();
+  const auto lines = std::count(
+      text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text.find("preset =")), '\n');
+  EXPECT_NE(policy.error().where.find(":" + std::to_string(lines + 2)), std::string::npos)
+      << policy.error().message();
+}
+
+}  // namespace
+}  // namespace bounced::state
