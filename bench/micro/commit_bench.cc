@@ -25,6 +25,10 @@ class BenchStore {
         "bounced-bench-XXXXXX";
     if (::mkdtemp(pattern.data()) == nullptr) std::abort();
     path_ = pattern;
+    reopen();
+  }
+  void reopen() {
+    store_.reset();
     auto opened = Store::open(path_ + "/data", {});
     if (!opened) {
       std::fprintf(stderr, "%s\n", opened.error().message().c_str());
@@ -166,6 +170,26 @@ BENCHMARK(BM_replay_load)
     ->Iterations(1)
     ->Unit(benchmark::kMillisecond)
     ->MeasureProcessCPUTime();
+
+/// Opening again: after 10 large cuts (1.5 M records), then with a full WAL to read back.
+void BM_open(benchmark::State& state) {
+  BenchStore store;
+  std::mt19937_64 random(4);
+  std::uint64_t sequence = 0;
+  WriteSet set;
+  for (int cut = 0; cut < 10; ++cut) {
+    set.clear();
+    fill(set, 150'000, random, sequence);
+    commit_or_die(store, set, true);
+  }
+  for (std::int64_t cut = 0; cut < state.range(0); ++cut) {
+    set.clear();
+    fill(set, 10'000, random, sequence);
+    commit_or_die(store, set, false);
+  }
+  for (auto _ : state) store.reopen();
+}
+BENCHMARK(BM_open)->Arg(0)->Arg(40)->Iterations(3)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void BM_write_set_put(benchmark::State& state) {
   WriteSet set;

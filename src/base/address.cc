@@ -4,6 +4,10 @@
 
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "base/text.h"
 
 namespace bounced {
@@ -62,6 +66,40 @@ bool unquote(std::string_view local, char* out, std::size_t& size) {
   return is_dot_atom({out, size});
 }
 
+// Lower-cases ASCII in place; true when every byte is ASCII. May touch up to 15 bytes behind.
+bool fold_ascii(char* bytes, std::size_t size) {
+#if defined(__SSE2__)
+  const __m128i before_a = _mm_set1_epi8('A' - 1), after_z = _mm_set1_epi8('Z' + 1);
+  const __m128i bit = _mm_set1_epi8(0x20);
+  __m128i all = _mm_setzero_si128();
+  std::size_t i = 0;
+  for (; i + 16 <= size; i += 16) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
+    all = _mm_or_si128(all, v);
+    const __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(v, before_a), _mm_cmplt_epi8(v, after_z));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes + i),
+                     _mm_or_si128(v, _mm_and_si128(upper, bit)));
+  }
+  bool ascii = _mm_movemask_epi8(all) == 0;
+  if (i < size) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
+    const unsigned mask = (1U << (size - i)) - 1;
+    ascii = ascii && (static_cast<unsigned>(_mm_movemask_epi8(v)) & mask) == 0;
+    const __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(v, before_a), _mm_cmplt_epi8(v, after_z));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes + i),
+                     _mm_or_si128(v, _mm_and_si128(upper, bit)));
+  }
+  return ascii;
+#else
+  unsigned char all = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    all |= static_cast<unsigned char>(bytes[i]);
+    bytes[i] = ascii_lower(bytes[i]);
+  }
+  return all < 0x80;
+#endif
+}
+
 void append_lower(NormalisedAddress& out, std::string_view text) {
   for (const char c : text) out.bytes[out.size++] = ascii_lower(c);
 }
@@ -73,11 +111,30 @@ bool normalise_address(std::string_view raw, const AddressOptions& options,
   out.size = 0;
   out.at = 0;
   if (raw.empty() || raw.size() > limits::kAddressBytesMax) return false;
+  if (raw.front() != '"' && options.fold_local_part) {
+    // Nearly every address: plain ASCII, unquoted. The buffer has room for what fold_ascii touches.
+    std::memcpy(out.bytes, raw.data(), raw.size());
+    std::memset(out.bytes + raw.size(), 0, 16);
+    if (fold_ascii(out.bytes, raw.size())) {
+      const void* found = ::memrchr(out.bytes, '@', raw.size());
+      std::size_t size = raw.size();
+      if (found == nullptr) {
+        out.size = out.at = static_cast<std::uint32_t>(size);
+        return true;
+      }
+      out.at = static_cast<std::uint32_t>(static_cast<const char*>(found) - out.bytes);
+      if (out.at == 0) return false;
+      while (size > out.at + 1 && out.bytes[size - 1] == '.') --size;
+      out.size = static_cast<std::uint32_t>(size);
+      return size > out.at + 1;  // else "a@b@." would share its key with a@b
+    }
+  }
   const std::size_t at = raw.rfind('@');
   const std::string_view local = at == std::string_view::npos ? raw : raw.substr(0, at);
   std::string_view domain = at == std::string_view::npos ? std::string_view{} : raw.substr(at + 1);
   if (local.empty()) return false;
   while (!domain.empty() && domain.back() == '.') domain.remove_suffix(1);
+  if (at != std::string_view::npos && domain.empty()) return false;
 
   char plain[limits::kAddressBytesMax];
   std::size_t plain_size = 0;

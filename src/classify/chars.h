@@ -10,7 +10,7 @@
 
 namespace bounced::classify {
 
-inline constexpr std::uint8_t kAlpha = 1;   ///< a-z and every non-ASCII byte
+inline constexpr std::uint8_t kAlpha = 1;  ///< a-z and every non-ASCII byte
 inline constexpr std::uint8_t kDigit = 2;
 inline constexpr std::uint8_t kJoin = 4;    ///< . - _ + ~ : hold the pieces of one token together
 inline constexpr std::uint8_t kHex = 8;     ///< 0-9 a-f
@@ -35,9 +35,27 @@ inline constexpr std::array<std::uint8_t, 256> kClassOf = [] {
   return table;
 }();
 
-inline std::uint8_t class_of(char c) { return kClassOf[static_cast<unsigned char>(c)]; }
-inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
-inline bool is_alnum(char c) { return (class_of(c) & (kAlpha | kDigit)) != 0; }
+inline std::uint8_t class_of(char c) {
+  return kClassOf[static_cast<unsigned char>(c)];
+}
+inline bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+inline bool is_alnum(char c) {
+  return (class_of(c) & (kAlpha | kDigit)) != 0;
+}
+
+/// Copies [begin, end) in steps of 16 bytes, reading and writing up to 15 bytes too far; returns
+/// the new end. Pieces are a few bytes long: a call of memcpy costs more than the copy.
+inline char* copy_over(const char* begin, const char* end, char* to) {
+  char* const last = to + (end - begin);
+  while (to < last) {
+    std::memcpy(to, begin, 16);
+    to += 16;
+    begin += 16;
+  }
+  return last;
+}
 
 /// Three digits 2xx..5xx at p (which has at least three bytes).
 inline bool is_reply_code(const char* p) {

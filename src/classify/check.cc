@@ -23,8 +23,10 @@ bool temporary_category(Category category) {
     case Category::mailbox_full:
     case Category::temporary_network_error:
     case Category::content_related:
-    case Category::others: return true;
-    default: return false;
+    case Category::others:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -40,7 +42,8 @@ class SampleCheck {
       if (rule.samples.empty()) {
         warn(rule, rule.line, "no sample", "every rule carries a reply that makes it win");
       }
-      for (const Sample& sample : rule.samples) check_sample(rule, static_cast<RuleId>(r + 1), sample);
+      for (const Sample& sample : rule.samples)
+        check_sample(rule, static_cast<RuleId>(r + 1), sample);
       for (const Sample& miss : rule.misses) check_miss(rule, static_cast<RuleId>(r + 1), miss);
     }
     check_reached();
@@ -94,16 +97,18 @@ class SampleCheck {
     Explanation why;
     const Verdict verdict = classifier_.explain(failure_of(rule, miss), why);
     if (verdict.rule != id) return;
-    error(rule, miss.line, "miss \"" + miss.text + "\" is won by this rule", why.matches.front().why);
+    error(rule, miss.line, "miss \"" + miss.text + "\" is won by this rule",
+          why.matches.front().why);
   }
 
   void check_reached() {
     for (const CauseInfo& info : rules_->causes) {
-      const bool by_code = info.cause == Cause::unknown_temporary ||
-                           info.cause == Cause::unknown_permanent;
+      const bool by_code =
+          info.cause == Cause::unknown_temporary || info.cause == Cause::unknown_permanent;
       if (by_code || reached_.count(info.cause) != 0) continue;
       report_.problems.push_back({Problem::Level::warning, "causes.toml", 0, info.id,
-                                  "no rule's sample reaches this cause", "add a rule with samples"});
+                                  "no rule's sample reaches this cause",
+                                  "add a rule with samples"});
     }
   }
 

@@ -18,10 +18,10 @@ struct CheckReport {
   [[nodiscard]] std::size_t errors() const;
 };
 
-/// Everything that is wrong with the files: what load_rules refuses (bad TOML, unknown keys, duplicate
-/// ids, unknown causes, literals that the normaliser changes), samples that do not win, misses that
-/// win, shadowed rules, causes that no sample reaches, categories in the wrong column. An Error only
-/// when the files cannot be read at all.
+/// Everything that is wrong with the files: what load_rules refuses (bad TOML, unknown keys,
+/// duplicate ids, unknown causes, literals that the normaliser changes), samples that do not win,
+/// misses that win, shadowed rules, causes that no sample reaches, categories in the wrong column.
+/// An Error only when the files cannot be read at all.
 Result<CheckReport> check_rules(const RuleSetOptions& options);
 
 /// The same for one text in memory that stands for a rule file; built-in causes are read from

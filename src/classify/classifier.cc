@@ -131,8 +131,8 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
   const Severity said = said_by(facts.smtp_code, facts.enhanced, facts.kind);
   if (winner != nullptr) {
     const classify::Rule& rule = rules->rules[winner->rule];
-    return rules->verdict(rules->compiled[winner->rule].cause, said, rule.severity,
-                          rule.confidence, winner->rule + 1);
+    return rules->verdict(rules->compiled[winner->rule].cause, said, rule.severity, rule.confidence,
+                          winner->rule + 1);
   }
   const std::uint32_t number =
       classify::find_code_row(facts.smtp_code, facts.enhanced, failure.hint, facts.kind);
@@ -186,7 +186,8 @@ std::string Classifier::Impl::why(const Match& match, const Match& winner) const
   const std::string literal = literal_of(match);
   const std::string what = literal.empty() ? std::string("codes alone") : "\"" + literal + "\"";
   if (match.rule == winner.rule) return "matched " + what;
-  if (mine.precedence != best.precedence) return "matched " + what + "; an operator's rule comes first";
+  if (mine.precedence != best.precedence)
+    return "matched " + what + "; an operator's rule comes first";
   if (mine.providers.empty() != best.providers.empty()) {
     return "matched " + what + "; the winner is of this provider";
   }
@@ -243,6 +244,8 @@ Classifier::Span Classifier::span(const Failure& failure) {
   return {range.begin, range.end};
 }
 
-const Classifier::Stats& Classifier::stats() const { return impl_->stats; }
+const Classifier::Stats& Classifier::stats() const {
+  return impl_->stats;
+}
 
 }  // namespace bounced

@@ -168,8 +168,12 @@ std::uint32_t find_enhanced(const EnhancedCode& code) {
 
 }  // namespace
 
-std::uint32_t code_rows() { return table().size(); }
-const CodeRow& code_row(std::uint32_t number) { return table().rows[number]; }
+std::uint32_t code_rows() {
+  return table().size();
+}
+const CodeRow& code_row(std::uint32_t number) {
+  return table().rows[number];
+}
 
 std::uint32_t find_code_row(std::uint16_t smtp_code, const EnhancedCode& enhanced,
                             ProviderHint hint, EventKind kind) {

@@ -22,8 +22,8 @@ std::uint32_t code_rows();
 const CodeRow& code_row(std::uint32_t number);
 
 /// The row for these codes; with none, by the sender's hint; with none, by the kind.
-/// Sources: RFC 5321 section 4.2, RFC 3463 and the IANA registry of enhanced status codes, RFC 7504,
-/// RFC 7505, RFC 7372.
+/// Sources: RFC 5321 section 4.2, RFC 3463 and the IANA registry of enhanced status codes, RFC
+/// 7504, RFC 7505, RFC 7372.
 std::uint32_t find_code_row(std::uint16_t smtp_code, const EnhancedCode& enhanced,
                             ProviderHint hint, EventKind kind);
 

@@ -97,7 +97,8 @@ std::filesystem::path cache_path(const std::string& dir, const AddressId& key) {
 
 HsDatabase deserialise(std::string_view bytes) {
   hs_database_t* database = nullptr;
-  if (bytes.empty() || hs_deserialize_database(bytes.data(), bytes.size(), &database) != HS_SUCCESS) {
+  if (bytes.empty() ||
+      hs_deserialize_database(bytes.data(), bytes.size(), &database) != HS_SUCCESS) {
     return {};
   }
   return HsDatabase(database);

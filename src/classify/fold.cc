@@ -10,7 +10,9 @@
 namespace bounced::classify {
 namespace {
 
-bool octal(char c) { return c >= '0' && c <= '7'; }
+bool octal(char c) {
+  return c >= '0' && c <= '7';
+}
 
 /// Backslash escapes as Exim, Sendmail and DSN writers make them. Leaves no backslash behind.
 void unescape(std::string_view in, std::string& out) {
@@ -82,9 +84,13 @@ bool repair(std::string_view in, std::string& out) {
     }
     i += static_cast<std::size_t>(n);
     switch (kind_of(c)) {
-      case Kind::blank: out.push_back(' '); continue;
-      case Kind::drop: continue;
-      case Kind::keep: break;
+      case Kind::blank:
+        out.push_back(' ');
+        continue;
+      case Kind::drop:
+        continue;
+      case Kind::keep:
+        break;
     }
     std::uint8_t bytes[6];
     const int size = u8_uctomb(bytes, c, sizeof bytes);

@@ -20,7 +20,8 @@ bool starts(const char* p, const char* end, string_view word) {
          std::memcmp(p, word.data(), word.size()) == 0;
 }
 
-/// Matches the words of `pattern` (single blanks) over any runs of blanks; nullptr when they differ.
+/// Matches the words of `pattern` (single blanks) over any runs of blanks; nullptr when they
+/// differ.
 const char* match_words(const char* p, const char* end, string_view pattern) {
   for (const char c : pattern) {
     if (c == ' ') {
@@ -90,14 +91,18 @@ const char* skip_wrapping(const char* p, const char* end, Phase& phase) {
     case 's':
       if (starts(p, end, "smtp;")) return p + 5;
       return skip_exim(p, end, phase);
-    case 'l': return starts(p, end, "lmtp;") ? p + 5 : nullptr;
+    case 'l':
+      return starts(p, end, "lmtp;") ? p + 5 : nullptr;
     case 'x':
       if (starts(p, end, "x-unix;")) return p + 7;
       if (starts(p, end, "x-postfix;")) return p + 10;
       return nullptr;
-    case 'd': return match_words(p, end, "delivery temporarily suspended: ");
-    case 'h': return skip_host(p, end, phase);
-    default: return nullptr;
+    case 'd':
+      return match_words(p, end, "delivery temporarily suspended: ");
+    case 'h':
+      return skip_host(p, end, phase);
+    default:
+      return nullptr;
   }
 }
 
@@ -117,7 +122,8 @@ const char* skip_enhanced(const char* p, const char* end, EnhancedCode& code) {
   const std::size_t n = p < end ? read_enhanced(p, end, code) : 0;
   if (n == 0) return nullptr;
   p += n;
-  while (p < end && (*p == ')' || *p == ']' || *p == ':' || *p == ';' || *p == ',' || *p == '.')) ++p;
+  while (p < end && (*p == ')' || *p == ']' || *p == ':' || *p == ';' || *p == ',' || *p == '.'))
+    ++p;
   return p == end || *p == ' ' ? p : nullptr;
 }
 
@@ -164,6 +170,7 @@ const char* find_reply_suffix(const char* begin, const char* end, Phase& phase) 
   const string_view text(begin, static_cast<std::size_t>(end - begin));
   const auto at = text.rfind('(');
   if (at == string_view::npos || text.substr(at, kMark.size()) != kMark) return end;
+  if (at > 0 && text[at - 1] != ' ') return end;  // glued to a word that was read as another
   phase = phase_of(text.substr(at));
   const char* p = begin + at;
   while (p > begin && p[-1] == ' ') --p;

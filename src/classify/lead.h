@@ -8,13 +8,13 @@
 namespace bounced::classify {
 
 struct Lead {
-  const char* rest = nullptr;     ///< first byte that is neither wrapping nor code
+  const char* rest = nullptr;  ///< first byte that is neither wrapping nor code
   std::uint16_t smtp_code = 0;
   EnhancedCode enhanced;
   std::uint16_t nested_smtp = 0;  ///< codes behind wrapping that itself followed a code
   EnhancedCode nested_enhanced;
   Phase phase = Phase::none;
-  bool multi_line = false;        ///< "550-": RFC 5321 section 4.2.1
+  bool multi_line = false;  ///< "550-": RFC 5321 section 4.2.1
 };
 
 /// Reads [begin, end) of lower-case text whose blanks are all ' '.

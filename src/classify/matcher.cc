@@ -40,7 +40,9 @@ Matcher::Matcher(const RuleSet& rules) : rules_(rules), counts_(rules.rules.size
   touched_.reserve(64);
 }
 
-Matcher::~Matcher() { hs_free_scratch(scratch_); }
+Matcher::~Matcher() {
+  hs_free_scratch(scratch_);
+}
 
 int Matcher::on_match(unsigned id, unsigned long long, unsigned long long, unsigned, void* self) {
   static_cast<Matcher*>(self)->note(id);

@@ -11,8 +11,8 @@
 
 namespace bounced::classify {
 
-/// Fixed memory: kMemoEntries x 48 bytes = 768 KiB a thread. The key is a hash under a secret of this
-/// process, so nobody outside can make two texts meet. Thread safety: none; one per thread.
+/// Fixed memory: kMemoEntries x 48 bytes = 768 KiB a thread. The key is a hash under a secret of
+/// this process, so nobody outside can make two texts meet. Thread safety: none; one per thread.
 class Memo {
  public:
   Memo() : slots_(limits::kMemoEntries) {}
@@ -39,11 +39,10 @@ class Memo {
     AddressId key;
     Verdict verdict;
   };
-  static_assert(limits::kMemoEntries >= 2 && (limits::kMemoEntries & (limits::kMemoEntries - 1)) == 0,
+  static_assert(limits::kMemoEntries >= 2 &&
+                    (limits::kMemoEntries & (limits::kMemoEntries - 1)) == 0,
                 "sets are selected by mask");
-  Slot* set_of(const AddressId& key) {
-    return &slots_[key.lo & (limits::kMemoEntries - 2)];
-  }
+  Slot* set_of(const AddressId& key) { return &slots_[key.lo & (limits::kMemoEntries - 2)]; }
   std::vector<Slot> slots_;
 };
 

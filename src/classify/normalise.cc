@@ -10,11 +10,8 @@
 #include "classify/chars.h"
 #include "classify/fold.h"
 #include "classify/lead.h"
+#include "classify/lower.h"
 #include "classify/tokens.h"
-
-#ifdef __SSE4_1__
-#include <smmintrin.h>
-#endif
 
 namespace bounced::classify {
 namespace {
@@ -25,58 +22,6 @@ std::size_t raw_ip(const std::string& text, char (&raw)[16]) {
   if (inet_pton(AF_INET6, text.c_str(), raw) == 1) return 16;
   return 0;
 }
-
-/// What one pass over 64 bytes learned: a bit a byte.
-struct Masks {
-  std::uint64_t blank = 0;
-  std::uint64_t event = 0;    ///< bytes whose word needs a look: digits, '@', '='
-  std::uint64_t foreign = 0;  ///< bytes that need fold(): non-ASCII, '\\', '#'
-};
-
-/// Lower-cases 64 bytes and blanks out control characters. Every byte of a diagnostic takes this
-/// road; words without events are then copied as they are, which is most of an English reply.
-#ifdef __SSE4_1__
-Masks lower_64(const char* from, char* to) {
-  Masks masks;
-  const __m128i space = _mm_set1_epi8(' ');
-  for (int i = 0; i < 4; ++i) {
-    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * i));
-    const __m128i from_a = _mm_sub_epi8(v, _mm_set1_epi8('A'));
-    const __m128i upper = _mm_cmpeq_epi8(_mm_min_epu8(from_a, _mm_set1_epi8(25)), from_a);
-    const __m128i control = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(v, space), v),
-                                         _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
-    const __m128i from_0 = _mm_sub_epi8(v, _mm_set1_epi8('0'));
-    const __m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(from_0, _mm_set1_epi8(9)), from_0);
-    const __m128i sign = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('@')),
-                                      _mm_cmpeq_epi8(v, _mm_set1_epi8('=')));
-    const __m128i escape = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')),
-                                        _mm_cmpeq_epi8(v, _mm_set1_epi8('#')));
-    const __m128i lower = _mm_or_si128(v, _mm_and_si128(upper, space));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 16 * i),
-                     _mm_blendv_epi8(lower, space, control));
-    const auto bits = [i](__m128i m) {
-      return static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_epi8(m))) << (16 * i);
-    };
-    masks.blank |= bits(control);
-    masks.event |= bits(_mm_or_si128(digit, sign));
-    masks.foreign |= bits(_mm_or_si128(escape, v));
-  }
-  return masks;
-}
-#else
-Masks lower_64(const char* from, char* to) {
-  Masks masks;
-  for (int i = 0; i < 64; ++i) {
-    const auto c = static_cast<unsigned char>(from[i]);
-    const std::uint64_t bit = std::uint64_t{1} << i;
-    if (c <= 0x20 || c == 0x7f) masks.blank |= bit;
-    if ((c >= '0' && c <= '9') || c == '@' || c == '=') masks.event |= bit;
-    if (c >= 0x80 || c == '\\' || c == '#') masks.foreign |= bit;
-    to[i] = static_cast<char>(c <= 0x20 || c == 0x7f ? ' ' : c >= 'A' && c <= 'Z' ? c + 32 : c);
-  }
-  return masks;
-}
-#endif
 
 }  // namespace
 
@@ -91,8 +36,7 @@ SendingIps::SendingIps(const std::vector<std::string>& addresses) {
 bool SendingIps::contains(std::string_view text) const {
   char raw[16];
   const std::size_t n = text.size() < 64 ? raw_ip(std::string(text), raw) : 0;
-  return n != 0 &&
-         std::binary_search(addresses_.begin(), addresses_.end(), std::string(raw, n));
+  return n != 0 && std::binary_search(addresses_.begin(), addresses_.end(), std::string(raw, n));
 }
 
 struct Normaliser::Impl {
@@ -102,11 +46,13 @@ struct Normaliser::Impl {
   std::vector<char> text;  ///< output
   std::vector<std::uint64_t> blank;
   std::vector<std::uint64_t> event;
-  std::size_t size = 0;    ///< of low
+  std::size_t size = 0;  ///< of low
+  bool any_at = false;   ///< '@' somewhere in low
   char* out = nullptr;
-  std::uint16_t line_code = 0;  ///< marks continuation lines: "550-"
+  std::uint16_t line_code = 0;       ///< of the text's front; marks continuation lines: "550-"
+  std::uint16_t told_code = 0;       ///< of the log; marks them, too
   const char* dropped_at = nullptr;  ///< where out stood when a last line's "550" was dropped
-  std::size_t numbers[16];      ///< where in the output words of digits alone stand
+  std::size_t numbers[16];           ///< where in the output words of digits alone stand
   std::size_t numbers_count = 0;
   Normalised* result = nullptr;
 
@@ -127,28 +73,24 @@ struct Normaliser::Impl {
 
 bool Normaliser::Impl::lower(std::string_view raw, bool is_folded) {
   const std::size_t blocks = raw.size() / 64 + 1;
-  if (low.size() < blocks * 64) {
-    low.resize(blocks * 64);
+  if (low.size() < blocks * 64 + 64) {
+    low.resize(blocks * 64 + 64);  // copy_over() reads past a word
     blank.resize(blocks);
     event.resize(blocks);
     text.resize(blocks * 64 * 3 + kSlack + 64);
   }
   size = raw.size();
-  std::uint64_t foreign = 0;
-  std::size_t block = 0;
-  for (; block + 1 < blocks; ++block) {
-    const Masks masks = lower_64(raw.data() + block * 64, low.data() + block * 64);
-    blank[block] = masks.blank;
-    event[block] = masks.event;
-    foreign |= masks.foreign;
-  }
-  // The tail goes through a padded copy: bytes behind the text need not be readable.
+  Scan scan{blank.data(), event.data()};
+  static const LowerBlocks lower_blocks = best_lower_blocks();
+  lower_blocks(raw.data(), low.data(), 0, blocks - 1, scan);
+  // The tail goes through a padded copy: bytes behind the text need not be readable. The padding
+  // counts as blank.
   char tail[64] = {};
-  std::memcpy(tail, raw.data() + block * 64, raw.size() - block * 64);
-  const Masks masks = lower_64(tail, low.data() + block * 64);
-  blank[block] = masks.blank;  // the padding counts as blank
-  event[block] = masks.event;
-  if (!is_folded && (foreign | masks.foreign) != 0) return false;
+  std::memcpy(tail, raw.data() + (blocks - 1) * 64, raw.size() - (blocks - 1) * 64);
+  lower_blocks(tail, low.data(), blocks - 1, blocks, scan);
+  any_at = scan.at != 0;
+  const bool escaped = scan.hash != 0 && raw.find("#0") != std::string_view::npos;
+  if (!is_folded && (scan.foreign != 0 || escaped)) return false;
   mark_blank_runs(blocks);
   return true;
 }
@@ -199,8 +141,7 @@ std::size_t Normaliser::Impl::word_start(std::size_t pos, std::size_t floor) con
 void Normaliser::Impl::copy(std::size_t from, std::size_t to) {
   if (from < to && low[from] == ' ' && (out == text.data() || out[-1] == ' ')) ++from;
   if (from >= to) return;
-  std::memcpy(out, low.data() + from, to - from);
-  out += to - from;
+  out = copy_over(low.data() + from, low.data() + to, out);
 }
 
 /// A code inside the text. A continuation line's belongs to the reply; any other is quoted.
@@ -217,9 +158,9 @@ void Normaliser::Impl::inner_code(std::uint16_t code, EnhancedCode enhanced, boo
     }
     return;
   }
-  if (result->nested_smtp == 0) {
+  if (result->nested_smtp == 0 || result->nested_smtp == code) {
     result->nested_smtp = code;
-    result->nested_enhanced = enhanced;
+    if (!result->nested_enhanced.present()) result->nested_enhanced = enhanced;
   }
 }
 
@@ -231,13 +172,13 @@ void Normaliser::Impl::word(const char* p, const char* q) {
       inner_code(reply_code(p), enhanced, true);
       return;
     }
-    if (reply_code(p) != line_code) break;
+    if (reply_code(p) != line_code && reply_code(p) != told_code) break;
     p = rest;
   }
   if (p == q) return;
   const bool alone = out == text.data() || out[-1] == ' ';
   if (alone && is_digit(*p) && code_word(p, q)) return;
-  out = append_word(p, q, out, ours, result->enhanced);
+  out = append_word(p, q, any_at, out, ours, result->enhanced);
 }
 
 /// A word that starts with a digit; true when it was a code of the reply and is dropped.
@@ -336,7 +277,8 @@ void Normaliser::Impl::once(std::string_view raw, std::uint16_t smtp_code, bool 
     result->nested_enhanced = lead.nested_enhanced;
     result->multi_line = lead.multi_line;
     result->phase = lead.phase;
-    line_code = lead.smtp_code != 0 ? lead.smtp_code : smtp_code;
+    line_code = lead.smtp_code;
+    told_code = smtp_code;
   }
   words(static_cast<std::size_t>(lead.rest - low.data()));
   for (;;) {
@@ -374,6 +316,8 @@ void Normaliser::run(std::string_view raw, std::uint16_t smtp_code, Normalised& 
   out.text = {impl.text.data(), static_cast<std::size_t>(impl.out - impl.text.data())};
 }
 
-char* Normaliser::buffer() { return impl_->text.data(); }
+char* Normaliser::buffer() {
+  return impl_->text.data();
+}
 
 }  // namespace bounced::classify

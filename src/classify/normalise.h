@@ -28,20 +28,20 @@ class SendingIps {
 
 /// What the normaliser made of one diagnostic. `text` lives until the next run.
 struct Normalised {
-  std::string_view text;           ///< valid UTF-8, single blanks, no code in front
-  std::uint16_t smtp_code = 0;     ///< the reply's own; the last line's of a multi-line reply
+  std::string_view text;        ///< valid UTF-8, single blanks, no code in front
+  std::uint16_t smtp_code = 0;  ///< the reply's own; the last line's of a multi-line reply
   EnhancedCode enhanced;
-  std::uint16_t nested_smtp = 0;   ///< of a reply quoted inside ("host x said: 550 5.1.1")
+  std::uint16_t nested_smtp = 0;  ///< of a reply quoted inside ("host x said: 550 5.1.1")
   EnhancedCode nested_enhanced;
-  Phase phase = Phase::none;       ///< told by the MTA's wrapping words
+  Phase phase = Phase::none;  ///< told by the MTA's wrapping words
   bool multi_line = false;
-  bool mixed = false;              ///< lines of one reply with different codes
+  bool mixed = false;  ///< lines of one reply with different codes
 };
 
 /// N: variable tokens become {addr} {ip} {our_ip} {id} {time} {host}; codes in front, reply
-/// continuations and the MTA's wrapping ("host x said:", "(in reply to ...)") go; UTF-8 is repaired,
-/// NFC, case-folded. Idempotent for one `smtp_code`: N(N(x)) = N(x).
-/// Thread safety: none; one per thread.
+/// continuations and the MTA's wrapping ("host x said:", "(in reply to ...)") go; UTF-8 is
+/// repaired, NFC, case-folded. Idempotent for one `smtp_code`: N(N(x)) = N(x). Thread safety: none;
+/// one per thread.
 class Normaliser {
  public:
   Normaliser();

@@ -19,7 +19,7 @@ struct Problem {
   std::uint32_t line = 0;  ///< 1-based; 0 = the whole file
   std::string rule;        ///< rule or cause id; may be empty
   std::string message;
-  std::string hint;        ///< what to do; may be empty
+  std::string hint;  ///< what to do; may be empty
   /// "file:line: rule: message; hint"
   [[nodiscard]] std::string text() const;
 };
@@ -46,7 +46,7 @@ struct EnhancedPattern {
 /// A failure that a rule must win (sample) or must not win (miss).
 struct Sample {
   std::string text;
-  std::string mta;               ///< answering host; empty = the rule's first provider
+  std::string mta;  ///< answering host; empty = the rule's first provider
   std::string recipient_domain;
   std::uint16_t smtp_code = 0;
   EnhancedCode enhanced;
@@ -58,11 +58,11 @@ struct Sample {
 struct Rule {
   std::string id;
   std::string cause;
-  std::string file;              ///< as shown in messages
+  std::string file;  ///< as shown in messages
   std::uint32_t line = 0;
-  std::uint32_t precedence = 0;  ///< of its directory: operators' above 0
-  std::uint8_t confidence = 95;  ///< percent
-  Severity severity = Severity::none;  ///< override
+  std::uint32_t precedence = 0;                    ///< of its directory: operators' above 0
+  std::uint8_t confidence = 95;                    ///< percent
+  Severity severity = Severity::none;              ///< override
   std::vector<std::string> any, all, none, regex;  ///< `none`: key "not"
   std::vector<CodePattern> smtp;
   std::vector<EnhancedPattern> enhanced;

@@ -121,14 +121,19 @@ class TableReader {
   std::set<string> seen_;
 };
 
-const std::vector<string_view> kRuleKeys = {"id",    "cause",    "confidence", "any",  "all",
-                                            "not",   "regex",    "smtp",       "enhanced",
-                                            "phase", "provider", "kind",       "severity",
-                                            "samples", "misses"};
-const std::vector<string_view> kCauseKeys = {
-    "id", "class", "fault", "category", "category_temporary", "category_permanent",
-    "temporary_by_nature", "meaning", "advice"};
-const std::vector<string_view> kSampleKeys = {"text",  "smtp",  "enhanced",        "mta",
+const std::vector<string_view> kRuleKeys = {
+    "id",       "cause", "confidence", "any",  "all",      "not",     "regex", "smtp",
+    "enhanced", "phase", "provider",   "kind", "severity", "samples", "misses"};
+const std::vector<string_view> kCauseKeys = {"id",
+                                             "class",
+                                             "fault",
+                                             "category",
+                                             "category_temporary",
+                                             "category_permanent",
+                                             "temporary_by_nature",
+                                             "meaning",
+                                             "advice"};
+const std::vector<string_view> kSampleKeys = {"text",  "smtp", "enhanced",        "mta",
                                               "phase", "kind", "recipient_domain"};
 
 void read_sample_table(const toml::table& table, TableReader& rule, Sample& out, RuleFiles& files,
@@ -222,7 +227,8 @@ void read_predicates(TableReader& reader, Rule& rule) {
   });
   reader.texts("provider", [&](const string& text, std::uint32_t line) {
     if (text.empty() || text.front() == '.' || text.back() == '.') {
-      reader.complain(line, "no host name suffix: `" + text + "`", "like \"protection.outlook.com\"");
+      reader.complain(line, "no host name suffix: `" + text + "`",
+                      "like \"protection.outlook.com\"");
     } else {
       rule.providers.push_back(ascii_lower(text));
     }
@@ -423,7 +429,8 @@ void read_rule_text(string_view text, const string& name, std::uint32_t preceden
   for (const auto& [key, node] : root) {
     const toml::array* array = node.as_array();
     const bool is_rule = key.str() == "rule";
-    if ((!is_rule && key.str() != "cause") || array == nullptr || !array->is_homogeneous<toml::table>()) {
+    if ((!is_rule && key.str() != "cause") || array == nullptr ||
+        !array->is_homogeneous<toml::table>()) {
       out.problems.push_back({Problem::Level::error, name, line_of(node), "",
                               "unknown key `" + string(key.str()) + "`",
                               "a rule file holds [[rule]] and [[cause]] tables"});

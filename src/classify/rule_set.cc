@@ -19,8 +19,8 @@ using classify::RuleFiles;
 using std::string;
 
 void complain(RuleFiles& files, const Rule& rule, string message, string hint = {}) {
-  files.problems.push_back({Problem::Level::error, rule.file, rule.line, rule.id,
-                            std::move(message), std::move(hint)});
+  files.problems.push_back(
+      {Problem::Level::error, rule.file, rule.line, rule.id, std::move(message), std::move(hint)});
 }
 
 /// A literal may begin or end with one blank, to stand for a word's edge.
@@ -34,9 +34,10 @@ void check_literal(classify::Normaliser& normaliser, const Rule& rule, const str
   classify::Normalised normal;
   normaliser.run(words, 0, normal);
   if (normal.text == words) return;
-  complain(files, rule, "literal `" + literal + "` never matches: the normaliser makes it `" +
-                            string(normal.text) + "`",
-           normal.smtp_code != 0 || normal.enhanced.present() ||  normal.nested_smtp != 0
+  complain(files, rule,
+           "literal `" + literal + "` never matches: the normaliser makes it `" +
+               string(normal.text) + "`",
+           normal.smtp_code != 0 || normal.enhanced.present() || normal.nested_smtp != 0
                ? "codes are taken off the text: use `smtp` and `enhanced`"
                : "write it as the normaliser does");
 }
@@ -74,9 +75,10 @@ void check_causes(RuleFiles& files) {
   for (const classify::CauseEntry& entry : files.causes) {
     const auto [at, added] = entries.emplace(entry.info.id, &entry);
     if (!added) {
-      found.push_back({Problem::Level::error, entry.file, entry.line, entry.info.id,
-                       "duplicate cause, first at " + at->second->file + ":" +
-                           std::to_string(at->second->line), ""});
+      found.push_back(
+          {Problem::Level::error, entry.file, entry.line, entry.info.id,
+           "duplicate cause, first at " + at->second->file + ":" + std::to_string(at->second->line),
+           ""});
     }
     names.push_back(entry.info.id);
   }
@@ -183,8 +185,10 @@ void RuleSet::add_patterns() {
     rule.all.erase(std::unique(rule.all.begin(), rule.all.end()), rule.all.end());
     compiled[r].all_needed = static_cast<std::uint32_t>(rule.all.size());
     compiled[r].needs_any = !rule.any.empty() || !rule.regex.empty();
-    for (const string& t : rule.any) pending.push_back({add(t, patterns.literals), {r, Use::any}, false});
-    for (const string& t : rule.all) pending.push_back({add(t, patterns.literals), {r, Use::all}, false});
+    for (const string& t : rule.any)
+      pending.push_back({add(t, patterns.literals), {r, Use::any}, false});
+    for (const string& t : rule.all)
+      pending.push_back({add(t, patterns.literals), {r, Use::all}, false});
     for (const string& t : rule.none) {
       pending.push_back({add(t, patterns.literals), {r, Use::none}, false});
     }
@@ -230,9 +234,10 @@ void RuleSet::hash_contents() {
   };
   for (const CauseInfo& info : causes) {
     all += info.id + '\n';
-    for (const int value : {static_cast<int>(info.cause), static_cast<int>(info.bounce_class),
-                            static_cast<int>(info.fault), static_cast<int>(info.category_temporary),
-                            static_cast<int>(info.category_permanent), int{info.temporary_by_nature}}) {
+    for (const int value :
+         {static_cast<int>(info.cause), static_cast<int>(info.bounce_class),
+          static_cast<int>(info.fault), static_cast<int>(info.category_temporary),
+          static_cast<int>(info.category_permanent), int{info.temporary_by_nature}}) {
       all += std::to_string(value) + ' ';
     }
   }
@@ -241,7 +246,8 @@ void RuleSet::hash_contents() {
     all += '\x02' + rule.id + '\n' + rule.cause + '\n' + std::to_string(rule.confidence) + ' ' +
            std::to_string(static_cast<int>(rule.severity)) + ' ' + std::to_string(compiled[r].rank);
     add(rule.any), add(rule.all), add(rule.none), add(rule.regex), add(rule.providers);
-    for (const auto& p : rule.smtp) all += std::to_string(p.low) + '-' + std::to_string(p.high) + ' ';
+    for (const auto& p : rule.smtp)
+      all += std::to_string(p.low) + '-' + std::to_string(p.high) + ' ';
     for (const auto& p : rule.enhanced) {
       all += std::to_string(p.klass) + '.' + std::to_string(p.subject) + '.' +
              std::to_string(p.detail) + ' ';
@@ -283,7 +289,7 @@ Verdict RuleSet::verdict(Cause cause, Severity said, Severity override_, std::ui
   Verdict v;
   v.cause = cause;
   v.said = said;
-  v.severity = override_ != Severity::none ? override_
+  v.severity = override_ != Severity::none                              ? override_
                : said == Severity::temporary || row.temporary_by_nature ? Severity::temporary
                                                                         : Severity::permanent;
   v.bounce_class = row.bounce_class == BounceClass::hard && v.severity == Severity::temporary
@@ -329,14 +335,22 @@ std::string_view rule_name(const RuleSet& rules, RuleId rule) {
   const auto row = static_cast<std::uint32_t>(rule - 1 - rules.rules.size());
   return row < classify::code_rows() ? classify::code_row(row).name : std::string_view{};
 }
-const CauseInfo& cause_info(const RuleSet& rules, Cause cause) { return rules.info(cause); }
-std::string_view cause_id(const RuleSet& rules, Cause cause) { return rules.info(cause).id; }
+const CauseInfo& cause_info(const RuleSet& rules, Cause cause) {
+  return rules.info(cause);
+}
+std::string_view cause_id(const RuleSet& rules, Cause cause) {
+  return rules.info(cause).id;
+}
 Cause find_cause(const RuleSet& rules, std::string_view id) {
   const auto at = rules.cause_numbers_.find(string(id));
   return at == rules.cause_numbers_.end() ? Cause::none : at->second;
 }
-std::vector<CauseInfo> causes(const RuleSet& rules) { return rules.causes; }
-std::uint32_t generation(const RuleSet& rules) { return rules.generation; }
+std::vector<CauseInfo> causes(const RuleSet& rules) {
+  return rules.causes;
+}
+std::uint32_t generation(const RuleSet& rules) {
+  return rules.generation;
+}
 Verdict verdict_of(const RuleSet& rules, Cause cause, Severity said, std::uint8_t confidence) {
   return rules.verdict(cause, said, Severity::none, confidence, kNoRule);
 }

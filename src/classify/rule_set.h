@@ -44,7 +44,8 @@ class RuleSet {
     std::vector<ProviderId> providers;
   };
 
-  static Result<std::shared_ptr<const RuleSet>> build(RuleFiles files, const std::string& cache_dir);
+  static Result<std::shared_ptr<const RuleSet>> build(RuleFiles files,
+                                                      const std::string& cache_dir);
 
   /// Problems of a set of files that keep it from being built. Adds to files.problems.
   static void validate(RuleFiles& files);
@@ -58,19 +59,19 @@ class RuleSet {
     return false;
   }
   [[nodiscard]] const CauseInfo& info(Cause cause) const;
-  [[nodiscard]] Verdict verdict(Cause cause, Severity said, Severity override_, std::uint8_t confidence,
-                                RuleId rule) const;
+  [[nodiscard]] Verdict verdict(Cause cause, Severity said, Severity override_,
+                                std::uint8_t confidence, RuleId rule) const;
 
   std::vector<Rule> rules;
-  std::vector<Compiled> compiled;        ///< beside rules
-  std::vector<std::uint32_t> code_rules; ///< rules without text, strongest first
+  std::vector<Compiled> compiled;         ///< beside rules
+  std::vector<std::uint32_t> code_rules;  ///< rules without text, strongest first
   classify::Patterns patterns;
-  std::vector<std::uint32_t> pattern_sizes;           ///< bytes (least bytes of a regex)
-  std::vector<std::vector<Reference>> references;     ///< by pattern
+  std::vector<std::uint32_t> pattern_sizes;        ///< bytes (least bytes of a regex)
+  std::vector<std::vector<Reference>> references;  ///< by pattern
   classify::Databases databases;
-  std::vector<Provider> providers;       ///< [0] = none
-  std::vector<CauseInfo> causes;         ///< in number order, without none
-  std::uint32_t generation = 0;          ///< hash of everything a verdict depends on; never 0
+  std::vector<Provider> providers;  ///< [0] = none
+  std::vector<CauseInfo> causes;    ///< in number order, without none
+  std::uint32_t generation = 0;     ///< hash of everything a verdict depends on; never 0
 
  private:
   void add_causes(const std::vector<classify::CauseEntry>& entries);

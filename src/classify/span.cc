@@ -11,7 +11,9 @@ namespace {
 
 using std::string_view;
 
-bool blank(char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }
+bool blank(char c) {
+  return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f;
+}
 
 /// Skips `550-`, `550 5.1.1 `, `5.1.1 ` at p, with the blanks behind; p when there is none.
 std::size_t skip_continuation(string_view text, std::size_t p) {
@@ -33,7 +35,8 @@ std::size_t skip_blanks(string_view text, std::size_t p) {
   for (;;) {
     const std::size_t before = p;
     while (p < text.size() && blank(text[p])) ++p;
-    if (p + 1 < text.size() && text[p] == '\\' && (text[p + 1] == 'n' || text[p + 1] == 'r')) p += 2;
+    if (p + 1 < text.size() && text[p] == '\\' && (text[p + 1] == 'n' || text[p + 1] == 'r'))
+      p += 2;
     p = skip_continuation(text, p);
     if (p == before) return p;
   }

@@ -12,8 +12,8 @@ struct Range {
 };
 
 /// The first place of `original` whose normal form holds `literal` (normalised words): blanks match
-/// any run of blanks and reply-line continuations ("550-5.1.1 "), placeholders any token. {0,0} when
-/// it cannot be told. Slow; only for output.
+/// any run of blanks and reply-line continuations ("550-5.1.1 "), placeholders any token. {0,0}
+/// when it cannot be told. Slow; only for output.
 Range find_span(std::string_view original, std::string_view literal);
 
 }  // namespace bounced::classify

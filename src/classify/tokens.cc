@@ -15,14 +15,12 @@ using std::string_view;
 /// Appends to a buffer that is large enough by contract.
 struct Sink {
   char* to;
-  void put(string_view text) {
-    std::memcpy(to, text.data(), text.size());
-    to += text.size();
+  template <std::size_t N>
+  void put(const char (&text)[N]) {  // a placeholder: its size is known
+    std::memcpy(to, text, N - 1);
+    to += N - 1;
   }
-  void put(const char* begin, const char* end) {
-    std::memcpy(to, begin, static_cast<std::size_t>(end - begin));
-    to += end - begin;
-  }
+  void put(const char* begin, const char* end) { to = copy_over(begin, end, to); }
 };
 
 // --- what a token is --------------------------------------------------------------------------
@@ -60,7 +58,7 @@ std::size_t ipv6_at(const char* p, const char* end) {
     const char* from = s;
     while (s < end && (class_of(*s) & kHex) != 0 && s - from < 5) ++s;
     if (s == from) break;
-    if (s < end && *s == '.') {  // ::ffff:192.0.2.1
+    if (s + 1 < end && *s == '.' && is_digit(s[1])) {  // ::ffff:192.0.2.1
       const std::size_t n = ipv4_at(from, end);
       if (n == 0) return 0;
       s = from + n;
@@ -80,9 +78,23 @@ std::size_t ipv6_at(const char* p, const char* end) {
       break;  // "a:b:c: text"
     }
   }
-  if (s < end && is_alnum(*s)) return 0;
+  // What goes on is another token; a placeholder may stand where it was.
+  const auto goes_on = [end](const char* q) {
+    return q < end && (is_alnum(*q) || *q == '{' || *q == ':');
+  };
+  if (s < end && (*s == ':' ? goes_on(s + 1) : goes_on(s))) return 0;
+  if (s + 1 < end && *s == '.' && s[1] == '{') return 0;
   if (gap ? groups < 1 || groups > 7 : groups != 8) return 0;
   return static_cast<std::size_t>(s - p);
+}
+
+/// A colon after at most four hex digits; spares most tokens the full look.
+bool may_be_ipv6(const char* p, const char* end) {
+  for (int i = 0; i < 5 && p < end; ++i, ++p) {
+    if (*p == ':') return true;
+    if ((class_of(*p) & kHex) == 0) return false;
+  }
+  return false;
 }
 
 const char* digits(const char* p, const char* end, int min, int max) {
@@ -138,8 +150,8 @@ bool has_digit(string_view text) {
 }
 
 /// A piece without joiners that looks drawn at random: queue ids, session ids, hashes, counters.
-/// Short codes (s3150, tss04, bl000000, ht204137), words with a digit (smtputf8, 8bitmime) and numbers
-/// of up to five digits are none.
+/// Short codes (s3150, tss04, bl000000, ht204137), words with a digit (smtputf8, 8bitmime) and
+/// numbers of up to five digits are none.
 bool random_piece(string_view piece) {
   if (piece.size() <= 5) return false;
   std::size_t letters = 0;
@@ -171,7 +183,9 @@ bool random_token(string_view token) {
 /// Labels with dots between, the last one all letters: "mx1.example.net".
 bool host_name(string_view token) {
   const auto dot = token.rfind('.');
-  if (dot == string_view::npos || dot == 0 || token.size() - dot < 3) return false;
+  if (dot == string_view::npos || dot == 0 || token.size() - dot < 3 || is_digit(token.back())) {
+    return false;
+  }
   for (std::size_t i = 0; i < token.size(); ++i) {
     const std::uint8_t flags = class_of(token[i]);
     if ((flags & kHost) == 0) return false;
@@ -205,15 +219,25 @@ struct Word {
   EnhancedCode& enhanced;
   Sink sink;
 
-  void put_ip(string_view ip) { sink.put(!ours.empty() && ours.contains(ip) ? "{our_ip}" : "{ip}"); }
-  void token(const char* p, const char* q);
+  void put_ip(string_view ip) {
+    if (!ours.empty() && ours.contains(ip)) {
+      sink.put("{our_ip}");
+    } else {
+      sink.put("{ip}");
+    }
+  }
+  void token(const char* p, const char* q, bool with_digit);
   const char* group(const char* p, const char* limit);
   void region(const char* p, const char* limit);
   void whole();
 };
 
 /// One token [p, q): letters, digits and joiners, no IPv4 address inside.
-void Word::token(const char* p, const char* q) {
+void Word::token(const char* p, const char* q, bool with_digit) {
+  if (!with_digit && !(q < end && *q == '[') && p - begin != 5) {
+    sink.put(p, q);  // plain words inside URLs, brackets and the like
+    return;
+  }
   const char* last = q;
   while (last > p && (class_of(last[-1]) & kJoin) != 0) --last;
   const string_view text(p, static_cast<std::size_t>(last - p));
@@ -243,32 +267,40 @@ void Word::token(const char* p, const char* q) {
 
 /// The run of token characters at p, split at IPv4 addresses; returns where it ends.
 const char* Word::group(const char* p, const char* limit) {
-  if (const char* date = is_digit(*p) ? date_at(p, limit) : nullptr) {
-    sink.put("{time}");
-    return date;
-  }
-  if (const char* clock = is_digit(*p) ? clock_at(p, limit) : nullptr) {
-    if (clock >= limit || !is_alnum(*clock)) {
+  if (is_digit(*p)) {
+    const char* time = date_at(p, limit);
+    if (time == nullptr) {
+      time = clock_at(p, limit);
+      if (time != nullptr && time < limit && is_alnum(*time)) time = nullptr;
+    }
+    if (time != nullptr) {
       sink.put("{time}");
-      return clock;
+      return time;
     }
   }
   const char* from = p;
-  while (p < limit && (class_of(*p) & (kAlpha | kDigit | kJoin)) != 0) {
-    // "denied...7d39": a run of joiners parts tokens.
-    if ((class_of(*p) & kJoin) != 0 && p + 1 < limit && (class_of(p[1]) & kJoin) != 0) break;
-    const bool starts_piece = p == from || (class_of(p[-1]) & kJoin) != 0;
-    const bool in_number = p - from >= 2 && p[-1] == '.' && is_digit(p[-2]);
-    if (starts_piece && !in_number && is_digit(*p)) {
-      if (const std::size_t n = ipv4_at(p, limit)) {
-        if (p > from) token(from, p);
-        put_ip({p, n});
-        return p + n;
+  std::uint8_t before = kJoin;
+  bool with_digit = false;
+  for (; p < limit; ++p) {
+    const std::uint8_t flags = class_of(*p);
+    if ((flags & kDigit) != 0) {
+      const bool in_number = p - from >= 2 && p[-1] == '.' && is_digit(p[-2]);
+      if ((before & kJoin) != 0 && !in_number) {
+        if (const std::size_t n = ipv4_at(p, limit)) {
+          if (p > from) token(from, p, with_digit);
+          put_ip({p, n});
+          return p + n;
+        }
       }
+      with_digit = true;
+    } else if ((flags & (kAlpha | kJoin)) == 0) {
+      break;
+    } else if ((flags & kJoin) != 0 && p + 1 < limit && (class_of(p[1]) & kJoin) != 0) {
+      break;  // "denied...7d39": a run of joiners parts tokens
     }
-    ++p;
+    before = flags;
   }
-  token(from, p);
+  token(from, p, with_digit);
   return p;
 }
 
@@ -284,7 +316,7 @@ void Word::region(const char* p, const char* limit) {
       continue;
     }
     sink.put(copied, p);
-    if (std::size_t n = (flags & kHex) != 0 || colons ? ipv6_at(p, limit) : 0; n != 0) {
+    if (const std::size_t n = may_be_ipv6(p, limit) ? ipv6_at(p, limit) : 0; n != 0) {
       put_ip({p, n});
       p += n;
     } else if (colons) {
@@ -303,6 +335,7 @@ const char* local_part(const char* from, const char* at) {
   if (at > from && at[-1] == '"') {
     for (const char* p = at - 1; p > from; --p) {
       if (p[-1] == '"') return p - 1;
+      if (std::memchr("{}<>@", p[-1], 5) != nullptr) break;  // nor a placeholder inside
     }
     return at;
   }
@@ -344,10 +377,14 @@ void Word::whole() {
 
 }  // namespace
 
-char* append_word(const char* begin, const char* end, char* to, const SendingIps& ours,
-                  EnhancedCode& enhanced) {
+char* append_word(const char* begin, const char* end, bool with_at, char* to,
+                  const SendingIps& ours, EnhancedCode& enhanced) {
   Word word{begin, end, ours, enhanced, Sink{to}};
-  word.whole();
+  if (with_at) {
+    word.whole();
+  } else {
+    word.region(begin, end);
+  }
   return word.sink.to;
 }
 

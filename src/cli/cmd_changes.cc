@@ -22,6 +22,19 @@ std::string_view scope_name(const store::Names& names, const state::BlockRecord&
   return {};
 }
 
+// The clear address (or domain) behind an id; empty when its record is gone.
+Result<std::string> stored_text(const store::Store& store, const AddressId& id, bool domain) {
+  std::string key;
+  store::append_id(key, id);
+  if (domain) key += 'D';
+  auto value = store.get(store::Family::address, key);
+  if (!value) return tl::unexpected(value.error());
+  if (!value->has_value()) return std::string();
+  auto state = state::decode(**value);
+  if (!state) return tl::unexpected(state.error());
+  return state->text;
+}
+
 std::string change_json(const state::Change& change, std::string_view text, const Session& session) {
   static constexpr std::string_view kActions[] = {"block", "change", "unblock"};
   const state::BlockRecord& block = change.change.record;
@@ -65,7 +78,7 @@ int changes(App& app, std::uint64_t after, std::uint64_t limit) {
           bad = change.error();
           return false;
         }
-        auto text = state::stored_text(store, change->id, change->domain);
+        auto text = stored_text(store, change->id, change->domain);
         if (!text) {
           bad = text.error();
           return false;

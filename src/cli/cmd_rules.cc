@@ -29,7 +29,7 @@ int check(App& app, const std::string& dir, const std::string& format) {
       std::string json = "{\"file\":";
       append_json(json, problem.file);
       json += fmt::format(",\"line\":{},\"severity\":\"{}\",\"rule\":", problem.line,
-                          problem.error ? "error" : "warning");
+                          problem.level == classify::Problem::Level::error ? "error" : "warning");
       append_json(json, problem.rule);
       json += ",\"message\":";
       append_json(json, problem.message);
@@ -38,10 +38,8 @@ int check(App& app, const std::string& dir, const std::string& format) {
       app.io.out(json + "}\n");
       continue;
     }
-    app.io.out(fmt::format("{}:{}: {}{}{}: {}{}\n", problem.file, problem.line,
-                           problem.error ? "" : "warning: ", printable(problem.rule),
-                           problem.rule.empty() ? "rules" : "", printable(problem.message),
-                           problem.hint.empty() ? "" : "; " + printable(problem.hint)));
+    app.io.out((problem.level == classify::Problem::Level::error ? "" : "warning: ") +
+               printable(problem.text()) + "\n");
   }
   if (format == "text") {
     app.io.out(fmt::format("{}: {} rules, {} samples, {} near misses, {} errors, {} warnings\n",

@@ -30,8 +30,8 @@ struct File {
 
 class Trace {
  public:
-  Trace(App& app, std::string query, std::string timezone, int year)
-      : app_(app), query_(std::move(query)), timezone_(std::move(timezone)), year_(year) {
+  Trace(App& app, std::string query, std::string zone, int year)
+      : app_(app), query_(std::move(query)), timezone_(std::move(zone)), year_(year) {
     if (query_.size() > 2 && query_.front() == '<' && query_.back() == '>') {
       query_ = query_.substr(1, query_.size() - 2);
     }

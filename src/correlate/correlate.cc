@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "correlate/open_codec.h"
 #include "correlate/open_table.h"
 #include "correlate/streams.h"
 
@@ -13,7 +14,6 @@ namespace {
 
 constexpr std::uint64_t kSeedMessageId = 0x6D65737361676569ull;
 constexpr std::uint64_t kSeedQueue = 0x71756575656B6579ull;
-constexpr std::uint64_t kSeedSynthesised = 0x73796E7468657369ull;
 
 // How far ahead lines are fetched: first the slot of the key, then what it points to.
 constexpr std::uint32_t kNotesAhead = 32;
@@ -182,8 +182,8 @@ Event& Correlator::Impl::synthesise(Batch& batch, const Note& note, OpenMessage&
                                     const DeferredRecipient& recipient, std::uint64_t number) {
   using Part = DeferredRecipient::Part;
   Event& event = batch.synthesised.emplace_back();
-  event.id =
-      hash_of(batch.block->file ^ note.offset * 0x9E3779B97F4A7C15ull, number, kSeedSynthesised);
+  const std::uint64_t identity[3] = {batch.block->file, note.offset, number};
+  event.id = hash64({reinterpret_cast<const char*>(identity), sizeof identity});
   event.time_us = note.time_us;
   event.offset = note.offset;
   event.recipient_id = recipient.id;
@@ -406,6 +406,33 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
 
 void Correlator::append_to(store::WriteSet& set) {
   impl_->table.append_to(set);
+}
+
+Result<std::string> logical_open(std::string_view key, std::string_view value) {
+  if (key == kClockKey) {
+    auto hour = decode_clock(value);
+    if (!hour) return tl::unexpected<Error>(hour.error());
+    return "hour " + std::to_string(*hour);
+  }
+  if (key.size() != 8) return fail(ErrorCode::data, "read open messages", "key", "wrong size");
+  OpenMessage message;
+  message.reset(store::read_u64_be(key.data()), 0);
+  std::vector<DeferredRecipient> recipients;
+  if (auto ok = decode_open(message.key, value, message, recipients); !ok) {
+    return tl::unexpected<Error>(ok.error());
+  }
+  std::vector<const DeferredRecipient*> list;
+  for (DeferredRecipient& recipient : recipients) {
+    recipient.id = recipient.domain = {};
+    for (Verdict* verdict : {&recipient.best, &recipient.exempt}) {
+      verdict->rule = kNoRule;
+      verdict->generation = 0;
+    }
+    list.push_back(&recipient);
+  }
+  std::string bytes(key);
+  encode_open(message, list, bytes);
+  return bytes;
 }
 
 const Result<void>& Correlator::status() const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/batch.h"
@@ -76,5 +77,9 @@ class Correlator {
 /// Event::message of a message whose Message-ID is known (with or without <>): the same for every
 /// source that tells of it. Never 0.
 std::uint64_t message_fingerprint(std::string_view message_id);
+
+/// Bytes that stand for a record of Family::open in a digest: the same for equal messages in stores
+/// with other secrets and other rule numbers. Errors: data.
+Result<std::string> logical_open(std::string_view key, std::string_view value);
 
 }  // namespace bounced::correlate

@@ -27,14 +27,30 @@ Result<std::unique_ptr<FileReader>> FileReader::open(const std::string& path,
   return file;
 }
 
-Result<ReadStatus> FileReader::next(Block& block) { return impl_->reader->next(block); }
-std::string_view FileReader::head() const { return impl_->reader->peek(); }
-std::uint64_t FileReader::offset() const { return impl_->reader->offset(); }
-std::uint64_t FileReader::start_offset() const { return impl_->reader->start_offset(); }
-bool FileReader::resumed() const { return impl_->reader->resumed(); }
-bool FileReader::beyond_end() const { return impl_->reader->beyond_end(); }
-const Position& FileReader::position() const { return impl_->reader->position(); }
-const std::string& FileReader::path() const { return impl_->reader->path(); }
+Result<ReadStatus> FileReader::next(Block& block) {
+  return impl_->reader->next(block);
+}
+std::string_view FileReader::head() const {
+  return impl_->reader->peek();
+}
+std::uint64_t FileReader::offset() const {
+  return impl_->reader->offset();
+}
+std::uint64_t FileReader::start_offset() const {
+  return impl_->reader->start_offset();
+}
+bool FileReader::resumed() const {
+  return impl_->reader->resumed();
+}
+bool FileReader::beyond_end() const {
+  return impl_->reader->beyond_end();
+}
+const Position& FileReader::position() const {
+  return impl_->reader->position();
+}
+const std::string& FileReader::path() const {
+  return impl_->reader->path();
+}
 
 std::uint64_t FileReader::compressed_offset() const {
   const Input& input = impl_->reader->input();

@@ -17,17 +17,17 @@ namespace bounced::ingest {
 
 /// Where a file has been read and applied to (DESIGN 4.4). Stored under its `file` key.
 struct Position {
-  std::uint64_t file = 0;        ///< key; never reused within a store
-  std::string source;            ///< the source's name
-  std::string path;              ///< where it was last seen; a hint
+  std::uint64_t file = 0;  ///< key; never reused within a store
+  std::string source;      ///< the source's name
+  std::string path;        ///< where it was last seen; a hint
   std::uint32_t head_size = 0;
   std::uint64_t head_hash = 0;
-  std::uint32_t tail_size = 0;   ///< bytes before `offset` that tail_hash covers
+  std::uint32_t tail_size = 0;  ///< bytes before `offset` that tail_hash covers
   std::uint64_t tail_hash = 0;
-  std::uint64_t offset = 0;      ///< uncompressed; end of the last applied whole line
+  std::uint64_t offset = 0;  ///< uncompressed; end of the last applied whole line
   std::uint64_t device = 0, inode = 0;
-  std::int64_t updated_us = 0;   ///< event time of the last applied record
-  bool finished = false;         ///< rotated or compressed input read to its end
+  std::int64_t updated_us = 0;  ///< event time of the last applied record
+  bool finished = false;        ///< rotated or compressed input read to its end
   TimeResolver::State time;
 };
 std::string encode(const Position& position);  ///< versioned codec; value only, key = file
@@ -40,7 +40,8 @@ class PositionBook {
   void load(std::vector<Position> positions);
   void update(const Position& position);
   /// The position whose head and tail match these bytes: `read_at(offset, size)` returns the bytes
-  /// of the file (uncompressed) at offset, fewer at its end. Of several the one furthest on.
+  /// of the file (uncompressed) at offset, fewer at its end. Of several the one with the hinted
+  /// device and inode (equal contents at two places), else the one furthest on.
   struct Match {
     bool found = false;
     Position position;
@@ -48,13 +49,20 @@ class PositionBook {
     bool beyond_end = false;
   };
   using ReadAt = std::function<std::string(std::uint64_t offset, std::size_t size)>;
-  [[nodiscard]] Match match(std::string_view source, const ReadAt& read_at) const;
+  struct Hint {
+    std::uint64_t device = 0, inode = 0;
+  };
+  [[nodiscard]] Match match(std::string_view source, const ReadAt& read_at) const {
+    return match(source, read_at, Hint());
+  }
+  [[nodiscard]] Match match(std::string_view source, const ReadAt& read_at, Hint hint) const;
   [[nodiscard]] std::uint64_t next_file_key();
   [[nodiscard]] std::vector<Position> all() const;
 
  private:
   struct Impl;
   std::shared_ptr<Impl> impl_;
+
  public:
   PositionBook();
 };
@@ -66,20 +74,20 @@ enum class ReadStatus : std::uint8_t {
 };
 
 struct FileOptions {
-  std::uint32_t source = 0;      ///< Names id
+  std::uint32_t source = 0;  ///< Names id
   std::string source_name;
   std::uint32_t lane = 0;
   int format = -1;
-  bool live = false;             ///< a last line without newline waits for its end
-  bool fresh = false;            ///< ignore known positions: read from the start
+  bool live = false;   ///< a last line without newline waits for its end
+  bool fresh = false;  ///< ignore known positions: read from the start
 };
 
 /// One file, or stdin ("-"), read front to back; compression recognised by content. Not thread
 /// safe. Errors name the file.
 class FileReader {
  public:
-  static Result<std::unique_ptr<FileReader>> open(const std::string& path, const FileOptions& options,
-                                                  PositionBook& book);
+  static Result<std::unique_ptr<FileReader>> open(const std::string& path,
+                                                  const FileOptions& options, PositionBook& book);
   ~FileReader();
   /// Fills `block` (data, size, headroom and all file fields; sequence counts from 0). After
   /// Error{data} for a truncated compressed file all whole lines before it were handed out.
@@ -87,11 +95,11 @@ class FileReader {
   /// Start of the text, for probing format and first time stamp; at most 64 KiB, not consumed.
   /// Always the start of the file (behind leading NULs), also when a position was taken up.
   [[nodiscard]] std::string_view head() const;
-  [[nodiscard]] std::uint64_t offset() const;         ///< uncompressed bytes handed out
-  [[nodiscard]] std::uint64_t start_offset() const;   ///< where this run began (position found)
+  [[nodiscard]] std::uint64_t offset() const;             ///< uncompressed bytes handed out
+  [[nodiscard]] std::uint64_t start_offset() const;       ///< where this run began (position found)
   [[nodiscard]] std::uint64_t compressed_offset() const;  ///< for progress against file_bytes()
-  [[nodiscard]] std::uint64_t file_bytes() const;     ///< size on disk; 0 = unknown (stdin)
-  [[nodiscard]] bool resumed() const;                 ///< a known position was taken up
+  [[nodiscard]] std::uint64_t file_bytes() const;         ///< size on disk; 0 = unknown (stdin)
+  [[nodiscard]] bool resumed() const;                     ///< a known position was taken up
   /// A known head, but the stored offset lies past the end: read from the start; worth an alarm.
   [[nodiscard]] bool beyond_end() const;
   /// Identity, and time state when resumed; offset and tail follow what was handed out.
@@ -116,7 +124,8 @@ struct TailOptions {
   /// A file found by the first scan that no position belongs to: from its start, else from its
   /// end. Files that appear later are always read from their start.
   bool from_start = true;
-  std::int64_t rotated_wait_us = 5'000'000;  ///< a renamed file is watched this long for late writers
+  std::int64_t rotated_wait_us =
+      5'000'000;  ///< a renamed file is watched this long for late writers
 };
 
 /// Follows the files of one [[tail]]: every path is a lane of its own; a rotated file is finished
@@ -143,8 +152,8 @@ class Tail {
   struct Stats {
     std::uint64_t rotations = 0, truncations = 0, copies_recognised = 0, io_errors = 0;
     std::uint64_t bytes = 0, blocks = 0;
-    std::uint64_t beyond_end = 0;   ///< stored offset past the end of the file: lines were lost
-    std::uint64_t siblings = 0;     ///< rotated files taken up from disk
+    std::uint64_t beyond_end = 0;  ///< stored offset past the end of the file: lines were lost
+    std::uint64_t siblings = 0;    ///< rotated files taken up from disk
   };
   [[nodiscard]] Stats stats() const;
 

@@ -23,33 +23,48 @@ struct ArchiveFree {
 
 const char* codec_name(Codec codec) {
   switch (codec) {
-    case Codec::gzip: return "gzip";
-    case Codec::zstd: return "zstd";
-    case Codec::xz: return "xz";
-    case Codec::bzip2: return "bzip2";
-    case Codec::none: break;
+    case Codec::gzip:
+      return "gzip";
+    case Codec::zstd:
+      return "zstd";
+    case Codec::xz:
+      return "xz";
+    case Codec::bzip2:
+      return "bzip2";
+    case Codec::none:
+      break;
   }
   return "plain";
 }
 
 int archive_code(Codec codec) {
   switch (codec) {
-    case Codec::gzip: return ARCHIVE_FILTER_GZIP;
-    case Codec::zstd: return ARCHIVE_FILTER_ZSTD;
-    case Codec::xz: return ARCHIVE_FILTER_XZ;
-    case Codec::bzip2: return ARCHIVE_FILTER_BZIP2;
-    case Codec::none: break;
+    case Codec::gzip:
+      return ARCHIVE_FILTER_GZIP;
+    case Codec::zstd:
+      return ARCHIVE_FILTER_ZSTD;
+    case Codec::xz:
+      return ARCHIVE_FILTER_XZ;
+    case Codec::bzip2:
+      return ARCHIVE_FILTER_BZIP2;
+    case Codec::none:
+      break;
   }
   return ARCHIVE_FILTER_NONE;
 }
 
 int support_filter(archive* handle, Codec codec) {
   switch (codec) {
-    case Codec::gzip: return archive_read_support_filter_gzip(handle);
-    case Codec::zstd: return archive_read_support_filter_zstd(handle);
-    case Codec::xz: return archive_read_support_filter_xz(handle);
-    case Codec::bzip2: return archive_read_support_filter_bzip2(handle);
-    case Codec::none: break;
+    case Codec::gzip:
+      return archive_read_support_filter_gzip(handle);
+    case Codec::zstd:
+      return archive_read_support_filter_zstd(handle);
+    case Codec::xz:
+      return archive_read_support_filter_xz(handle);
+    case Codec::bzip2:
+      return archive_read_support_filter_bzip2(handle);
+    case Codec::none:
+      break;
   }
   return ARCHIVE_FATAL;
 }
@@ -73,7 +88,9 @@ void Fd::reset() {
 }
 
 Codec recognise_codec(std::string_view head) {
-  const auto starts = [head](std::string_view magic) { return head.substr(0, magic.size()) == magic; };
+  const auto starts = [head](std::string_view magic) {
+    return head.substr(0, magic.size()) == magic;
+  };
   if (starts("\x1f\x8b\x08")) return Codec::gzip;
   if (starts("\x28\xb5\x2f\xfd")) return Codec::zstd;
   if (starts(std::string_view("\xfd"
@@ -93,7 +110,8 @@ Codec recognise_codec(std::string_view head) {
 
 bool has_compressed_name(std::string_view path) {
   for (const std::string_view suffix : {".gz", ".zst", ".xz", ".bz2"}) {
-    if (path.size() > suffix.size() && path.substr(path.size() - suffix.size()) == suffix) return true;
+    if (path.size() > suffix.size() && path.substr(path.size() - suffix.size()) == suffix)
+      return true;
   }
   return false;
 }
@@ -151,7 +169,8 @@ struct Input::Decoder {
     const long got = self->input->read_raw(self->buffer.data(), self->buffer.size());
     if (got < 0) {
       self->read_error = static_cast<int>(-got);
-      archive_set_error(self->handle.get(), self->read_error, "%s", std::strerror(self->read_error));
+      archive_set_error(self->handle.get(), self->read_error, "%s",
+                        std::strerror(self->read_error));
       return -1;
     }
     *bytes = self->buffer.data();
@@ -184,10 +203,9 @@ Result<void> Input::start() {
   char magic[kMagicBytes];
   std::size_t have = 0;
   while (have < sizeof magic) {
-    const ssize_t got = info_.regular
-                            ? ::pread(fd_.get(), magic + have, sizeof magic - have,
-                                      static_cast<off_t>(have))
-                            : ::read(fd_.get(), magic + have, sizeof magic - have);
+    const ssize_t got = info_.regular ? ::pread(fd_.get(), magic + have, sizeof magic - have,
+                                                static_cast<off_t>(have))
+                                      : ::read(fd_.get(), magic + have, sizeof magic - have);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return io_error("read", path_, errno);
     if (got == 0) break;

@@ -33,6 +33,15 @@ void TailShared::sync_positions() {
   }
 }
 
+std::optional<Holder> TailShared::holder(std::uint64_t key, const FileInfo& info) const {
+  std::vector<Holder> holders;
+  for (const auto& lane : lanes) lane->add_holders(info, holders);
+  for (const Holder& found : holders) {
+    if (found.file == key) return found;
+  }
+  return std::nullopt;
+}
+
 void TailShared::note_time(const Position& position, bool resumed, std::int64_t anchor_us) {
   TimeResolver::State state;
   if (resumed) state = position.time;
@@ -49,12 +58,16 @@ struct Lane::OpenFile {
   std::unique_ptr<LineReader> reader;
   FileInfo info;
   bool at_path = false;
-  bool from_disk = false;   // a rotated sibling, found by a look at the folder
-  bool exhausted = false;   // compressed, read to its end, still at the path
-  bool closing = false;     // no longer live: its end is being told
+  bool from_disk = false;           // a rotated sibling, found by a look at the folder
+  bool exhausted = false;           // compressed, read to its end, still at the path
+  bool closing = false;             // no longer live: its end is being told
   std::int64_t since_us = 0;        // rotated, or taken up
   std::int64_t quiet_since_us = 0;  // last growth seen
+  std::int64_t held_up_us = 0;      // since when its end is waited for; 0 = not yet
   std::int64_t retry_at_us = 0, backoff_us = 0;
+  // As of the last look for siblings before it was begun.
+  std::uint64_t scanned_size = UINT64_MAX;
+  std::int64_t scanned_mtime_us = 0;
   std::string trouble;
 
   [[nodiscard]] int descriptor() const { return reader ? reader->input().fd() : fd.get(); }
@@ -76,9 +89,14 @@ bool Lane::is_at_path(const FileInfo& info) const {
   return !files_.empty() && files_.back()->at_path && files_.back()->info.same_file(info);
 }
 
-bool Lane::holds(const FileInfo& info) const {
-  return std::any_of(files_.begin(), files_.end(),
-                     [&info](const FilePtr& file) { return file->info.same_file(info); });
+Lane::Held Lane::held(const FileInfo& info) const {
+  Held found;
+  for (const FilePtr& file : files_) {
+    if (!file->info.same_file(info)) continue;
+    found.open = true;
+    found.begun = found.begun || file->reader != nullptr;
+  }
+  return found;
 }
 
 void Lane::publish() {
@@ -109,10 +127,11 @@ void Lane::publish() {
   shared_.states[number_] = std::move(states);
 }
 
-void Lane::add_keys(std::vector<std::uint64_t>& keys) const {
-  if (live_file_ != 0) keys.push_back(live_file_);
+void Lane::add_holders(const FileInfo& except, std::vector<Holder>& holders) const {
   for (const FilePtr& file : files_) {
-    if (file->reader != nullptr) keys.push_back(file->reader->position().file);
+    if (file->reader != nullptr && !file->info.same_file(except)) {
+      holders.push_back({file->reader->position().file, file->at_path});
+    }
   }
 }
 
@@ -120,10 +139,9 @@ void Lane::add_keys(std::vector<std::uint64_t>& keys) const {
 void Lane::first_look(std::int64_t now_us) {
   looked_ = true;
   shared_.sync_positions();
-  std::int64_t applied_us = 0;
   for (const Position& position : shared_.read.all()) {
     if (position.source == shared_.options.name && position.path == path_) {
-      applied_us = std::max(applied_us, position.updated_us);
+      read_mtime_us_ = std::max(read_mtime_us_, position.updated_us);
       first_scan_ = false;
     }
   }
@@ -136,7 +154,7 @@ void Lane::first_look(std::int64_t now_us) {
     live.info = info_of(status);
     live_file_ = judge(live).file;
   }
-  take_siblings(0, applied_us, 0, now_us);
+  take_siblings(0, 0, now_us);
   live_file_ = 0;
   if (!files_.empty()) first_scan_ = false;
 }
@@ -187,9 +205,16 @@ void Lane::leave_path(OpenFile& file, std::int64_t now_us) {
   file.since_us = now_us;
   first_scan_ = false;
   if (file.exhausted) file.stop_reading();
+  if (auto info = file_info(file.descriptor(), file.path); info) file.info = *info;
   shared_.add(&Tail::Stats::rotations);
+  // It may have been truncated before it was renamed; then what it held comes first.
+  std::uint64_t truncated_file = 0;
+  if (file.reader != nullptr && file.reader->input().plain()) {
+    const auto intact = file.reader->intact(file.reader->trace());
+    if (intact && !*intact) truncated_file = forget_truncated(file, now_us);
+  }
   // Behind it: files that came and went between two looks.
-  take_siblings(files_.size(), file.info.mtime_us, 0, now_us);
+  take_siblings(files_.size(), truncated_file, now_us);
 }
 
 const Lane* Lane::other_reader(const OpenFile& file) const {
@@ -214,7 +239,9 @@ bool Lane::step(Block& block, std::int64_t now_us) {
       continue;
     }
     switch (read(file, block, now_us)) {
-      case Outcome::data: publish(); return true;
+      case Outcome::data:
+        publish();
+        return true;
       case Outcome::done:
         for (auto it = files_.begin(); it != files_.end(); ++it) {
           if (it->get() == &file) {
@@ -223,10 +250,14 @@ bool Lane::step(Block& block, std::int64_t now_us) {
           }
         }
         break;
-      case Outcome::pass: ++i; break;
+      case Outcome::pass:
+        ++i;
+        break;
       case Outcome::wait:
-        if (!overdue(file, now_us)) i = files_.size();
-        else ++i;
+        if (!overdue(file, now_us))
+          i = files_.size();
+        else
+          ++i;
         break;
       case Outcome::retry:
         i = 0;
@@ -252,6 +283,23 @@ Lane::Outcome Lane::trouble(OpenFile& file, const Error& error, std::int64_t now
   return Outcome::pass;
 }
 
+Result<std::unique_ptr<LineReader>> Lane::open_reader(const OpenFile& file,
+                                                      const PositionBook& known) {
+  auto input = Input::adopt(Fd(::fcntl(file.fd.get(), F_DUPFD_CLOEXEC, 3)), file.path);
+  if (!input) return tl::unexpected(std::move(input.error()));
+  if (file.from_disk && (*input)->codec() == Codec::none && has_compressed_name(file.path)) {
+    return fail(ErrorCode::data, "read", file.path, "not a whole compressed file yet");
+  }
+  LineReader::Options options;
+  options.file.source = shared_.options.source;
+  options.file.source_name = shared_.options.name;
+  options.file.format = shared_.options.format;
+  options.file.lane = number_;
+  options.file.live = true;
+  options.peek_bytes = 0;
+  return LineReader::open(std::move(*input), path_, std::move(options), known, shared_.book);
+}
+
 Lane::Outcome Lane::begin(OpenFile& file, std::int64_t now_us) {
   if (file.fd.get() < 0) {
     auto fd = open_file(file.path);
@@ -265,28 +313,35 @@ Lane::Outcome Lane::begin(OpenFile& file, std::int64_t now_us) {
   }
   auto info = file_info(file.fd.get(), file.path);
   if (!info) return trouble(file, info.error(), now_us);
+  // Waiting for its turn it may have been rotated by copytruncate, unseen: what it held is a
+  // sibling that nobody knows yet.
+  const bool changed = info->size != file.scanned_size || info->mtime_us != file.scanned_mtime_us;
   file.info = *info;
+  if (file.at_path && changed) {
+    file.scanned_size = info->size;
+    file.scanned_mtime_us = info->mtime_us;
+    if (take_siblings(index_of(file), 0, now_us) != 0) return Outcome::retry;
+  }
   // An empty file has no identity yet: it may become any.
   if (info->regular && info->size == 0) {
     return !file.at_path && settled(file, now_us) ? Outcome::done : Outcome::wait;
   }
-  auto input = Input::adopt(Fd(::fcntl(file.fd.get(), F_DUPFD_CLOEXEC, 3)), file.path);
-  if (!input) return trouble(file, input.error(), now_us);
-  if (file.from_disk && (*input)->codec() == Codec::none && has_compressed_name(file.path)) {
-    return trouble(file, {ErrorCode::data, "read", file.path, "not a whole compressed file yet", {}},
-                   now_us);
-  }
   shared_.sync_positions();
-  LineReader::Options options;
-  options.file.source = shared_.options.source;
-  options.file.source_name = shared_.options.name;
-  options.file.format = shared_.options.format;
-  options.file.lane = number_;
-  options.file.live = true;
-  options.peek_bytes = 0;
-  auto reader = LineReader::open(std::move(*input), path_, std::move(options), shared_.read,
-                                 shared_.book);
+  auto reader = open_reader(file, shared_.read);
   if (!reader) return trouble(file, reader.error(), now_us);
+  const std::uint64_t key = (*reader)->position().file;
+  if (const auto holder = shared_.holder(key, file.info); holder.has_value()) {
+    // Equal to a file that is being read: most likely its copy, about to take its place.
+    const bool copy = !holder->at_path || !(*reader)->input().plain();
+    if (copy || now_us - file.since_us < shared_.options.rotated_wait_us) return Outcome::pass;
+    // Still both there: two files that have the same start.
+    PositionBook others;
+    for (const Position& position : shared_.read.all()) {
+      if (!shared_.holder(position.file, file.info)) others.update(position);
+    }
+    reader = open_reader(file, others);
+    if (!reader) return trouble(file, reader.error(), now_us);
+  }
   if ((*reader)->beyond_end()) {
     shared_.add(&Tail::Stats::beyond_end);
     spdlog::warn("bounced: read: {}: it ends before the stored position; read from its start",
@@ -331,12 +386,14 @@ Lane::Outcome Lane::read(OpenFile& file, Block& block, std::int64_t now_us) {
   const auto status = file.reader->next(block);
   if (!status) return trouble(file, status.error(), now_us);
   switch (*status) {
-    case ReadStatus::again: return at_end(file, trace, now_us);
+    case ReadStatus::again:
+      return at_end(file, trace, now_us);
     case ReadStatus::end:
       if (!file.at_path) return Outcome::done;
       file.exhausted = true;
       return Outcome::pass;
-    case ReadStatus::data: break;
+    case ReadStatus::data:
+      break;
   }
   // Checked after the read: what is still there now was there while it was read. Two preads of at
   // most 256 bytes, about a microsecond, for every block.
@@ -351,6 +408,7 @@ Lane::Outcome Lane::read(OpenFile& file, Block& block, std::int64_t now_us) {
 
 Lane::Outcome Lane::hand_out(OpenFile& file, Block& block) {
   file.info = file.reader->input().info();
+  read_mtime_us_ = std::max(read_mtime_us_, file.info.mtime_us);
   block.lane = number_;
   block.sequence = sequence_++;
   shared_.read.update(file.reader->position());
@@ -358,6 +416,27 @@ Lane::Outcome Lane::hand_out(OpenFile& file, Block& block) {
   shared_.stats.bytes += block.size;
   shared_.stats.blocks += 1;
   return Outcome::data;
+}
+
+std::size_t Lane::index_of(const OpenFile& file) const {
+  std::size_t index = 0;
+  while (files_[index].get() != &file) ++index;
+  return index;
+}
+
+std::size_t Lane::place_of(const std::vector<Sibling>& siblings, std::size_t i,
+                           std::size_t index) const {
+  for (std::size_t k = 0; k < index; ++k) {
+    const OpenFile& file = *files_[k];
+    if (file.reader != nullptr || file.at_path) continue;
+    const auto listed = std::find_if(siblings.begin(), siblings.end(),
+                                     [&](const Sibling& s) { return s.info.same_file(file.info); });
+    const bool newer = listed != siblings.end()
+                           ? listed - siblings.begin() > static_cast<std::ptrdiff_t>(i)
+                           : file.info.mtime_us >= siblings[i].info.mtime_us;
+    if (newer) return k;
+  }
+  return index;
 }
 
 /// Nothing whole to read: still the same file? Rotated and silent long enough?
@@ -394,29 +473,36 @@ bool Lane::settled(const OpenFile& file, std::int64_t now_us) const {
   return file.from_disk && system_clock().now_us() - file.info.mtime_us >= wait;
 }
 
-bool Lane::overdue(const OpenFile& file, std::int64_t now_us) const {
-  return !file.at_path && now_us - file.since_us > kOverdueWaits * shared_.options.rotated_wait_us;
+/// Counted from when its end was first waited for, not from the rotation: back-pressure may have
+/// kept everybody away from it.
+bool Lane::overdue(OpenFile& file, std::int64_t now_us) const {
+  if (file.at_path) return false;
+  if (file.held_up_us == 0) file.held_up_us = now_us;
+  return now_us - file.held_up_us > kOverdueWaits * shared_.options.rotated_wait_us;
 }
 
-/// copytruncate, `> log`, or a refill between two reads. What was not read yet may live in a copy.
-Lane::Outcome Lane::truncated(OpenFile& file, std::int64_t now_us) {
+/// copytruncate, `> log`, or a refill between two reads; returns the key of what it was. What was
+/// not read yet may live in a copy.
+std::uint64_t Lane::forget_truncated(OpenFile& file, std::int64_t now_us) {
   shared_.add(&Tail::Stats::truncations);
   const std::uint64_t key = file.reader->position().file;
-  const std::int64_t changed_us = file.info.mtime_us;
   file.stop_reading();
   file.quiet_since_us = now_us;
   first_scan_ = false;
-  std::size_t index = 0;
-  while (files_[index].get() != &file) ++index;
-  take_siblings(index, changed_us, key, now_us);
+  return key;
+}
+
+Lane::Outcome Lane::truncated(OpenFile& file, std::int64_t now_us) {
+  const std::uint64_t key = forget_truncated(file, now_us);
+  take_siblings(index_of(file), key, now_us);
   return Outcome::retry;
 }
 
 Lane::Judged Lane::judge(const Sibling& sibling) {
   Judged out;
   for (const auto& lane : shared_.lanes) {
-    if (lane->holds(sibling.info)) {
-      out.kind = Kind::open;
+    if (const Held found = lane->held(sibling.info); found.open) {
+      out.kind = found.begun ? Kind::open : Kind::waiting;
       return out;
     }
   }
@@ -431,13 +517,17 @@ Lane::Judged Lane::judge(const Sibling& sibling) {
   options.file.source_name = shared_.options.name;
   options.peek_bytes = 0;
   PositionBook no_keys;
-  auto reader = LineReader::open(std::move(*input), sibling.path, std::move(options), shared_.read,
-                                 no_keys);
+  auto reader =
+      LineReader::open(std::move(*input), sibling.path, std::move(options), shared_.read, no_keys);
   if (!reader) return out;
   out.kind = Kind::unknown;
   if ((*reader)->beyond_end()) out.kind = Kind::prefix;
   if (!(*reader)->resumed()) return out;
   out.file = (*reader)->position().file;
+  if (shared_.holder(out.file, {})) {
+    out.kind = Kind::open;  // a copy of what is being read
+    return out;
+  }
   const auto at_end = (*reader)->at_end();
   out.kind = at_end ? Kind::known : Kind::broken;
   bool marked = false;
@@ -450,16 +540,14 @@ Lane::Judged Lane::judge(const Sibling& sibling) {
 
 /// Positions of this source that no open file belongs to and that are not at their end.
 std::vector<std::uint64_t> Lane::unfinished_files() const {
-  std::vector<std::uint64_t> open;
-  for (const auto& lane : shared_.lanes) lane->add_keys(open);
   std::vector<std::uint64_t> unfinished;
   for (const Position& position : shared_.read.all()) {
-    const bool elsewhere = position.path != path_ &&
-                           std::any_of(shared_.lanes.begin(), shared_.lanes.end(), [&](const auto& lane) {
-                             return lane->path() == position.path;
-                           });
+    const bool elsewhere =
+        position.path != path_ &&
+        std::any_of(shared_.lanes.begin(), shared_.lanes.end(),
+                    [&](const auto& lane) { return lane->path() == position.path; });
     if (position.source == shared_.options.name && !position.finished && !elsewhere &&
-        std::find(open.begin(), open.end(), position.file) == open.end()) {
+        position.file != live_file_ && !shared_.holder(position.file, {})) {
       unfinished.push_back(position.file);
     }
   }
@@ -491,13 +579,12 @@ void Lane::judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judg
   }
 }
 
-void Lane::take_siblings(std::size_t index, std::int64_t after_us, std::uint64_t copied_file,
-                         std::int64_t now_us) {
+std::size_t Lane::take_siblings(std::size_t index, std::uint64_t copied_file, std::int64_t now_us) {
   const std::vector<Position> positions = shared_.read.all();
   const bool any = std::any_of(positions.begin(), positions.end(), [this](const Position& p) {
     return p.source == shared_.options.name;
   });
-  if (!any) return;  // never read anything: only the live files count
+  if (!any) return 0;  // never read anything: only the live files count
   const std::vector<Sibling> siblings = list_siblings(path_);
   std::vector<Judged> judged(siblings.size());
   std::size_t from = 0;
@@ -511,15 +598,18 @@ void Lane::take_siblings(std::size_t index, std::int64_t after_us, std::uint64_t
   }
   if (copy_found) shared_.add(&Tail::Stats::copies_recognised);
   if (copied_file != 0 && !copy_found) {
-    spdlog::warn("bounced: read: {}: truncated, and no copy of it was found; what was not yet read "
-                 "is lost; rotate by rename (logrotate: create) instead",
-                 path_);
+    spdlog::warn(
+        "bounced: read: {}: truncated, and no copy of it was found; what was not yet read "
+        "is lost; rotate by rename (logrotate: create) instead",
+        path_);
   }
   const bool nothing_known = oldest_known == siblings.size();
+  std::size_t taken = 0;
   for (std::size_t i = from; i < siblings.size(); ++i) {
     Judged& found = judged[i];
-    const bool later = nothing_known ? after_us != 0 && siblings[i].info.mtime_us > after_us
-                                     : i > oldest_known;
+    const bool later = nothing_known
+                           ? read_mtime_us_ != 0 && siblings[i].info.mtime_us > read_mtime_us_
+                           : i > oldest_known;
     const bool unread = later && siblings[i].rotation_name &&
                         (found.kind == Kind::unknown || found.kind == Kind::broken);
     const bool unfinished = (found.kind == Kind::known && !found.finished) ||
@@ -531,9 +621,12 @@ void Lane::take_siblings(std::size_t index, std::int64_t after_us, std::uint64_t
     file->fd = std::move(found.fd);
     file->from_disk = true;
     file->since_us = file->quiet_since_us = now_us;
-    files_.insert(files_.begin() + static_cast<std::ptrdiff_t>(index++), std::move(file));
+    const std::size_t place = place_of(siblings, i, index++);
+    files_.insert(files_.begin() + static_cast<std::ptrdiff_t>(place), std::move(file));
     shared_.add(&Tail::Stats::siblings);
+    ++taken;
   }
+  return taken;
 }
 
 }  // namespace bounced::ingest

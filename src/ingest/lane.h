@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,12 @@ namespace bounced::ingest {
 
 class Lane;
 
+/// An open file's key, and whether the file is at its lane's path.
+struct Holder {
+  std::uint64_t file = 0;
+  bool at_path = false;
+};
+
 /// What the lanes of one Tail share.
 struct TailShared {
   TailShared(TailOptions o, PositionBook& b, const Clock& c)
@@ -24,7 +31,7 @@ struct TailShared {
   TailOptions options;
   PositionBook& book;  ///< what the pipeline has applied; gives file keys
   const Clock& clock;
-  PositionBook read;   ///< what was handed out, never behind `book`: blocks may be under way
+  PositionBook read;  ///< what was handed out, never behind `book`: blocks may be under way
   std::vector<std::unique_ptr<Lane>> lanes;
 
   mutable std::mutex mutex;  ///< guards what other threads may ask for:
@@ -38,6 +45,8 @@ struct TailShared {
     const std::lock_guard lock(mutex);
     stats.*counter += n;
   }
+  /// Who reads this key now, other than the file `info` itself; nullopt = nobody.
+  [[nodiscard]] std::optional<Holder> holder(std::uint64_t key, const FileInfo& info) const;
   void note_time(const Position& position, bool resumed, std::int64_t anchor_us);
 };
 
@@ -53,10 +62,12 @@ class Lane {
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Whether the file with this identity is the one at this lane's path.
   [[nodiscard]] bool is_at_path(const FileInfo& info) const;
-  [[nodiscard]] bool holds(const FileInfo& info) const;
+  struct Held {
+    bool open = false, begun = false;
+  };
+  [[nodiscard]] Held held(const FileInfo& info) const;
   void publish();
-  /// Keys of the files that are open.
-  void add_keys(std::vector<std::uint64_t>& keys) const;
+  void add_holders(const FileInfo& except, std::vector<Holder>& holders) const;
 
  private:
   struct OpenFile;
@@ -67,15 +78,18 @@ class Lane {
   void leave_path(OpenFile& file, std::int64_t now_us);
   Outcome read(OpenFile& file, Block& block, std::int64_t now_us);
   Outcome begin(OpenFile& file, std::int64_t now_us);
+  Result<std::unique_ptr<LineReader>> open_reader(const OpenFile& file, const PositionBook& known);
   Outcome at_end(OpenFile& file, const LineReader::Trace& trace, std::int64_t now_us);
   Outcome hand_out(OpenFile& file, Block& block);
   Outcome truncated(OpenFile& file, std::int64_t now_us);
+  std::uint64_t forget_truncated(OpenFile& file, std::int64_t now_us);
   Outcome trouble(OpenFile& file, const Error& error, std::int64_t now_us);
   [[nodiscard]] bool settled(const OpenFile& file, std::int64_t now_us) const;
-  [[nodiscard]] bool overdue(const OpenFile& file, std::int64_t now_us) const;
+  [[nodiscard]] bool overdue(OpenFile& file, std::int64_t now_us) const;
   [[nodiscard]] const Lane* other_reader(const OpenFile& file) const;
 
-  enum class Kind : std::uint8_t { unknown, known, open, prefix, broken };
+  /// waiting: open, its turn has not come; prefix: nothing to read in it.
+  enum class Kind : std::uint8_t { unknown, known, open, waiting, prefix, broken };
   struct Judged {
     Kind kind = Kind::unknown;
     bool finished = false;   ///< known, read to its end, and marked so
@@ -87,10 +101,13 @@ class Lane {
   [[nodiscard]] std::vector<std::uint64_t> unfinished_files() const;
   void judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judged>& judged,
                       std::size_t& from);
-  /// Puts rotated files that are still to be read before files_[index]. `after_us`: with no known
-  /// file among them, only those changed later count; 0 = none.
-  void take_siblings(std::size_t index, std::int64_t after_us, std::uint64_t copied_file,
-                     std::int64_t now_us);
+  /// Puts rotated files that are still to be read before files_[index]; returns how many.
+  /// `copied_file`: key of a file that was truncated, whose copy is looked for; 0 = none.
+  std::size_t take_siblings(std::size_t index, std::uint64_t copied_file, std::int64_t now_us);
+  /// Where in files_ siblings[i] belongs: before `index`, and before newer files that wait.
+  [[nodiscard]] std::size_t place_of(const std::vector<Sibling>& siblings, std::size_t i,
+                                     std::size_t index) const;
+  [[nodiscard]] std::size_t index_of(const OpenFile& file) const;
 
   std::string path_;
   std::uint32_t number_;
@@ -100,6 +117,9 @@ class Lane {
   std::uint64_t sequence_ = 0;
   std::deque<FilePtr> files_;
   std::string path_trouble_;
+  /// Time of change of what was read last: with no known file among the siblings, only those that
+  /// changed later count as unread. 0 = nothing was ever read here.
+  std::int64_t read_mtime_us_ = 0;
   std::uint64_t live_file_ = 0;  // key of the file at the path, as far as known before it is read
 };
 

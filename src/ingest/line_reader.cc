@@ -77,7 +77,8 @@ Result<void> LineReader::find_position(const PositionBook& known) {
     trouble = std::move(bytes.error());
     return {};
   };
-  PositionBook::Match match = known.match(options_.file.source_name, read_at);
+  PositionBook::Match match = known.match(options_.file.source_name, read_at,
+                                          {input_->info().device, input_->info().inode});
   if (trouble.has_value()) return tl::unexpected(std::move(*trouble));
   beyond_end_ = match.beyond_end;
   if (!match.found) return offset_ == 0 ? Result<void>() : place(0);
@@ -130,8 +131,7 @@ Result<void> LineReader::forward(std::uint64_t offset) {
       carry_.assign(scratch, 0, *got);
       carry_used_ = 0;
     }
-    const std::size_t take =
-        std::min<std::uint64_t>(carry_.size() - carry_used_, offset - offset_);
+    const std::size_t take = std::min<std::uint64_t>(carry_.size() - carry_used_, offset - offset_);
     advance(carry_.data() + carry_used_, take);
     carry_used_ += take;
   }
@@ -142,7 +142,8 @@ Result<std::string> LineReader::bytes_at(std::uint64_t offset, std::size_t size)
   std::string bytes;
   if (!input_->plain()) {
     if (offset == 0 && size <= peek_.size()) return peek_.substr(0, size);
-    if (auto moved = forward(offset + size); !moved) return tl::unexpected(std::move(moved.error()));
+    if (auto moved = forward(offset + size); !moved)
+      return tl::unexpected(std::move(moved.error()));
     if (offset == 0) return head_.substr(0, size);
     if (offset_ < offset + size || size > tail_size_) return bytes;
     bytes.assign(tail_ + tail_size_ - size, size);

@@ -84,7 +84,7 @@ class LineReader {
   std::uint64_t start_offset_ = 0;
   std::uint64_t sequence_ = 0;
   std::uint64_t pending_skipped_ = 0;
-  std::string carry_;          // streams only: read, not yet handed out
+  std::string carry_;  // streams only: read, not yet handed out
   std::size_t carry_used_ = 0;
   std::optional<Error> error_;  // told once what came before it is handed out
   bool skipping_line_ = false;  // the rest of a line whose start was handed out

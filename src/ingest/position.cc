@@ -142,7 +142,8 @@ std::vector<Position> PositionBook::all() const {
   return out;
 }
 
-PositionBook::Match PositionBook::match(std::string_view source, const ReadAt& read_at) const {
+PositionBook::Match PositionBook::match(std::string_view source, const ReadAt& read_at,
+                                        Hint hint) const {
   std::vector<Position> candidates;
   for (Position& position : all()) {
     // An empty head belongs to every file and tells nothing.
@@ -159,10 +160,17 @@ PositionBook::Match PositionBook::match(std::string_view source, const ReadAt& r
   candidates.erase(std::remove_if(candidates.begin(), candidates.end(), other_head),
                    candidates.end());
   std::stable_sort(candidates.begin(), candidates.end(),
-                   [](const Position& a, const Position& b) { return a.offset > b.offset; });
+                   [hint](const Position& a, const Position& b) {
+                     const auto hinted = [hint](const Position& p) {
+                       return hint.inode != 0 && p.inode == hint.inode && p.device == hint.device;
+                     };
+                     if (hinted(a) != hinted(b)) return hinted(a);
+                     return a.offset > b.offset;
+                   });
   Match match;
   for (Position& candidate : candidates) {
-    const std::size_t size = std::max<std::size_t>(candidate.tail_size, candidate.offset != 0 ? 1 : 0);
+    const std::size_t size =
+        std::max<std::size_t>(candidate.tail_size, candidate.offset != 0 ? 1 : 0);
     const std::string tail = size == 0 ? std::string() : read_at(candidate.offset - size, size);
     if (tail.size() < size) {
       match.beyond_end = true;

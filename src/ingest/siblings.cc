@@ -14,7 +14,9 @@ namespace {
 
 constexpr std::size_t kNumberDigitsMax = 5;  // more digits are a date or a time
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 std::string_view without_compressed_suffix(std::string_view name) {
   if (!has_compressed_name(name)) return name;
@@ -38,8 +40,7 @@ bool related(std::string_view name, std::string_view base, Sibling& out) {
       plain.substr(plain.size() - extension.size()) != extension) {
     return false;
   }
-  out.rotation_name =
-      read_rotation_mark(plain.substr(dot, plain.size() - base.size()), out);
+  out.rotation_name = read_rotation_mark(plain.substr(dot, plain.size() - base.size()), out);
   return out.rotation_name;
 }
 

@@ -16,7 +16,9 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-std::string_view name_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+std::string_view name_of(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);
+}
 
 }  // namespace
 
@@ -72,7 +74,8 @@ void Tail::Impl::listen() {
       const std::string& path = shared.lanes[i]->path();
       if (!told.folder.empty() && folder_of(path) != told.folder) continue;
       // A rotated file's name starts with the lane's.
-      if (!told.name.empty() && told.name.substr(0, name_of(path).size()) != name_of(path)) continue;
+      if (!told.name.empty() && told.name.substr(0, name_of(path).size()) != name_of(path))
+        continue;
       news[i] = true;
       known = known || told.name == name_of(path);
     }
@@ -121,7 +124,9 @@ Result<ReadStatus> Tail::next(Block& block, std::int64_t timeout_us) {
   }
 }
 
-void Tail::wake() { impl_->watch.wake(); }
+void Tail::wake() {
+  impl_->watch.wake();
+}
 
 std::vector<Tail::FileState> Tail::files() const {
   std::vector<FileState> out;

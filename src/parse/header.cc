@@ -67,29 +67,51 @@ void skip_blanks(const char*& p, const char* end) {
 
 constexpr char kBom[] = "\xEF\xBB\xBF";
 
+/// "tag[pid]: text"; false when there is no tag.
+BOUNCED_HOT bool read_tag(const char* p, const char* end, Header& out) {
+  const char* q = find_either(p, end, '[', ' ');
+  out.pid = {};
+  if (q < end && *q == '[') {
+    out.tag = between(p, q);
+    const char* const close = find_byte(q, end, ']');
+    if (close == end) return false;
+    out.pid = between(q + 1, close);
+    q = close + 1;
+    if (q < end && *q == ':') ++q;
+  } else {
+    if (q == p || q[-1] != ':') return false;  // "last message repeated", "-- MARK --"
+    out.tag = between(p, q - 1);
+  }
+  if (out.tag.empty()) return false;
+  skip_blanks(q, end);
+  if (starts(q, end, "[ID ")) {  // Solaris: "[ID 197553 mail.info] "
+    const char* const close = find_byte(q, end, ']');
+    if (close < end) q = close + 1;
+    skip_blanks(q, end);
+  }
+  out.text = between(q, end);
+  return true;
+}
+
 }  // namespace
 
 HeaderReader::HeaderReader() = default;
 HeaderReader::~HeaderReader() = default;
 
-bool HeaderReader::read(std::string_view line, std::size_t padding, Header& out) {
-  const char* p = line.data();
-  const char* const end = p + line.size();
-  if (starts(p, end, kBom)) p += 3;
-  if (p >= end) return false;
-  out.unescaped = false;
-  out.full_tag = true;
-  if (*p == '<') {
-    if (!skip_priority(p, end)) return false;
-    if (end - p > 2 && p[0] == '1' && p[1] == ' ') return read_rfc5424(p + 2, end, out);
-    if (p >= end) return false;
+BOUNCED_HOT bool HeaderReader::read_host_and_tag(const char* p, const char* end, Header& out) {
+  const char* const space = find_byte(p, end, ' ');
+  if (space == p) return false;
+  if (space == end || space[-1] == ':') {  // no host: "tag[pid]: text"
+    out.host = {};
+    return read_tag(p, end, out);
   }
-  if (is_digit(*p)) return read_iso(p, end, out);
-  if (*p == '{') return read_json(between(p, end), padding, out);
-  return read_bsd(p, end, out);
+  out.host = between(p, space);
+  p = space + 1;
+  skip_blanks(p, end);
+  return read_tag(p, end, out);
 }
 
-bool HeaderReader::read_bsd_time(const char*& p, const char* end, Header& out) {
+BOUNCED_HOT bool HeaderReader::read_bsd_time(const char*& p, const char* end, Header& out) {
   if (end - p < 16) return false;
   const char* const stamp = p;
   if (load64(p) == load64(bsd_bytes_) && load64(p + 7) == load64(bsd_bytes_ + 7)) {
@@ -118,7 +140,7 @@ bool HeaderReader::read_bsd_time(const char*& p, const char* end, Header& out) {
   return p < end && *p == ' ';
 }
 
-bool HeaderReader::read_bsd(const char* p, const char* end, Header& out) {
+BOUNCED_HOT bool HeaderReader::read_bsd(const char* p, const char* end, Header& out) {
   if (!read_bsd_time(p, end, out)) return false;
   ++p;
   if (p < end && *p == '<') {  // FreeBSD's syslogd -v -v: "<mail.info>"
@@ -128,7 +150,7 @@ bool HeaderReader::read_bsd(const char* p, const char* end, Header& out) {
   return read_host_and_tag(p, end, out);
 }
 
-bool HeaderReader::read_iso_time(const char*& p, const char* end, Header& out) {
+BOUNCED_HOT bool HeaderReader::read_iso_time(const char*& p, const char* end, Header& out) {
   if (end - p < 20) return false;
   const char* const stamp = p;
   std::int64_t minute_us = 0;
@@ -175,47 +197,9 @@ bool HeaderReader::read_iso_time(const char*& p, const char* end, Header& out) {
   return p < end && *p == ' ';
 }
 
-bool HeaderReader::read_iso(const char* p, const char* end, Header& out) {
+BOUNCED_HOT bool HeaderReader::read_iso(const char* p, const char* end, Header& out) {
   if (!read_iso_time(p, end, out)) return false;
   return read_host_and_tag(p + 1, end, out);
-}
-
-bool HeaderReader::read_host_and_tag(const char* p, const char* end, Header& out) {
-  const char* const space = find_byte(p, end, ' ');
-  if (space == p) return false;
-  if (space == end || space[-1] == ':') {  // no host: "tag[pid]: text"
-    out.host = {};
-    return read_tag(p, end, out);
-  }
-  out.host = between(p, space);
-  p = space + 1;
-  skip_blanks(p, end);
-  return read_tag(p, end, out);
-}
-
-bool read_tag(const char* p, const char* end, Header& out) {
-  const char* q = find_either(p, end, '[', ' ');
-  out.pid = {};
-  if (q < end && *q == '[') {
-    out.tag = between(p, q);
-    const char* const close = find_byte(q, end, ']');
-    if (close == end) return false;
-    out.pid = between(q + 1, close);
-    q = close + 1;
-    if (q < end && *q == ':') ++q;
-  } else {
-    if (q == p || q[-1] != ':') return false;  // "last message repeated", "-- MARK --"
-    out.tag = between(p, q - 1);
-  }
-  if (out.tag.empty()) return false;
-  skip_blanks(q, end);
-  if (starts(q, end, "[ID ")) {  // Solaris: "[ID 197553 mail.info] "
-    const char* const close = find_byte(q, end, ']');
-    if (close < end) q = close + 1;
-    skip_blanks(q, end);
-  }
-  out.text = between(q, end);
-  return true;
 }
 
 namespace {
@@ -274,7 +258,9 @@ bool HeaderReader::read_rfc5424(const char* p, const char* end, Header& out) {
   return !out.tag.empty();
 }
 
-struct HeaderReader::Json : JsonLine {};
+struct HeaderReader::Json : JsonLine {
+  char stamp[64];
+};
 
 bool HeaderReader::read_json(std::string_view line, std::size_t padding, Header& out) {
   if (json_ == nullptr) json_ = std::make_unique<Json>();
@@ -288,12 +274,12 @@ bool HeaderReader::read_json(std::string_view line, std::size_t padding, Header&
     out.time_form = TimeForm::utc;
   } else {
     // The readers expect the blank that ends a stamp in a header.
-    char stamp[64];
-    if (json_->time.size() < 15 || json_->time.size() + 2 > sizeof stamp) return false;
-    std::memset(stamp, ' ', sizeof stamp);
+    char* const stamp = json_->stamp;
+    if (json_->time.size() < 15 || json_->time.size() + 2 > sizeof json_->stamp) return false;
+    std::memset(stamp, ' ', sizeof json_->stamp);
     std::memcpy(stamp, json_->time.data(), json_->time.size());
     const char* p = stamp;
-    const char* const end = stamp + sizeof stamp;
+    const char* const end = stamp + sizeof json_->stamp;
     if (!(is_digit(stamp[0]) ? read_iso_time(p, end, out) : read_bsd_time(p, end, out))) {
       return false;
     }
@@ -315,6 +301,23 @@ bool HeaderReader::read_json(std::string_view line, std::size_t padding, Header&
   skip_blanks(p, end);
   out.text = between(p, end);
   return !out.tag.empty();
+}
+
+bool HeaderReader::read(std::string_view line, std::size_t padding, Header& out) {
+  const char* p = line.data();
+  const char* const end = p + line.size();
+  if (starts(p, end, kBom)) p += 3;
+  if (p >= end) return false;
+  out.unescaped = false;
+  out.full_tag = true;
+  if (*p == '<') {
+    if (!skip_priority(p, end)) return false;
+    if (end - p > 2 && p[0] == '1' && p[1] == ' ') return read_rfc5424(p + 2, end, out);
+    if (p >= end) return false;
+  }
+  if (is_digit(*p)) return read_iso(p, end, out);
+  if (*p == '{') return read_json(between(p, end), padding, out);
+  return read_bsd(p, end, out);
 }
 
 }  // namespace bounced::parse

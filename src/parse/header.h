@@ -56,9 +56,6 @@ class HeaderReader {
   std::unique_ptr<Json> json_;
 };
 
-/// The message behind "tag[pid]: ", and the tag itself; false when there is no tag.
-bool read_tag(const char* p, const char* end, Header& out);
-
 /// Daemon part of a tag: behind the last '/'; empty when there is none.
 inline std::string_view tag_daemon(std::string_view tag) {
   const auto slash = tag.rfind('/');

@@ -24,31 +24,45 @@ namespace {
 
 enum class Key { none, time, realtime, host, tag, program, pid, message };
 
-// rsyslog's property names, its usual templates, syslog-ng's, and journald's fields.
+// rsyslog's property names, its usual templates, syslog-ng's, and journald's fields, by length: a
+// line has half a dozen keys, and comparing each with all names costs more than reading the JSON.
 Key key_of(std::string_view name) {
-  struct Row {
-    std::string_view name;
-    Key key;
-  };
-  static constexpr Row kRows[] = {
-      {"message", Key::message},   {"msg", Key::message},
-      {"MESSAGE", Key::message},   {"timestamp", Key::time},
-      {"@timestamp", Key::time},   {"time", Key::time},
-      {"timereported", Key::time}, {"__REALTIME_TIMESTAMP", Key::realtime},
-      {"host", Key::host},         {"hostname", Key::host},
-      {"HOST", Key::host},         {"_HOSTNAME", Key::host},
-      {"tag", Key::tag},           {"syslogtag", Key::tag},
-      {"program", Key::program},   {"programname", Key::program},
-      {"PROGRAM", Key::program},   {"appname", Key::program},
-      {"app-name", Key::program},  {"app_name", Key::program},
-      {"ident", Key::program},     {"SYSLOG_IDENTIFIER", Key::program},
-      {"pid", Key::pid},           {"procid", Key::pid},
-      {"PID", Key::pid},           {"_PID", Key::pid},
-  };
-  for (const Row& row : kRows) {
-    if (row.name == name) return row.key;
+  switch (name.size()) {
+    case 3:
+      if (name == "tag") return Key::tag;
+      if (name == "msg") return Key::message;
+      return name == "pid" || name == "PID" ? Key::pid : Key::none;
+    case 4:
+      if (name == "host" || name == "HOST") return Key::host;
+      if (name == "time") return Key::time;
+      return name == "_PID" ? Key::pid : Key::none;
+    case 5:
+      return name == "ident" ? Key::program : Key::none;
+    case 6:
+      return name == "procid" ? Key::pid : Key::none;
+    case 7:
+      if (name == "message" || name == "MESSAGE") return Key::message;
+      return name == "program" || name == "PROGRAM" || name == "appname" ? Key::program : Key::none;
+    case 8:
+      if (name == "hostname") return Key::host;
+      return name == "app-name" || name == "app_name" ? Key::program : Key::none;
+    case 9:
+      if (name == "timestamp") return Key::time;
+      if (name == "syslogtag") return Key::tag;
+      return name == "_HOSTNAME" ? Key::host : Key::none;
+    case 10:
+      return name == "@timestamp" ? Key::time : Key::none;
+    case 11:
+      return name == "programname" ? Key::program : Key::none;
+    case 12:
+      return name == "timereported" ? Key::time : Key::none;
+    case 17:
+      return name == "SYSLOG_IDENTIFIER" ? Key::program : Key::none;
+    case 20:
+      return name == "__REALTIME_TIMESTAMP" ? Key::realtime : Key::none;
+    default:
+      return Key::none;
   }
-  return Key::none;
 }
 
 }  // namespace

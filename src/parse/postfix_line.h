@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "bounced/event.h"
+#include "parse/scan.h"
 
 namespace bounced::parse {
 
@@ -37,9 +38,35 @@ inline bool may_deliver(Daemon daemon) {
   return daemon >= Daemon::by_text && daemon <= Daemon::cleanup;
 }
 
+/// queue_id_size() byte by byte.
+std::size_t queue_id_size_slow(const char* p, const char* end);
+
 /// Length of the queue id at p when ": " follows it, else 0. Short ids are upper-case hexadecimal
-/// (>= 6), long ones alphanumeric (>= 12).
-std::size_t queue_id_size(const char* p, const char* end);
+/// (>= 6), long ones alphanumeric (>= 12), both at most 32.
+BOUNCED_HOT std::size_t queue_id_size(const char* p, const char* end) {
+#if defined(__SSE2__)
+  // One load classifies every id that Postfix makes (11 or 16 bytes).
+  if (end - p >= 18) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const auto in_range = [](__m128i bytes, char first, char count) {
+      const __m128i from = _mm_sub_epi8(bytes, _mm_set1_epi8(first));
+      return _mm_cmpeq_epi8(_mm_min_epu8(from, _mm_set1_epi8(static_cast<char>(count - 1))), from);
+    };
+    const __m128i digit = in_range(x, '0', 10);
+    const auto hex =
+        static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(digit, in_range(x, 'A', 6))));
+    const __m128i letter = in_range(_mm_or_si128(x, _mm_set1_epi8(0x20)), 'a', 26);
+    const auto id = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(digit, letter)));
+    const auto size = static_cast<std::size_t>(__builtin_ctz(~id));  // <= 16
+    if (p[size] == ':' && p[size + 1] == ' ') {
+      const bool all_hex = (~hex & ((1u << size) - 1)) == 0;
+      return (all_hex && size >= 6) || size >= 12 ? size : 0;
+    }
+    if (size < 16) return 0;
+  }
+#endif
+  return queue_id_size_slow(p, end);
+}
 
 enum class Status : std::uint8_t {
   none,
@@ -54,24 +81,29 @@ enum class Status : std::uint8_t {
 
 /// `to=<ADDR>[, orig_to=<ADDR>], relay=R[, conn_use=N], delay=D, delays=a/b/c/d[, k=v], dsn=X.Y.Z,
 /// status=WORD (REASON)`; views into the line.
+/// Not initialised here: zeroing it would cost a tenth of the line; read_delivery() sets all.
 struct Delivery {
   std::string_view to;
-  std::string_view orig_to;
   std::string_view relay;
+  std::string_view reason;  ///< without the parentheses
+  std::uint32_t delay_ms;
+  EnhancedCode enhanced;  ///< of dsn
+  Status status;
+  bool truncated;  ///< the closing parenthesis is missing
+};
+
+/// The fields that only people want to see.
+struct DeliveryDetails {
+  std::string_view orig_to;
   std::string_view conn_use;
   std::string_view delay;
   std::string_view delays;
   std::string_view dsn;
   std::string_view word;
-  std::string_view reason;  ///< without the parentheses
-  EnhancedCode enhanced;    ///< of dsn
-  std::uint32_t delay_ms = 0;
-  Status status = Status::none;
-  bool truncated = false;  ///< the closing parenthesis is missing
 };
 
 /// `text` begins with "to=<". False when it cannot be read to the end of status=WORD.
-bool read_delivery(std::string_view text, Delivery& out);
+bool read_delivery(std::string_view text, Delivery& out, DeliveryDetails* details = nullptr);
 
 /// `<ADDR>` at p (behind the '<'), quoted local parts included; p moves behind the '>'.
 bool read_address(const char*& p, const char* end, std::string_view& out);
@@ -97,7 +129,8 @@ struct RemarkLine {
 };
 
 /// `text` is what follows "QID: ". `campaign_header` without colon.
-RemarkLine read_remark(Daemon daemon, std::string_view text, std::string_view campaign_header);
+void read_remark(Daemon daemon, std::string_view text, std::string_view campaign_header,
+                 RemarkLine& out);
 
 /// Value of a header_checks line `ACTION: header NAME: VALUE from CLIENT; from=<S> to=<R>...`.
 /// VALUE, addresses and HELO are the sender's own words: see the .cc file.

@@ -46,87 +46,110 @@ bool is_client_tail(const char* p, const char* end) {
          *p == ' ';
 }
 
-RemarkLine read_qmgr(std::string_view text) {
-  if (text == "removed") return {Remark::removed, {}, 0};
-  if (!starts(text, "from=<")) return {};
+void read_qmgr(std::string_view text, RemarkLine& out) {
+  if (text == "removed") {
+    out.remark = Remark::removed;
+    return;
+  }
+  if (!starts(text, "from=<")) return;
   const char* p = text.data() + 6;
   const char* const end = text.data() + text.size();
-  RemarkLine line;
+  std::string_view sender;
   if (p < end && *p == '>') {
     ++p;
-  } else if (!read_address(p, end, line.text)) {
-    return {};
+  } else if (!read_address(p, end, sender)) {
+    return;
   }
   while (end - p > 2 && p[0] == ',' && p[1] == ' ') {
     p += 2;
-    if (starts(p, end, "status=expired") || starts(p, end, "status=force-expired")) {
-      return {Remark::expired, {}, 0};
-    }
     if (starts(p, end, "nrcpt=")) {
       p += 6;
-      line.number = read_number(p, end);
-      line.remark = Remark::begin;
-      return line;
+      out.text = sender;
+      out.number = read_number(p, end);
+      out.remark = Remark::begin;
+      return;
+    }
+    if (starts(p, end, "status=expired") || starts(p, end, "status=force-expired")) {
+      out.remark = Remark::expired;
+      return;
     }
     p = find_byte(p, end, ',');
   }
-  return {};
 }
 
-RemarkLine read_cleanup(std::string_view text, std::string_view campaign_header) {
-  for (const std::string_view key :
-       {std::string_view("message-id="), std::string_view("resent-message-id=")}) {
-    if (text.substr(0, key.size()) != key) continue;
-    const std::string_view id = trim(text.substr(key.size()));
-    if (id.empty() || id == "<>") return {};
-    return {Remark::message_id, id, 0};
+void read_cleanup(std::string_view text, std::string_view campaign_header, RemarkLine& out) {
+  std::string_view id;
+  if (starts(text, "message-id=")) {
+    id = text.substr(11);
+  } else if (starts(text, "resent-message-id=")) {
+    id = text.substr(18);
+  } else {
+    if (read_header_check(text, campaign_header, out.text)) out.remark = Remark::campaign;
+    return;
   }
-  std::string_view value;
-  if (read_header_check(text, campaign_header, value)) return {Remark::campaign, value, 0};
-  return {};
+  id = trim(id);
+  if (id.empty() || id == "<>") return;
+  out.text = id;
+  out.remark = Remark::message_id;
 }
 
-RemarkLine read_smtpd(std::string_view text) {
-  if (!starts(text, "client=")) return {};
+void read_smtpd(std::string_view text, RemarkLine& out) {
+  if (!starts(text, "client=")) return;
   const char* p = text.data() + 7;
   const char* const end = text.data() + text.size();
   const char* comma = find_byte(p, end, ',');
-  RemarkLine line{Remark::client, between(p, comma), 0};
+  out.text = between(p, comma);
+  out.remark = Remark::client;
   while (end - comma > 2) {
     p = comma + 2;
     if (starts(p, end, "sasl_username=")) {
-      p += 14;
-      std::string_view user = between(p, end);
+      std::string_view user = between(p + 14, end);
       user = user.substr(0, user.find(", sasl_sender="));
-      if (!user.empty()) return {Remark::sasl_user, user, 0};
-      return line;
+      if (user.empty()) return;
+      out.text = user;
+      out.remark = Remark::sasl_user;
+      return;
     }
     comma = find_byte(p, end, ',');
   }
-  return line;
 }
 
 /// "sender non-delivery notification: QID2"
-RemarkLine read_bounce(std::string_view text) {
-  if (!starts(text, "sender ")) return {};
+void read_bounce(std::string_view text, RemarkLine& out) {
+  if (!starts(text, "sender ")) return;
   const auto at = text.find(" notification: ");
-  if (at == std::string_view::npos) return {};
+  if (at == std::string_view::npos) return;
   const std::string_view id = text.substr(at + 15);
-  if (id.empty() || id.find(' ') != std::string_view::npos) return {};
-  return {Remark::notification, id, 0};
+  if (id.empty() || id.find(' ') != std::string_view::npos) return;
+  out.text = id;
+  out.remark = Remark::notification;
 }
 
 /// A failure on the way through the MX hosts; other remarks of smtp(8) (PIX workarounds, TLS
 /// sessions) say nothing about the outcome.
-RemarkLine read_smtp(std::string_view text) {
+void read_smtp(std::string_view text, RemarkLine& out) {
   if (starts(text, "host ") || starts(text, "lost connection with ") ||
       starts(text, "conversation with ") || starts(text, "connect to ") ||
       starts(text, "Cannot start TLS") || starts(text, "TLS is required") ||
       starts(text, "Server certificate ") || starts(text, "Protocol error: ") ||
       starts(text, "SASL authentication failed")) {
-    return {Remark::mx_failure, text, 0};
+    out.text = text;
+    out.remark = Remark::mx_failure;
   }
-  return {};
+}
+
+void read_postsuper(std::string_view text, RemarkLine& out) {
+  if (text == "removed" || text == "requeued") out.remark = Remark::removed;
+}
+
+/// Each text begins with words of its own daemon, never with somebody else's.
+void read_by_text(std::string_view text, std::string_view campaign_header, RemarkLine& out) {
+  if (starts(text, "from=<")) return read_qmgr(text, out);
+  if (starts(text, "client=")) return read_smtpd(text, out);
+  if (starts(text, "sender ")) return read_bounce(text, out);
+  read_postsuper(text, out);
+  if (out.remark == Remark::none) read_smtp(text, out);
+  if (out.remark == Remark::none) read_cleanup(text, campaign_header, out);
 }
 
 }  // namespace
@@ -162,48 +185,27 @@ bool read_header_check(std::string_view text, std::string_view header, std::stri
   return false;
 }
 
-RemarkLine read_remark(Daemon daemon, std::string_view text, std::string_view campaign_header) {
+void read_remark(Daemon daemon, std::string_view text, std::string_view campaign_header,
+                 RemarkLine& out) {
   switch (daemon) {
     case Daemon::qmgr:
-      return read_qmgr(text);
+      return read_qmgr(text, out);
     case Daemon::cleanup:
-      return read_cleanup(text, campaign_header);
+      return read_cleanup(text, campaign_header, out);
     case Daemon::smtpd:
-      return read_smtpd(text);
+      return read_smtpd(text, out);
     case Daemon::bounce:
-      return read_bounce(text);
+      return read_bounce(text, out);
     case Daemon::smtp:
     case Daemon::lmtp:
-      return read_smtp(text);
+      return read_smtp(text, out);
     case Daemon::postsuper:
-      if (text == "removed" || text == "requeued") return {Remark::removed, {}, 0};
-      return {};
+      return read_postsuper(text, out);
     case Daemon::by_text:
-      break;
+      return read_by_text(text, campaign_header, out);
     default:
-      return {};
+      return;
   }
-  // Each text below begins with words of its own daemon, never with somebody else's.
-  if (text.empty()) return {};
-  switch (text[0]) {
-    case 'f':
-      return read_qmgr(text);
-    case 'r':
-      if (text == "removed" || text == "requeued") return {Remark::removed, {}, 0};
-      return read_cleanup(text, campaign_header);
-    case 'c':
-      if (starts(text, "client=")) return read_smtpd(text);
-      return read_smtp(text);
-    case 's':
-      return read_bounce(text);
-    case 'm':
-      return read_cleanup(text, campaign_header);
-    default:
-      break;
-  }
-  RemarkLine line = read_smtp(text);
-  if (line.remark == Remark::none) line = read_cleanup(text, campaign_header);
-  return line;
 }
 
 // rsyslog: "imuxsock lost 12 messages from pid 7 due to rate-limiting",

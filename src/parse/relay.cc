@@ -70,11 +70,13 @@ constexpr std::string_view kSubmissionHosts[] = {
 
 bool is_submission_host(std::string_view host) {
   for (const std::string_view name : kSubmissionHosts) {
-    if (domain_matches(host, name)) return true;
+    if (host.size() == name.size() && ascii_lower(host[0]) == name[0] && iequals(host, name)) {
+      return true;
+    }
   }
   constexpr std::string_view kSes = "email-smtp.";
-  return host.size() > kSes.size() && iequals(host.substr(0, kSes.size()), kSes) &&
-         domain_matches(host, "amazonaws.com");
+  return host.size() > kSes.size() && ascii_lower(host[0]) == 'e' &&
+         iequals(host.substr(0, kSes.size()), kSes) && domain_matches(host, "amazonaws.com");
 }
 
 }  // namespace
@@ -158,7 +160,8 @@ const Relay& RelayReader::read(std::string_view text, bool stays) {
       (load64(text.data()) ^ load64(text.data() + text.size() - 8) * 0x9E3779B97F4A7C15ull) *
       0xD6E8FEB86659FD93ull;
   Entry& entry = entries_[mixed >> 57];
-  if (entry.text != text) {
+  if (entry.text.size() != text.size() ||
+      !equal_bytes(entry.text.data(), text.data(), text.size())) {
     entry.text = text;
     entry.relay = split_relay(text);
     judge(text, entry.relay);

@@ -24,8 +24,8 @@ struct Relay {
 
 Relay split_relay(std::string_view text);
 
-/// Hosts where providers take mail for submission (suffixes), and `prefix.*.suffix` patterns such
-/// as Amazon's email-smtp.<region>.amazonaws.com. Sources: each provider's SMTP set-up page.
+/// Hosts where providers take mail for submission; beside them email-smtp.<region>.amazonaws.com.
+/// Sources: each provider's SMTP set-up page.
 std::span<const std::string_view> submission_hosts();
 
 /// Reads relays of one batch; remembers the last ones, because a few big providers take most mail.

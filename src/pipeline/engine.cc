@@ -1,11 +1,26 @@
 #include "pipeline/engine.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <numeric>
 
 #include "pipeline/engine_impl.h"
 
 namespace bounced::pipeline {
+
+namespace {
+
+// The anchor of stamps without a year: when the file was last written; stdin: now.
+std::int64_t modified_us(const std::string& path) {
+  struct stat st {};
+  if (path != "-" && ::stat(path.c_str(), &st) == 0) {
+    return static_cast<std::int64_t>(st.st_mtim.tv_sec) * kSecondUs + st.st_mtim.tv_nsec / 1000;
+  }
+  return system_clock().now_us();
+}
+
+}  // namespace
 
 Engine::Engine() = default;
 Engine::~Engine() {
@@ -198,6 +213,7 @@ Result<Replay> Engine::replay(ReplayConfig config) {
     info.path = reader->path();
     info.source = position.source;
     info.time = position.time;
+    if (info.time.anchor_us == 0) info.time.anchor_us = modified_us(reader->path());
     lane->timezone = config.timezone;
     lane->year = reader->resumed() ? 0 : config.year;
     lane->group = impl.group;
@@ -207,7 +223,7 @@ Result<Replay> Engine::replay(ReplayConfig config) {
       if (reader->offset() != 0 && reader->offset() >= reader->file_bytes()) ++impl.files_known;
     } else {
       lane->first_us = first_time(impl_->context, reader->head(), config.format, config.timezone,
-                                  position.time, config.year);
+                                  info.time, config.year);
     }
     lane->active = readers.size() == 1;
     impl_->registry.set_file(position.file, std::move(info));

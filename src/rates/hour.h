@@ -60,9 +60,9 @@ class IndexMap {
 class Cells {
  public:
   struct Slot {
-    Cell cell;
     std::uint32_t key = 0, key2 = 0;
-    bool dirty = false;
+    bool dirty = false;  ///< beside Cell::delivered: the usual event touches these two alone
+    Cell cell;
   };
 
   /// Number of the slot of {key, key2}; of {0, key2} ("other") when `own_max` keys have their own.
@@ -72,7 +72,7 @@ class Cells {
     if (found != IndexMap::kNone) return found;
     if (key != 0 && full(own_max)) return index(0, key2, own_max);
     const auto fresh = static_cast<std::uint32_t>(slots_.size());
-    slots_.push_back({{}, key, key2, false});
+    slots_.push_back({key, key2, false, {}});
     by_key_.insert(both, fresh);
     if (key != 0) ++own_;
     return fresh;
@@ -89,6 +89,7 @@ class Cells {
   }
   [[nodiscard]] std::uint32_t key(std::uint32_t index) const { return slots_[index].key; }
   [[nodiscard]] std::size_t dirty() const { return dirty_.size(); }
+  [[nodiscard]] const void* address_of(std::uint32_t index) const { return slots_.data() + index; }
 
   /// Calls visit(slot) for each dirty slot and makes it clean.
   template <class Visit>

@@ -63,6 +63,9 @@ class TextCache {
   std::array<Line, std::size_t{1} << kBits> lines_{};
 };
 
+/// Slots of the first streams or tenants.
+using NumberCache = std::array<std::uint32_t, 64>;
+
 /// Which fields an event adds one to; `first` null = none.
 struct Effect {
   Field first = nullptr;
@@ -119,8 +122,7 @@ struct Rates::Impl {
   Hour* hour = nullptr;
   std::int64_t hour_begin_us = 0, hour_end_us = 0;
   TextCache senders, campaigns, hosts;
-  std::uint16_t last_stream = 0, last_tenant = 0;
-  std::uint32_t stream_slot = IndexMap::kNone, tenant_slot = IndexMap::kNone;
+  NumberCache streams, tenants;
   std::uint32_t total_slot = 0, no_campaign_slot = 0, no_sender_slot = 0;
   std::string scratch;
 
@@ -136,6 +138,11 @@ struct Rates::Impl {
   std::uint32_t named_slot(Dimension dimension, Dictionary dictionary, std::string_view text);
   std::uint32_t numbered_slot(Dimension dimension, std::uint32_t key, std::uint32_t key2 = 0) {
     return hour->of(dimension).index(key, key2, options.keys_per_hour_max);
+  }
+  std::uint32_t cached_slot(NumberCache& cache, Dimension dimension, std::uint16_t key) {
+    if (key >= cache.size()) return numbered_slot(dimension, key);
+    if (cache[key] == IndexMap::kNone) cache[key] = numbered_slot(dimension, key);
+    return cache[key];
   }
   void add(Dimension dimension, std::uint32_t slot, const Effect& effect) {
     Cell& cell = hour->of(dimension).touch(slot);
@@ -184,7 +191,8 @@ Result<void> Rates::Impl::select_hour(std::int64_t time_us) {
   senders.clear();
   campaigns.clear();
   hosts.clear();
-  stream_slot = tenant_slot = IndexMap::kNone;
+  streams.fill(IndexMap::kNone);
+  tenants.fill(IndexMap::kNone);
   total_slot = numbered_slot(Dimension::total, 0);
   no_campaign_slot = numbered_slot(Dimension::campaign, 0);
   no_sender_slot = numbered_slot(Dimension::sender, 0);
@@ -270,16 +278,8 @@ void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& ef
   add(Dimension::sender, sender_slot(batch, event), effect);
   const std::uint32_t campaign = campaign_slot(batch, event);
   add(Dimension::campaign, campaign, effect);
-  if (stream_slot == IndexMap::kNone || event.stream != last_stream) {
-    last_stream = event.stream;
-    stream_slot = numbered_slot(Dimension::stream, event.stream);
-  }
-  add(Dimension::stream, stream_slot, effect);
-  if (tenant_slot == IndexMap::kNone || event.tenant != last_tenant) {
-    last_tenant = event.tenant;
-    tenant_slot = numbered_slot(Dimension::tenant, event.tenant);
-  }
-  add(Dimension::tenant, tenant_slot, effect);
+  add(Dimension::stream, cached_slot(streams, Dimension::stream, event.stream), effect);
+  add(Dimension::tenant, cached_slot(tenants, Dimension::tenant, event.tenant), effect);
   if (event.failing()) count_failure(batch, event, effect, domain, campaign);
 }
 
@@ -299,6 +299,11 @@ Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
     if (impl.hour != nullptr && i + kPrefetchAhead < events.size()) {
       const Event& ahead = *events[i + kPrefetchAhead];
       __builtin_prefetch(impl.hour->domain_by_id.address_of(ahead.domain_id.lo));
+      const Event& next = *events[i + kPrefetchAhead / 2];
+      const std::uint32_t slot = impl.hour->domain_by_id.find(next.domain_id.lo);
+      if (slot != IndexMap::kNone) {
+        __builtin_prefetch(impl.hour->of(Dimension::domain).address_of(slot), 1);
+      }
       if (!ahead.sender.empty()) {
         __builtin_prefetch(batch.view(ahead.sender).data() + ahead.sender.size - 1);
       }

@@ -39,6 +39,9 @@ class BlockView {
   [[nodiscard]] std::uint64_t size() const;
   // Writer only (apply thread):
   void set(const AddressId& id, std::uint64_t word);
+  /// From the background scan: never over what set() has said since.
+  void set_if_absent(const AddressId& id, std::uint64_t word);
+  [[nodiscard]] std::size_t bytes() const;
   void set_complete() { complete_.store(true, std::memory_order_release); }
 
  private:

@@ -32,6 +32,7 @@ using rocksdb::Slice;
 constexpr std::size_t kSmallCutBytes = std::size_t{64} << 20;
 /// Parts smaller than this are not worth two files.
 constexpr std::size_t kSplitBytesMin = std::size_t{4} << 20;
+constexpr std::int64_t kResumeIntervalUs = 10'000'000;
 constexpr std::size_t kBatchHeaderBytes = 64, kBatchRecordBytes = 16;
 
 Slice slice(std::string_view bytes) {
@@ -122,16 +123,22 @@ tl::unexpected<Error> Store::Impl::write_failed(const rocksdb::Status& status, s
   return store_error(status, std::move(what), dir);
 }
 
-// After a failed write (a full disk) RocksDB refuses all writes until it is told to go on.
+// After a failed write (a full disk) RocksDB refuses all writes until it is told to go on. A flush
+// or compaction that failed in the background stops no write at first: it gets another try now and
+// then, and only if a write fails too is that an error.
 Result<void> Store::Impl::resume() {
-  if (!needs_resume) return {};
-  const rocksdb::Status status = db->Resume();
-  if (status.IsBusy()) {  // RocksDB is at it by itself: it waits for space
-    return fail(ErrorCode::no_space, "commit", dir, "the store waits for free space",
-                "free some space; nothing is lost");
+  if (needs_resume) {
+    if (const rocksdb::Status status = db->Resume(); !status.ok()) {
+      return store_error(status, "commit", dir);
+    }
+    needs_resume = false;
+    errors->seen.store(false, std::memory_order_relaxed);
+  } else if (errors->seen.load(std::memory_order_relaxed) &&
+             monotonic_us() - resumed_us > kResumeIntervalUs) {
+    resumed_us = monotonic_us();
+    errors->seen.store(false, std::memory_order_relaxed);
+    if (!db->Resume().ok()) errors->seen.store(true, std::memory_order_relaxed);
   }
-  if (!status.ok()) return store_error(status, "commit", dir);
-  needs_resume = false;
   return {};
 }
 

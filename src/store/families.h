@@ -13,7 +13,7 @@ namespace bounced::store {
 
 std::string_view family_name(Family family);
 
-/// Options of the whole database. `read_only` writes nothing into the directory, not even a log.
+/// Options of the whole database; `read_only` creates nothing.
 rocksdb::DBOptions database_options(bool read_only);
 /// Options of one family; `cache` is shared by all.
 rocksdb::ColumnFamilyOptions family_options(Family family,

@@ -96,7 +96,8 @@ struct PrefixScan {
 Store::Store() : impl_(std::make_unique<Impl>()) {}
 
 Store::~Store() {
-  if (impl_->db && !impl_->read_only) (void)impl_->db->SyncWAL();
+  // Not after a failed write: RocksDB asserts that such a log is left alone.
+  if (impl_->db && !impl_->read_only && !impl_->needs_resume) (void)impl_->db->SyncWAL();
 }
 
 Store::Impl::~Impl() {
@@ -169,6 +170,7 @@ Result<void> Store::Impl::check_families(const OpenOptions& options) const {
 Result<void> Store::Impl::open_database(const OpenOptions& options) {
   cache = rocksdb::NewLRUCache(kBlockCacheBytes, 2);
   db_options = database_options(read_only);
+  if (!read_only) db_options.listeners.push_back(errors);
   if (auto checked = check_families(options); !checked) return checked;
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (std::size_t f = 0; f < kFamilies; ++f) {
@@ -191,6 +193,8 @@ Result<void> Store::Impl::open_database(const OpenOptions& options) {
     return store_error(status, kWhat, dir);
   }
   db.reset(raw);
+  // Compaction takes what the stages leave over; flushes, which free memory, stay as they are.
+  if (!read_only) (void)rocksdb::Env::Default()->LowerThreadPoolCPUPriority(rocksdb::Env::LOW);
   return {};
 }
 
@@ -377,12 +381,8 @@ void Store::wait_idle() {
     return false;
   };
   while (busy()) {
-    // Work that cannot go on (a full disk) stays pending for ever: not ours to wait for.
-    std::uint64_t errors = 0;
-    if (impl_->db->GetIntProperty(rocksdb::DB::Properties::kBackgroundErrors, &errors) &&
-        errors > 0 && impl_->needs_resume) {
-      return;
-    }
+    // Work that stopped for want of space stays pending: not ours to wait for.
+    if (impl_->errors->seen.load(std::memory_order_relaxed)) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
 }

@@ -27,10 +27,13 @@ struct OpenOptions {
 /// Consistent read view; released when destroyed. Thread safety: const methods.
 class Snapshot;
 
-/// Thread safety: reads from any thread; commit(), sync() and close() from one thread at a time.
+/// Thread safety: reads from any thread; commit() and sync() from one thread at a time.
+/// Layout: DIR/db is RocksDB's, DIR/ingest holds sorted files while a large cut is under way; the
+/// rest of DIR is free for others (control socket).
 class Store {
  public:
-  /// Errors: newer version, fold option mismatch, locked by another process (busy), I/O. Every
+  /// Errors: newer version and fold option mismatch (data), locked by another process (busy), no
+  /// store here (not_found), full disk (no_space), damage (data), I/O. Every
   /// message names the directory and what to do.
   static Result<std::unique_ptr<Store>> open(const std::string& dir, const OpenOptions& options);
   ~Store();
@@ -38,9 +41,10 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   /// All or nothing (a cut). Fewer than kSmallCutRecords records: one WriteBatch over all
-  /// families, WAL on, synced when `sync`. More: SyncWAL, then one IngestExternalFiles of sorted
-  /// files over all families (durable on return). An error leaves the store as before; the caller
-  /// retries or stops. Sorting and file writing run on the calling thread and one helper.
+  /// families, WAL on, synced when `sync`. More (or over 64 MiB): SyncWAL, then one
+  /// IngestExternalFiles of sorted files over all families (durable on return). An error leaves the
+  /// store as before; the caller retries or stops. Sorting and file writing run on the calling
+  /// thread and one helper.
   Result<void> commit(const WriteSet& set, bool sync);
   /// Makes every returned commit durable (fdatasync of the WAL).
   Result<void> sync();

@@ -3,6 +3,7 @@
 
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/listener.h>
 
 #include <array>
 #include <atomic>
@@ -13,6 +14,20 @@
 #include "store/store.h"
 
 namespace bounced::store {
+
+/// Notes background errors, and keeps RocksDB from recovering by itself: it polls every 5 s and
+/// wants more free space than a flush needs. commit() calls Resume() instead.
+class ErrorListener : public rocksdb::EventListener {
+ public:
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* auto_recovery) override {
+    *auto_recovery = false;
+  }
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status*) override {
+    seen.store(true, std::memory_order_relaxed);
+  }
+  std::atomic<bool> seen{false};
+};
 
 struct Store::Impl {
   std::string dir;         ///< the data directory, as given
@@ -27,6 +42,8 @@ struct Store::Impl {
   std::unique_ptr<rocksdb::DB> db;
   std::uint64_t next_file = 0;
   bool needs_resume = false;  ///< a write failed: RocksDB may have stopped taking writes
+  std::shared_ptr<ErrorListener> errors = std::make_shared<ErrorListener>();
+  std::int64_t resumed_us = 0;  ///< when a background error was last given another try
 
   struct Counters {
     std::atomic<std::uint64_t> commits_small{0}, commits_large{0}, records{0}, bytes{0};

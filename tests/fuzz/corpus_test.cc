@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -15,9 +17,11 @@ namespace {
 
 std::vector<std::string> corpus() {
   std::vector<std::filesystem::path> paths;
-  if (std::filesystem::is_directory(BOUNCED_CORPUS)) {
-    for (const auto& entry : std::filesystem::directory_iterator(BOUNCED_CORPUS)) {
-      paths.push_back(entry.path());
+  std::istringstream folders(BOUNCED_CORPUS);  // separated by colons
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    if (!std::filesystem::is_directory(folder)) continue;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      if (entry.is_regular_file()) paths.push_back(entry.path());
     }
   }
   std::sort(paths.begin(), paths.end());

@@ -179,9 +179,9 @@ TEST_P(Golden, Case) {
   EXPECT_EQ(actual, read_file(expected)) << "tools/golden-update shows the difference and takes it";
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(cases()), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(cases()), [](const auto& given) {
   std::string name =
-      info.param.log.parent_path().filename().string() + "_" + info.param.log.stem().string();
+      given.param.log.parent_path().filename().string() + "_" + given.param.log.stem().string();
   for (char& c : name) {
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
   }

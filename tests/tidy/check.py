@@ -178,6 +178,8 @@ def code(root):
         for number, line in enumerate(text, 1):
             plain = line.split("//")[0]
             for word, why in banned.items():
+                if relative.parts[0] == "tests" and word == "<regex>":
+                    continue  # a slow oracle is still an oracle
                 if word in plain:
                     yield f"{relative}:{number}: {word}: {why}"
 

@@ -39,6 +39,8 @@ TEST(Address, RefusesWhatIsNoAddress) {
   EXPECT_EQ(normal("@example.com"), "(none)");
   EXPECT_EQ(normal(std::string(400, 'a') + "@example.com"), "(none)");
   EXPECT_EQ(normal("postmaster"), "postmaster");
+  EXPECT_EQ(normal("a@b@."), "(none)") << "would share its key with a@b";
+  EXPECT_EQ(normal("a@"), "(none)");
 }
 
 TEST(Address, NeverFailsOnHostileBytes) {

@@ -212,11 +212,38 @@ void expect_same(unsigned seed, std::uint64_t keys, std::size_t entries_max, boo
 }
 
 TEST(Restart, EqualsTheUninterruptedRun) {
-  for (unsigned seed = 1; seed <= 6; ++seed) expect_same(seed, 30, 1'000'000, false);
+  for (unsigned seed = 1; seed <= 3; ++seed) expect_same(seed, 30, 1'000'000, false);
 }
 
 TEST(Restart, EqualsItAlsoWhenMessagesAreEvictedAndSpilled) {
-  for (unsigned seed = 11; seed <= 16; ++seed) expect_same(seed, 120, 12, true);
+  for (unsigned seed = 11; seed <= 13; ++seed) expect_same(seed, 120, 12, true);
+}
+
+TEST(Restart, LogicalFormOfARecordHoldsNoKeyedIds) {
+  const auto stored = [](std::uint64_t salt, const char* who) {
+    RecordBuilder r;
+    const Verdict full = test::verdict(Cause::mailbox_full, Fault::recipient);
+    r.event(EventKind::deferred, 5, 1, who, "452 full", &full).recipient_id.lo ^= salt;
+    store::Names names;
+    Correlator correlator({}, names);
+    std::vector<Event*> out;
+    Cursor cursor;
+    correlator.apply(r.batch, cursor, INT64_MAX, out);
+    store::WriteSet set;
+    correlator.append_to(set);
+    std::vector<std::string> all;
+    const auto& part = set.part(store::Family::open);
+    for (const auto& entry : part.entries) {
+      const auto logical = logical_open(part.key(entry), part.value(entry));
+      EXPECT_TRUE(logical.has_value());
+      all.push_back(*logical);
+    }
+    return all;
+  };
+  EXPECT_EQ(stored(0, "a@x").size(), 2u) << "the message and the clock";
+  EXPECT_EQ(stored(0, "a@x"), stored(77, "a@x"));
+  EXPECT_NE(stored(0, "a@x"), stored(0, "b@x"));
+  EXPECT_FALSE(logical_open("12345678", "\x09").has_value());
 }
 
 TEST(Restart, ADamagedRecordIsAClearError) {

@@ -182,7 +182,8 @@ TEST(FileReader, AnAppliedFileIsANoOp) {
 
 TEST(FileReader, RestartAtEveryLineGivesTheFileExactlyOnce) {
   const TempDir dir;
-  const std::string text = "a\nsecond line\r\n\n\nlast but one " + std::string(70, 'y') + "\nthe end";
+  const std::string text =
+      "a\nsecond line\r\n\n\nlast but one " + std::string(70, 'y') + "\nthe end";
   for (const char* suffix : {"", ".gz", ".zst", ".xz", ".bz2"}) {
     const std::string path = dir / (std::string("mail.log") + suffix);
     write_file(path, *suffix == 0 ? text : compressed(text, suffix));
@@ -194,7 +195,8 @@ TEST(FileReader, RestartAtEveryLineGivesTheFileExactlyOnce) {
       position.head_size = static_cast<std::uint32_t>(std::min<std::size_t>(256, cut));
       position.head_hash = hash64(std::string_view(text).substr(0, position.head_size));
       position.tail_size = static_cast<std::uint32_t>(std::min<std::size_t>(64, cut));
-      position.tail_hash = hash64(std::string_view(text).substr(cut - position.tail_size, position.tail_size));
+      position.tail_hash =
+          hash64(std::string_view(text).substr(cut - position.tail_size, position.tail_size));
       position.offset = cut;
       PositionBook book;
       book.load({position});

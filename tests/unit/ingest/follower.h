@@ -142,7 +142,8 @@ struct Rotator {
 
   void shift(bool compress) {
     for (int n = kept; n >= 1; --n) {
-      const std::string from = path + "." + std::to_string(n), to = path + "." + std::to_string(n + 1);
+      const std::string from = path + "." + std::to_string(n),
+                        to = path + "." + std::to_string(n + 1);
       if (fs::exists(from + ".gz")) fs::rename(from + ".gz", to + ".gz");
       if (!fs::exists(from)) continue;
       fs::rename(from, to);

@@ -101,11 +101,11 @@ inline std::string numbered_lines(int from, int to, unsigned seed = 1) {
 
 /// Everything a reader gave, checked for the promises of Block on the way.
 struct Drained {
-  std::string text;            ///< all blocks, one after the other
+  std::string text;  ///< all blocks, one after the other
   std::uint64_t blocks = 0, oversize = 0, skipped = 0;
   bool started = false, ended = false;
-  Position position;           ///< as the pipeline would store it behind the last block
-  std::string error;           ///< message of the error that stopped it, if one did
+  Position position;  ///< as the pipeline would store it behind the last block
+  std::string error;  ///< message of the error that stopped it, if one did
   ReadStatus last = ReadStatus::data;
 };
 
@@ -119,8 +119,7 @@ inline Position position_of(const Block& block, const std::string& source) {
   position.offset = block.offset + block.size;
   const std::size_t known = std::size_t{block.headroom} + block.size;
   position.tail_size = static_cast<std::uint32_t>(std::min(known, limits::kTailHashBytes));
-  position.tail_hash =
-      hash64({block.data + block.size - position.tail_size, position.tail_size});
+  position.tail_hash = hash64({block.data + block.size - position.tail_size, position.tail_size});
   position.device = block.device;
   position.inode = block.inode;
   position.finished = block.ends_file;

@@ -19,7 +19,7 @@ class TailFollows : public ::testing::TestWithParam<bool> {
   Rotator rotator{log};
 };
 INSTANTIATE_TEST_SUITE_P(Modes, TailFollows, ::testing::Bool(),
-                         [](const auto& info) { return info.param ? "inotify" : "poll"; });
+                         [](const auto& mode) { return mode.param ? "inotify" : "poll"; });
 
 TEST_P(TailFollows, AppendsInAnyPieces) {
   const std::string text = numbered_lines(0, 60);
@@ -405,15 +405,36 @@ TEST(Tail, TimeStateIsStoredOrTheClock) {
 
 TEST(Tail, EveryLaneHasItsTurn) {
   const TempDir dir;
-  const std::string text = numbered_lines(0, 4000);
-  for (const char* name : {"a.log", "b.log", "c.log"}) append_file(dir / name, text);
+  std::map<std::string, std::string> texts;
+  std::size_t size = 0;
+  for (const char* name : {"a.log", "b.log", "c.log"}) {
+    const int first = 10'000 * *name;
+    texts[dir / name] = numbered_lines(first, first + 4000);
+    size += texts[dir / name].size();
+    append_file(dir / name, texts[dir / name]);
+  }
   Follower follower(fast_options({dir / "*.log"}));
   for (int i = 0; i < 6; ++i) ASSERT_TRUE(follower.take(1000));
-  for (const char* name : {"a.log", "b.log", "c.log"}) {
-    EXPECT_FALSE(follower.text(dir / name).empty()) << name;
-  }
-  follower.follow(3 * text.size());
-  for (const char* name : {"a.log", "b.log", "c.log"}) EXPECT_EQ(follower.text(dir / name), text);
+  for (const auto& [path, text] : texts) EXPECT_FALSE(follower.text(path).empty()) << path;
+  follower.follow(size);
+  for (const auto& [path, text] : texts) EXPECT_TRUE(follower.text(path) == text) << path;
+}
+
+TEST_P(TailFollows, EqualContentsAtTwoPathsAreTwoFiles) {
+  const std::string a = dir / "a.log", b = dir / "b.log";
+  append_file(a, "same start\n");
+  append_file(b, "same start\n");
+  Follower follower(options({a, b}));
+  follower.follow(22);
+  append_file(a, "only a\n");
+  follower.follow(29);
+  follower.apply();
+  follower.crash();
+  append_file(b, "only b\n");
+  follower.start();
+  follower.follow(36);
+  EXPECT_EQ(follower.text(a), "same start\nonly a\n");
+  EXPECT_EQ(follower.text(b), "same start\nonly b\n");
 }
 
 TEST(Siblings, RotationMarks) {
@@ -443,8 +464,8 @@ TEST(Siblings, OldestFirst) {
   for (const char* name : {"b-20261121.log", "b-20261119.log.gz", "b-20261120.log"}) {
     append_file(dir / name, "x\n");
   }
-  EXPECT_EQ(names(dir / "b.log"), (std::vector<std::string>{"b-20261119.log.gz", "b-20261120.log",
-                                                            "b-20261121.log"}));
+  EXPECT_EQ(names(dir / "b.log"),
+            (std::vector<std::string>{"b-20261119.log.gz", "b-20261120.log", "b-20261121.log"}));
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ struct Made {
   std::vector<bool> counted;
 };
 
-void apply(Rates& rates, const std::vector<Plain>& plains) {
+void feed(Rates& rates, const std::vector<Plain>& plains) {
   const Made made(plains);
   const auto done = rates.apply(made.batch, made.events, made.counted);
   ASSERT_TRUE(done) << done.error().message();
@@ -109,7 +109,7 @@ void cut(Rates& rates, Names& names, Store& store) {
   names.append_to(set);
   rates.append_to(set);
   EXPECT_EQ(rates.dirty_records(), 0u);
-  ASSERT_TRUE(store.commit(set, true));
+  ASSERT_TRUE(store.commit(set, false));
   rates.committed();
 }
 
@@ -377,7 +377,7 @@ TEST(RatesTest, EachKindCountsWhereItShould) {
   all.push_back(e);
   e.counted = false;
   all.push_back(e);
-  apply(rates, all);
+  feed(rates, all);
   cut(rates, names, *store);
   const Model cells = model_of(*store, names);
   const Cell& total = cells.at({Dimension::total, 7, "", 0});
@@ -407,7 +407,7 @@ TEST(RatesTest, EqualsANaiveCount) {
     NaiveRates naive(own_max);
     const std::vector<Plain> events = random_events(own_max, 6000);
     for (const Plain& e : events) naive.apply(e);
-    apply(rates, events);
+    feed(rates, events);
     cut(rates, names, *store);
     expect_equal(model_of(*store, names), naive.cells());
   }
@@ -418,7 +418,7 @@ TEST(RatesTest, EveryDimensionSumsUpToTheTotal) {
   Names names;
   Rates rates(names, {5});
   ASSERT_TRUE(rates.open(&*store));
-  apply(rates, random_events(5, 3000));
+  feed(rates, random_events(5, 3000));
   cut(rates, names, *store);
   for (const Dimension dimension : {Dimension::total, Dimension::domain, Dimension::sender,
                                     Dimension::campaign, Dimension::stream, Dimension::tenant}) {
@@ -443,7 +443,7 @@ TEST(RatesTest, CutsAndRestartsLeaveNoTrace) {
       Names names;
       Rates rates(names, options);
       ASSERT_TRUE(rates.open(&*plain));
-      apply(rates, events);
+      feed(rates, events);
       cut(rates, names, *plain);
     }
     std::mt19937 random(seed);
@@ -455,8 +455,8 @@ TEST(RatesTest, CutsAndRestartsLeaveNoTrace) {
     int crashes = 0, cuts = 0;
     while (at < events.size() || committed < events.size()) {
       const std::size_t n = std::min<std::size_t>(random() % 200, events.size() - at);
-      apply(*rates, {events.begin() + static_cast<std::ptrdiff_t>(at),
-                     events.begin() + static_cast<std::ptrdiff_t>(at + n)});
+      feed(*rates, {events.begin() + static_cast<std::ptrdiff_t>(at),
+                    events.begin() + static_cast<std::ptrdiff_t>(at + n)});
       at += n;
       if (random() % 3 == 0 || at == events.size()) {
         cut(*rates, *names, *store);
@@ -492,7 +492,7 @@ TEST(RatesTest, WithoutCommittedNothingIsForgotten) {
   for (std::size_t at = 0; at < events.size(); at += 500) {
     const std::vector<Plain> some(events.begin() + static_cast<std::ptrdiff_t>(at),
                                   events.begin() + static_cast<std::ptrdiff_t>(at + 500));
-    apply(rates, some);
+    feed(rates, some);
     for (const Plain& e : some) naive.apply(e);
     rates.append_to(set);  // collected, not yet written: the store knows none of it
   }
@@ -511,7 +511,7 @@ TEST(RatesTest, NamesOfOtherAreNotInterned) {
     events[i].time_us = kHourUs;
     events[i].recipient = "a@d" + std::to_string(i) + ".example";
   }
-  apply(rates, events);
+  feed(rates, events);
   EXPECT_EQ(names.size(Dictionary::domain), 3u);
   cut(rates, names, *store);
   EXPECT_EQ(model_of(*store, names).at({Dimension::domain, 1, "", 0}).delivered, 497u);
@@ -528,7 +528,7 @@ TEST(RatesTest, TimesOutsideReasonAreHeld) {
     events[i].recipient = "a@b.example";
     events[i].time_us = times[i];
   }
-  apply(rates, events);
+  feed(rates, events);
   cut(rates, names, *store);
   EXPECT_EQ(model_of(*store, names).at({Dimension::total, 0, "", 0}).delivered, 2u);
   EXPECT_EQ(rates.total().delivered, 4u);
@@ -544,7 +544,7 @@ TEST(RatesTest, ReadsHoursHalfOpenAndInOrder) {
     events[i].recipient = "a@d" + std::to_string(i % 2) + ".example";
     events[i].time_us = static_cast<std::int64_t>(9 - i) * kHourUs;
   }
-  apply(rates, events);
+  feed(rates, events);
   cut(rates, names, *store);
   std::vector<std::uint32_t> hours;
   ASSERT_TRUE(

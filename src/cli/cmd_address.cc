@@ -1,0 +1,147 @@
+// bounced address show|block|unblock.
+#include <fmt/format.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "cli/app.h"
+#include "report/address_report.h"
+
+namespace bounced::cli {
+namespace {
+
+struct AddressArgs {
+  std::vector<std::string> addresses;
+  std::string until, reason, actor;
+  bool json = false;
+};
+
+std::string actor_of(const AddressArgs& args) {
+  if (!args.actor.empty()) return args.actor;
+  const passwd* user = ::getpwuid(::getuid());
+  return std::string("cli:") + (user != nullptr ? user->pw_name : "unknown");
+}
+
+int show(App& app, const AddressArgs& args) {
+  auto session = Session::read(app);
+  if (!session) return app.io.report(session.error());
+  const report::Context context{(*session)->store(), (*session)->names(), (*session)->rules(),
+                                system_clock().now_us()};
+  int status = 0;
+  for (const std::string& address : args.addresses) {
+    auto facts = report::find_address(context, address);
+    if (!facts) return app.io.report(facts.error());
+    if (!facts->has_value()) {
+      app.io.flush();
+      app.io.notice(printable(address) + ": nothing is known of it; it may be mailed");
+      status = 1;
+      continue;
+    }
+    std::string text;
+    if (args.json) {
+      report::append_address_json(text, **facts, context, true);
+    } else {
+      report::append_address_text(text, **facts, context);
+    }
+    app.io.out(text);
+  }
+  return status;
+}
+
+int block(App& app, const AddressArgs& args) {
+  state::States::Command command;
+  command.kind = state::States::Command::Kind::block;
+  command.time_us = system_clock().now_us();
+  command.record.kind = BlockKind::manual;
+  command.record.since_us = command.time_us;
+  if (!args.until.empty()) {
+    auto duration = parse_duration(args.until);
+    auto time = duration ? Result<std::int64_t>(command.time_us + *duration) : parse_time(args.until);
+    if (!time) return app.io.report(time.error());
+    if (*time <= command.time_us) {
+      return app.io.report({ErrorCode::usage, "until", args.until, "is in the past", ""});
+    }
+    command.record.until_us = *time;
+  }
+  auto session = Session::write(app, false);
+  if (!session) return app.io.report(session.error());
+  const std::string actor = actor_of(args);
+  std::size_t changed = 0;
+  auto done = (*session)->engine()->change(
+      [&](state::States& states, store::Names& names) -> Result<void> {
+        command.record.actor = names.intern(store::Dictionary::actor, actor);
+        command.actor = command.record.actor;
+        for (const std::string& address : args.addresses) {
+          command.address = address;
+          auto result = states.command(command);
+          if (!result) return tl::unexpected(result.error());
+          changed += *result ? 1 : 0;
+        }
+        return {};
+      });
+  if (!done) return app.io.report(done.error());
+  app.io.out(fmt::format("blocked {} of {}\n", changed, args.addresses.size()));
+  return changed == 0 ? 1 : 0;
+}
+
+int unblock(App& app, const AddressArgs& args) {
+  auto session = Session::write(app, true);
+  if (!session) return app.io.report(session.error());
+  const std::string actor = actor_of(args);
+  std::size_t changed = 0;
+  auto done = (*session)->engine()->change(
+      [&](state::States& states, store::Names& names) -> Result<void> {
+        state::States::Command command;
+        command.kind = state::States::Command::Kind::unblock;
+        command.time_us = system_clock().now_us();
+        command.actor = names.intern(store::Dictionary::actor, actor);
+        for (const std::string& address : args.addresses) {
+          command.address = address;
+          auto result = states.command(command);
+          if (!result) return tl::unexpected(result.error());
+          changed += *result ? 1 : 0;
+        }
+        return {};
+      });
+  if (!done) return app.io.report(done.error());
+  app.io.out(fmt::format("unblocked {} of {}\n", changed, args.addresses.size()));
+  return changed == 0 ? 1 : 0;
+}
+
+}  // namespace
+
+void add_address(CLI::App& parser, App& app) {
+  CLI::App* command = parser.add_subcommand("address", "what is known of an address; block, unblock");
+  command->require_subcommand(1);
+  auto args = std::make_shared<AddressArgs>();
+  const auto add = [&](const char* name, const char* text, const char* shown,
+                       int (*run)(App&, const AddressArgs&)) {
+    CLI::App* sub = command->add_subcommand(name, text);
+    sub->add_option("ADDRESS", args->addresses, "addresses (show: domains, too)")->required();
+    examples(*sub, shown);
+    sub->callback([&app, args, run] {
+      app.forwardable = true;
+      app.run = [&app, args, run] { return run(app, *args); };
+    });
+    return sub;
+  };
+  add("show", "blocks, streak, totals, advice, and the servers' own words",
+      "  bounced address show someone@example.com\n"
+      "  bounced address show --json someone@example.com | jq .history[0].diagnostic",
+      show)
+      ->add_flag("--json", args->json, "one JSON object a line");
+  CLI::App* blocks = add("block", "block by hand; deliveries do not end it",
+                         "  bounced address block someone@example.com\n"
+                         "  bounced address block --until 30d someone@example.com", block);
+  blocks->add_option("--until", args->until, "end: a time or a duration (default: none)");
+  blocks->add_option("--actor", args->actor, "who does it (default: cli:<user>)");
+  CLI::App* lifts = add("unblock", "end every live block; a new failure starts from nothing",
+                        "  bounced address unblock someone@example.com", unblock);
+  lifts->add_option("--actor", args->actor, "who does it (default: cli:<user>)");
+}
+
+}  // namespace bounced::cli

@@ -1,0 +1,54 @@
+// Due: what will happen by time alone (a block's end), in time order.
+//
+// CF due holds every entry; RAM holds those before `horizon_`, at most kNearMax, and those beyond
+// it that no returned cut holds yet. Thread safety: none; the apply thread's.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "bounced/event.h"
+#include "bounced/policy.h"
+#include "bounced/result.h"
+#include "store/store.h"
+#include "store/write_set.h"
+
+namespace bounced::state {
+
+struct DueEntry {
+  std::int64_t time_us = 0;
+  AddressId id;
+  bool domain = false;
+  BlockKind kind = BlockKind::none;
+  friend bool operator<(const DueEntry& a, const DueEntry& b) {
+    return std::tie(a.time_us, a.id.hi, a.id.lo, a.domain, a.kind) <
+           std::tie(b.time_us, b.id.hi, b.id.lo, b.domain, b.kind);
+  }
+};
+
+class Due {
+ public:
+  static constexpr std::size_t kNearMax = std::size_t{1} << 17;
+
+  /// nullptr: everything stays in RAM.
+  void open(const store::Store* store);
+  void add(const DueEntry& entry, store::WriteSet& pending);
+  void remove(const DueEntry& entry, store::WriteSet& pending);
+  /// Takes the earliest entry <= watermark; false when there is none.
+  Result<bool> next(std::int64_t watermark_us, DueEntry& out, store::WriteSet& pending);
+  void in_flight();  ///< what add() and remove() put into `pending` is on its way
+  void committed();
+
+ private:
+  Result<void> load_window();
+
+  const store::Store* store_ = nullptr;
+  std::set<DueEntry> near_;
+  std::int64_t horizon_ = INT64_MAX;           ///< entries at or beyond it are not all in near_
+  std::set<DueEntry> far_now_, far_flying_;    // not yet in the store
+  std::set<DueEntry> gone_now_, gone_flying_;  // erased, not yet from the store
+};
+
+}  // namespace bounced::state

@@ -1,0 +1,447 @@
+// States: events in order -> decisions.
+#include <algorithm>
+#include <tuple>
+
+#include "base/text.h"
+#include "state/failure_blocks.h"
+#include "state/states_impl.h"
+
+namespace bounced::state {
+namespace {
+
+constexpr std::size_t kSlotAhead = 20, kEntryAhead = 8;
+
+/// Without a fingerprint from correlate every record is a message of its own.
+std::uint64_t message_of(const Event& e) {
+  return e.message != 0 ? e.message : e.id;
+}
+
+bool zero(const AddressId& id) {
+  return (id.hi | id.lo) == 0;
+}
+
+bool icontains(std::string_view text, std::string_view word) {
+  const auto it = std::search(text.begin(), text.end(), word.begin(), word.end(),
+                              [](char a, char b) { return ascii_lower(a) == b; });
+  return it != text.end();
+}
+
+/// The owner's own word that the domain takes no mail (RFC 7505 section 4.2), however it is told.
+bool is_null_mx(const Batch& batch, const Event& e) {
+  if (e.smtp_code == 556 || e.enhanced == EnhancedCode{1, 10, 5}) return true;
+  const std::string_view text = batch.view(e.diagnostic);
+  return icontains(text, "nullmx") || icontains(text, "null mx");
+}
+
+bool no_failure(const Verdict& v) {
+  return v.cause == Cause::local_suppressed || v.cause == Cause::notice_autoreply ||
+         v.cause == Cause::notice_challenge || v.cause == Cause::notice_subscription;
+}
+
+}  // namespace
+
+States::Impl::Impl(const Policy& p, store::Names& n, Options o)
+    : policy(p), names(n), options(std::move(o)), around(policy) {
+  set_bound();
+}
+
+SendingHost& States::Impl::host_of(const Batch& batch, const Event& event) {
+  const Origin* origin = batch.origin(event.origin);
+  const std::uint64_t key = origin == nullptr ? 0 : origin->hash;
+  SendingHost*& host = hosts[event.origin];
+  // Another origin of this batch may have taken the record's place.
+  if (host == nullptr || host->key != key) host = &around.host(key);
+  return *host;
+}
+
+void States::Impl::clear_state() {
+  AddressState fresh_state;
+  fresh_state.failures.swap(state.failures);
+  fresh_state.blocks.swap(state.blocks);
+  fresh_state.days.swap(state.days);
+  fresh_state.text.swap(state.text);
+  fresh_state.failures.clear();
+  fresh_state.blocks.clear();
+  fresh_state.days.clear();
+  fresh_state.text.clear();
+  std::swap(state, fresh_state);
+}
+
+Entry* States::Impl::load(const AddressId& id) {
+  Entry* entry = table.find(id);
+  known = entry != nullptr;
+  if (entry == nullptr || !decode_into(entry->view(), state)) {
+    if (entry != nullptr && !error) {
+      error = Error{ErrorCode::data, "apply", "address state", "malformed value",
+                    "restore the store from a backup"};
+    }
+    clear_state();
+  }
+  return entry;
+}
+
+Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict& verdict) {
+  Fact fact;
+  fact.kind = event.kind;
+  fact.time_us = event.time_us;
+  fact.message = message_of(event);
+  fact.position = event.offset;
+  fact.source = event.source;
+  fact.tenant = event.tenant;
+  fact.stream = event.stream;
+  fact.attempted = !event.has(EventFlags::kNotAttempted);
+  fact.own_mx = event.mta_port == 0 || event.mta_port == 25;
+  fact.provider = event.kind == EventKind::suppressed && event.hint != ProviderHint::none;
+  if (verdict.cause == Cause::domain_unknown) fact.null_mx = is_null_mx(batch, event);
+  if (policy.of(verdict.cause).block == BlockKind::filtered && event.final_failure()) {
+    const std::string domain = ascii_lower(raw_domain(batch.view(event.sender)));
+    if (!domain.empty()) {
+      fact.sending_domain = names.intern(store::Dictionary::domain, domain);
+    }
+  }
+  return fact;
+}
+
+/// Counts the failure among its surroundings, then asks them.
+void States::Impl::surround(const Batch& batch, const Event& event, const Verdict& verdict,
+                            Fact& fact) {
+  const bool domain_trouble = policy.of(verdict.cause).level == PolicyLevel::domain;
+  if (event.has(EventFlags::kSession) || domain_trouble) {
+    SendingHost& host = host_of(batch, event);
+    if (fact.attempted) {
+      // Domains behind one provider are related: its trouble is not ours.
+      const std::string_view mx = batch.view(event.mta_host);
+      around.failed(host, mx.empty() ? event.domain_id.hi : hash64(provider_of(mx)), event.time_us);
+    }
+    fact.outage = around.outage(host, event.time_us);
+  }
+  if (event.mta_host.empty() || !fact.attempted) return;
+  Provider& provider = around.provider(batch.view(event.mta_host));
+  around.attempt(provider, event.time_us, event.final_failure() && verdict.hard());
+  fact.incident = around.incident(provider);
+}
+
+Decision States::Impl::decide_one(const AddressId& id, bool domain, std::string_view text,
+                                  const Fact& fact, const Verdict& verdict, const Batch* batch,
+                                  const Event* event) {
+  load(id);
+  dues.clear();
+  for (const BlockRecord& b : state.blocks) {
+    if (b.until_us != 0) dues.push_back({b.until_us, id, domain, b.kind});
+  }
+  Decision decision =
+      decide(state, fact, verdict, policy, domain ? PolicyLevel::domain : PolicyLevel::address);
+  if (!decision.dirty) return decision;
+  if (state.text.empty()) state.text.assign(text.substr(0, limits::kAddressBytesMax));
+  const bool words = event != nullptr && !decision.duplicate && !no_failure(verdict) &&
+                     fact.kind != EventKind::suppressed && fact.kind != EventKind::delivered;
+  std::uint8_t slot = 0;
+  if (words) {
+    slot = fact.kind == EventKind::deferred
+               ? evidence_slot_of_deferral(fact.message)
+               : static_cast<std::uint8_t>(state.evidence++ % kEvidenceFinals);
+  }
+  Entry* entry = finish(id, domain, decision);
+  if (words) {
+    const std::string_view rule =
+        options.rule_name ? options.rule_name(verdict.rule) : std::string_view{};
+    evidence.add(dirty[entry->dirty].evidence, slot, *batch, *event, verdict, rule);
+  }
+  return decision;
+}
+
+Entry* States::Impl::finish(const AddressId& id, bool domain, const Decision& decision) {
+  bytes.clear();
+  encode(state, bytes);
+  if (!known) ++(domain ? domains : addresses);
+  Entry* entry = put(id, bytes, domain);
+  mark_dirty(entry);
+  if (!decision.changes.empty()) publish(id, domain, decision);
+  return entry;
+}
+
+/// Counts a delivery to somebody at the domain. Exact where the domain has failures; else only its
+/// hour is kept, so that a busy domain is written once an hour, not with every cut.
+void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
+  if (zero(event.domain_id)) return;
+  const std::int64_t hour = hour_floor(event.time_us);
+  FreshDomain& cached = fresh_of(event.domain_id);
+  if (cached.hi == event.domain_id.hi && cached.hour_us >= hour) return;
+  Entry* entry = find_entry(event.domain_id, true);
+  if (entry == nullptr) {
+    clear_state();
+    known = false;
+    state.first_us = hour;
+    state.last_delivery_us = hour;
+    state.text = normalise_domain(raw_domain(batch.view(event.recipient)));
+    finish(event.domain_id, true, {});
+    cached = {event.domain_id.hi, hour};
+    return;
+  }
+  entry->set(Entry::kReferenced);
+  const bool plain = entry->bytes()[2] == 0 && entry->bytes()[3] == 0;  // no failures, no blocks
+  if (!plain) {
+    const std::uint64_t message = message_of(event);
+    switch (EncodedHead::count_delivery(entry->bytes(), event.time_us, message)) {
+      case EncodedHead::Counted::unchanged:
+        return;
+      case EncodedHead::Counted::in_place:
+        return mark_dirty(entry);
+      case EncodedHead::Counted::decode:
+        break;
+    }
+    Fact fact;
+    fact.kind = EventKind::delivered;
+    fact.time_us = event.time_us;
+    fact.message = message;
+    decide_one(event.domain_id, true, {}, fact, {}, nullptr, nullptr);
+    return;
+  }
+  load(event.domain_id);
+  if (state.last_delivery_us < hour) {
+    state.last_delivery_us = hour;
+    state.last_delivery_message = 0;
+    finish(event.domain_id, true, {});
+  }
+  cached = {event.domain_id.hi, std::max(hour, state.last_delivery_us)};
+}
+
+void States::Impl::delivered(const Batch& batch, const Event& event) {
+  Entry* entry = find_entry(event.recipient_id, false);
+  if (entry != nullptr) {
+    entry->set(Entry::kReferenced);
+    const std::uint64_t message = message_of(event);
+    switch (EncodedHead::count_delivery(entry->bytes(), event.time_us, message)) {
+      case EncodedHead::Counted::unchanged:
+        break;
+      case EncodedHead::Counted::in_place:
+        mark_dirty(entry);
+        break;
+      case EncodedHead::Counted::decode: {
+        Fact fact;
+        fact.kind = EventKind::delivered;
+        fact.time_us = event.time_us;
+        fact.message = message;
+        decide_one(event.recipient_id, false, {}, fact, {}, nullptr, nullptr);
+        break;
+      }
+    }
+  }
+  if (!event.mta_host.empty()) {
+    around.attempt(around.provider(batch.view(event.mta_host)), event.time_us, false);
+    around.delivered(host_of(batch, event), event.time_us);
+  }
+  domain_delivered(batch, event);
+}
+
+/// Deferred, bounced, expired. True when it counts for rates.
+bool States::Impl::failing(const Batch& batch, const Event& event) {
+  const Verdict* told = batch.verdict(event);
+  const Verdict verdict = told == nullptr ? Verdict{} : *told;
+  Fact fact = fact_of(batch, event, verdict);
+  if (!no_failure(verdict)) surround(batch, event, verdict, fact);
+  const bool domain_level =
+      policy.of(verdict.cause).level == PolicyLevel::domain && event.final_failure();
+  if (Entry* domain = zero(event.domain_id) ? nullptr : find_entry(event.domain_id, true)) {
+    domain->set(Entry::kReferenced);
+    // Only the newest delivery is needed, and whether a block waits for DNS to answer.
+    const bool blocked = domain->bytes()[3] != 0;
+    if (decode_into(domain->view(), state)) fact.domain_delivery_us = state.last_delivery_us;
+    if (blocked && !event.mta_ip.empty() && verdict.cause != Cause::domain_unknown) {
+      dues.clear();
+      known = true;
+      const Decision answered = decide_answered(state, event.time_us, policy);
+      if (answered.dirty) finish(event.domain_id, true, answered);
+    }
+  }
+  find_entry(event.recipient_id, false);
+  const Decision decision = decide_one(event.recipient_id, false, batch.view(event.recipient), fact,
+                                       verdict, &batch, &event);
+  if (no_failure(verdict) || decision.duplicate) {
+    counts.duplicates += decision.duplicate;
+    return false;
+  }
+  if (domain_level && !zero(event.domain_id)) {
+    fresh_of(event.domain_id) = {};
+    const std::string domain = normalise_domain(raw_domain(batch.view(event.recipient)));
+    decide_one(event.domain_id, true, domain, fact, verdict, nullptr, nullptr);
+  }
+  if (event.final_failure()) {
+    counts.hard += verdict.bounce_class == BounceClass::hard;
+    counts.soft += verdict.bounce_class == BounceClass::soft;
+    counts.blocked += verdict.bounce_class == BounceClass::blocked;
+  }
+  return true;
+}
+
+/// Complained, unsubscribed, resubscribed, suppressed.
+bool States::Impl::other(const Batch& batch, const Event& event) {
+  const Verdict* told = batch.verdict(event);
+  const Verdict verdict = told == nullptr ? Verdict{} : *told;
+  const Fact fact = fact_of(batch, event, verdict);
+  find_entry(event.recipient_id, false);
+  decide_one(event.recipient_id, false, batch.view(event.recipient), fact, verdict, &batch, &event);
+  return event.kind != EventKind::suppressed;
+}
+
+void States::Impl::apply_one(const Batch& batch, const Event& event, std::size_t index,
+                             std::vector<bool>* counted) {
+  ++counts.by_kind[static_cast<std::size_t>(event.kind)];
+  bool counts_for_rates = false;
+  if (zero(event.recipient_id)) return;
+  switch (event.kind) {
+    case EventKind::delivered:
+      delivered(batch, event);
+      counts_for_rates = true;
+      break;
+    case EventKind::deferred:
+    case EventKind::bounced:
+    case EventKind::expired:
+      counts_for_rates = failing(batch, event);
+      break;
+    case EventKind::complained:
+    case EventKind::unsubscribed:
+    case EventKind::resubscribed:
+    case EventKind::suppressed:
+      counts_for_rates = other(batch, event);
+      break;
+    case EventKind::none:
+    case EventKind::relayed:
+    case EventKind::autoreplied:
+    case EventKind::discarded:
+    case EventKind::probed:
+      break;
+  }
+  if (counted != nullptr && counts_for_rates) (*counted)[index] = true;
+}
+
+// --- the public face ---------------------------------------------------------------------------
+
+States::States(const Policy& policy, store::Names& names, Options options)
+    : impl_(std::make_unique<Impl>(policy, names, std::move(options))) {}
+States::~States() = default;
+
+Result<void> States::open(const store::Store* store) {
+  return impl_->open(store);
+}
+
+Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
+                           std::vector<bool>* counted) {
+  Impl& m = *impl_;
+  if (auto drained = m.drain(2, 0); !drained) return drained;
+  if (counted != nullptr) counted->assign(events.size(), false);
+  if (m.cold_possible()) {
+    if (auto fetched = m.fetch_cold(events); !fetched) return fetched;
+  }
+  m.hosts.assign(batch.origins.size() + 1, nullptr);
+  const std::size_t n = events.size();
+  for (std::size_t i = 0; i < std::min(n, kSlotAhead); ++i) {
+    m.table.prefetch_slot(events[i]->recipient_id);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    if (i + kSlotAhead < n) m.table.prefetch_slot(events[i + kSlotAhead]->recipient_id);
+    if (i + kEntryAhead < n) m.table.prefetch_entry(events[i + kEntryAhead]->recipient_id);
+    m.apply_one(batch, *events[i], i, counted);
+  }
+  m.absent.clear();
+  m.set_bound();
+  if (m.error) return tl::unexpected<Error>(*m.error);
+  return {};
+}
+
+Result<void> States::tick(std::int64_t watermark_us) {
+  Impl& m = *impl_;
+  if (auto drained = m.drain(64, 0); !drained) return drained;
+  DueEntry entry;
+  while (true) {
+    const auto more = m.due.next(watermark_us, entry, m.pending);
+    if (!more) return tl::unexpected<Error>(more.error());
+    if (!*more) break;
+    if (m.find_entry(entry.id, entry.domain) == nullptr) continue;
+    m.load(entry.id);
+    m.dues.clear();
+    for (const BlockRecord& b : m.state.blocks) {
+      if (b.until_us > entry.time_us)
+        m.dues.push_back({b.until_us, entry.id, entry.domain, b.kind});
+    }
+    const Decision decision = decide_at(m.state, entry.time_us, m.policy);
+    if (decision.dirty) m.finish(entry.id, entry.domain, decision);
+  }
+  if (m.error) return tl::unexpected<Error>(*m.error);
+  return {};
+}
+
+Result<bool> States::command(const Command& command) {
+  Impl& m = *impl_;
+  AddressId id, domain;
+  if (!m.hasher.ids(command.address, id, domain)) {
+    return fail(ErrorCode::usage, "address", command.address, "not an address",
+                "give it as local@domain");
+  }
+  m.find_entry(id, false);
+  m.load(id);
+  m.dues.clear();
+  for (const BlockRecord& b : m.state.blocks) {
+    if (b.until_us != 0) m.dues.push_back({b.until_us, id, false, b.kind});
+  }
+  Decision decision;
+  if (command.kind == Command::Kind::block) {
+    BlockRecord record = command.record;
+    if (record.since_us == 0) record.since_us = command.time_us;
+    record.actor =
+        command.actor != 0 ? command.actor : m.names.intern(store::Dictionary::actor, "operator");
+    decision = decide_block(m.state, record, command.time_us);
+  } else {
+    decision = decide_unblock(m.state, command.kind_mask, command.time_us, command.actor);
+  }
+  if (m.state.text.empty()) m.state.text = command.address;
+  if (decision.dirty) m.finish(id, false, decision);
+  if (m.error) return tl::unexpected<Error>(*m.error);
+  return decision.dirty;
+}
+
+Result<std::optional<AddressState>> States::find(const AddressId& id) {
+  Impl& m = *impl_;
+  if (m.find_entry(id, false) == nullptr) {
+    if (m.error) return tl::unexpected<Error>(*m.error);
+    return std::optional<AddressState>();
+  }
+  m.load(id);
+  if (m.error) return tl::unexpected<Error>(*m.error);
+  return std::optional<AddressState>(m.state);
+}
+
+Result<std::optional<AddressState>> States::find_domain(const AddressId& id) {
+  Impl& m = *impl_;
+  if (m.find_entry(id, true) == nullptr) {
+    if (m.error) return tl::unexpected<Error>(*m.error);
+    return std::optional<AddressState>();
+  }
+  m.load(id);
+  if (m.error) return tl::unexpected<Error>(*m.error);
+  return std::optional<AddressState>(m.state);
+}
+
+const BlockView& States::view() const {
+  return impl_->view;
+}
+const Counts& States::counts() const {
+  return impl_->counts;
+}
+
+States::Stats States::stats() const {
+  const Impl& m = *impl_;
+  Stats s;
+  s.addresses = m.addresses;
+  s.addresses_ram = m.table.size();
+  s.table_bytes = m.table.bytes() + m.filter.bytes();
+  s.evictions = m.evictions;
+  s.cold_fetches = m.cold_fetches;
+  s.domains = m.domains;
+  s.blocked = m.view.size();
+  s.last_seq = m.seq;
+  s.complete = !m.scanning;
+  return s;
+}
+
+}  // namespace bounced::state

@@ -1,0 +1,177 @@
+// States: what a cut must write.
+#include <algorithm>
+#include <cstring>
+
+#include "state/states_impl.h"
+#include "store/varint.h"
+
+namespace bounced::state {
+namespace {
+
+using store::Family;
+
+void append_record(std::string& out, const BlockRecord& b) {
+  out.push_back(
+      static_cast<char>(static_cast<unsigned>(b.kind) | static_cast<unsigned>(b.scope) << 4));
+  store::append_varint(out, b.cause);
+  store::append_varint(out, store::zigzag(b.since_us));
+  store::append_varint(out, store::zigzag(b.until_us));
+  store::append_varint(out, b.scope_id);
+  store::append_varint(out, b.actor);
+}
+
+bool read_record(std::string_view& in, BlockRecord& b) {
+  std::uint64_t v = 0;
+  if (in.empty()) return false;
+  const auto what = static_cast<std::uint8_t>(in[0]);
+  in.remove_prefix(1);
+  if ((what & 15) >= kBlockKinds || what >> 4 > 3) return false;
+  b.kind = static_cast<BlockKind>(what & 15);
+  b.scope = static_cast<BlockScope>(what >> 4);
+  if (!store::read_varint(in, v) || v > UINT16_MAX) return false;
+  b.cause = static_cast<std::uint16_t>(v);
+  if (!store::read_varint(in, v)) return false;
+  b.since_us = store::unzigzag(v);
+  if (!store::read_varint(in, v)) return false;
+  b.until_us = store::unzigzag(v);
+  for (std::uint32_t* id : {&b.scope_id, &b.actor}) {
+    if (!store::read_varint(in, v) || v > UINT32_MAX) return false;
+    *id = static_cast<std::uint32_t>(v);
+  }
+  return true;
+}
+
+}  // namespace
+
+/// by_block: BlockKind byte + key in CF address -> the block (the strictest of that kind).
+void States::Impl::index_block(const AddressId& id, bool domain, BlockKind kind) {
+  char key[18];
+  key[0] = static_cast<char>(kind);
+  const std::string_view k{key, 1 + address_key(id, domain, key + 1)};
+  for (const BlockRecord& b : state.blocks) {
+    if (b.kind != kind || (kind == BlockKind::unsubscribe && b.until_us != 0)) continue;
+    std::string value(1, '\1');
+    append_record(value, b);
+    return pending.put(Family::by_block, k, value);
+  }
+  pending.erase(Family::by_block, k);
+}
+
+void States::Impl::publish(const AddressId& id, bool domain, const Decision& decision) {
+  unsigned kinds = 0;
+  std::string key, value;
+  for (const BlockChange& change : decision.changes) {
+    counts.blocks_begun += change.action == BlockChange::Action::block;
+    counts.blocks_ended += change.action == BlockChange::Action::unblock;
+    kinds |= 1u << static_cast<unsigned>(change.record.kind);
+    key.clear();
+    store::append_u64_be(key, ++seq);
+    value.assign(1, '\1');
+    store::append_id(value, id);
+    value.push_back(static_cast<char>((domain ? 1 : 0) | static_cast<int>(change.action) << 1));
+    store::append_varint(value, store::zigzag(change.time_us));
+    append_record(value, change.record);
+    pending.put(Family::changes, key, value);
+  }
+  for (unsigned kind = 1; kind < kBlockKinds; ++kind) {
+    if ((kinds >> kind & 1) != 0) index_block(id, domain, static_cast<BlockKind>(kind));
+  }
+  // `dues` holds the ends that were due before.
+  for (const BlockRecord& b : state.blocks) {
+    if (b.until_us == 0 || b.kind == BlockKind::unsubscribe) continue;
+    const DueEntry entry{b.until_us, id, domain, b.kind};
+    const auto it = std::find_if(dues.begin(), dues.end(), [&](const DueEntry& d) {
+      return d.time_us == entry.time_us && d.kind == entry.kind;
+    });
+    if (it == dues.end()) {
+      due.add(entry, pending);
+    } else {
+      dues.erase(it);
+    }
+  }
+  for (const DueEntry& gone : dues) {
+    if (gone.kind != BlockKind::unsubscribe) due.remove(gone, pending);
+  }
+  const std::int64_t now = std::max(state.last_event_us, state.last_delivery_us);
+  view.set(id, block_word(effective_block(state, now)));
+}
+
+void States::append_to(store::WriteSet& set) {
+  Impl& m = *impl_;
+  char key[18];
+  for (std::size_t i = 0; i < m.dirty.size(); ++i) {
+    if (i + 8 < m.dirty.size()) __builtin_prefetch(m.dirty[i + 8].entry);
+    Entry* entry = m.dirty[i].entry;
+    const std::size_t size = address_key(entry->id(), entry->domain(), key);
+    set.put(Family::address, {key, size}, entry->view());
+    std::uint32_t at = m.dirty[i].evidence;
+    PendingEvidence::Item item;
+    while (m.evidence.next(at, item)) {
+      key[16] = static_cast<char>(item.slot);
+      set.put(Family::evidence, {key, 17}, item.value);
+    }
+  }
+  m.dirty.clear();
+  m.evidence.clear();
+  for (const Family family : {Family::by_block, Family::due, Family::changes}) {
+    const auto& part = m.pending.part(family);
+    for (const auto& e : part.entries) {
+      if (e.erase) {
+        set.erase(family, part.key(e));
+      } else {
+        set.put(family, part.key(e), part.value(e));
+      }
+    }
+  }
+  m.pending.clear();
+  m.around.append_to(set);
+  if (m.seq != m.seq_written) {
+    std::string value;
+    store::append_u64_be(value, m.seq);
+    set.put(Family::meta, "state/seq", value);
+    m.seq_written = m.seq;
+  }
+  m.due.in_flight();
+  m.flying_epoch = m.epoch++;
+}
+
+void States::committed() {
+  Impl& m = *impl_;
+  m.clean_epoch = m.flying_epoch;
+  m.stuck_epoch = 0;
+  m.due.committed();
+}
+
+std::size_t States::dirty_records() const {
+  const Impl& m = *impl_;
+  return m.dirty.size() + m.evidence.records() + m.pending.records() + m.around.dirty_records();
+}
+
+std::size_t States::dirty_bytes() const {
+  const Impl& m = *impl_;
+  constexpr std::size_t kAboutAState = 128;
+  return m.dirty.size() * kAboutAState + m.evidence.bytes() + m.pending.bytes();
+}
+
+Result<Change> decode_change(std::string_view key, std::string_view value) {
+  Change c;
+  std::uint64_t v = 0;
+  const auto bad = [] {
+    return fail(ErrorCode::data, "changes", "", "malformed record",
+                "restore the store from a backup");
+  };
+  if (key.size() != 8 || value.size() < 18 || value[0] != 1) return bad();
+  c.seq = store::read_u64_be(key.data());
+  c.id = store::read_id(value.data() + 1);
+  const auto what = static_cast<std::uint8_t>(value[17]);
+  if (what >> 1 > 2) return bad();
+  c.domain = (what & 1) != 0;
+  c.change.action = static_cast<BlockChange::Action>(what >> 1);
+  value.remove_prefix(18);
+  if (!store::read_varint(value, v)) return bad();
+  c.change.time_us = store::unzigzag(v);
+  if (!read_record(value, c.change.record) || !value.empty()) return bad();
+  return c;
+}
+
+}  // namespace bounced::state

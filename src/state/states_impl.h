@@ -1,0 +1,130 @@
+// The inside of States, shared by states.cc (events), states_load.cc (store -> RAM) and
+// states_commit.cc (RAM -> WriteSet).
+//
+// Why a miss in RAM may be believed. Every id of the store is in exactly one of three classes:
+//  (a) in the table; (b) in the filter; (c) not yet seen by the scan (id > scan_pos_).
+// needs_store() is true for (b) and (c), so a miss that it denies is no id of the store.
+//  - The scan reads one snapshot, taken at open. A scanned id that is in the table is skipped: what
+//    is there is as new or newer (resident wins over scanned).
+//  - Once anything has been evicted (or did not fit), the scan no longer fills the table, only the
+//    filter: an evicted entry may be newer than the snapshot and must be read from the store.
+//  - Only clean entries are evicted: their last change is in a cut whose write has returned.
+//  - An evicted id goes into the filter, which never forgets.
+// The BlockView obeys the same: apply's word, even an explicit 0, wins over the scan's.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "state/due.h"
+#include "state/evidence.h"
+#include "state/filter.h"
+#include "state/scan.h"
+#include "state/state.h"
+#include "state/surroundings.h"
+#include "state/table.h"
+
+namespace bounced::state {
+
+inline std::int64_t hour_floor(std::int64_t time_us) {
+  return time_us - time_us % 3'600'000'000;
+}
+
+struct States::Impl {
+  Impl(const Policy& p, store::Names& n, Options o);
+
+  // --- states.cc
+  void apply_one(const Batch& batch, const Event& event, std::size_t index,
+                 std::vector<bool>* counted);
+  void delivered(const Batch& batch, const Event& event);
+  void domain_delivered(const Batch& batch, const Event& event);
+  bool failing(const Batch& batch, const Event& event);
+  bool other(const Batch& batch, const Event& event);
+  Fact fact_of(const Batch& batch, const Event& event, const Verdict& verdict);
+  void surround(const Batch& batch, const Event& event, const Verdict& verdict, Fact& fact);
+  Decision decide_one(const AddressId& id, bool domain, std::string_view text, const Fact& fact,
+                      const Verdict& verdict, const Batch* batch, const Event* event);
+  SendingHost& host_of(const Batch& batch, const Event& event);
+  /// After a decision about state_: writes it back, notes what a cut needs, publishes the word.
+  Entry* finish(const AddressId& id, bool domain, const Decision& decision);
+  void publish(const AddressId& id, bool domain, const Decision& decision);
+  void index_block(const AddressId& id, bool domain, BlockKind kind);
+  /// state_ of the id; a new, empty one when there is none.
+  Entry* load(const AddressId& id);
+  void clear_state();
+
+  // --- states_load.cc
+  Result<void> open(const store::Store* s);
+  Result<void> drain(std::size_t chunks, std::int64_t wait_us);
+  void take_scanned(const AddressId& id, bool domain, std::string_view bytes);
+  [[nodiscard]] bool needs_store(const AddressId& id) const {
+    return (scanning && scan_pos < id) || filter.maybe(id);
+  }
+  [[nodiscard]] bool cold_possible() const { return scanning || !filter.empty(); }
+  Result<void> fetch_cold(std::span<Event* const> events);
+  Entry* find_entry(const AddressId& id, bool domain);
+  Entry* put(const AddressId& id, std::string_view bytes, bool domain);
+  bool make_room();
+  void set_bound();
+  void mark_dirty(Entry* entry);
+
+  Policy policy;
+  store::Names& names;
+  Options options;
+  AddressHasher hasher;
+  const store::Store* store = nullptr;
+
+  Table table;
+  Filter filter;
+  BlockView view;
+  Due due;
+  Surroundings around;
+  std::unique_ptr<Scan> scan;
+  bool scanning = false;
+  bool spilled = false;  ///< something was evicted or did not fit
+  AddressId scan_pos;    ///< last id the scan has handed over
+  std::optional<Error> error;
+
+  struct Dirty {
+    Entry* entry;
+    std::uint32_t evidence;  ///< chain of PendingEvidence
+  };
+  std::vector<Dirty> dirty;
+  std::uint32_t epoch = 1, flying_epoch = 0, clean_epoch = 0;
+  std::uint32_t stuck_epoch = 0;  ///< epoch in which nothing evictable was found
+  PendingEvidence evidence;
+  store::WriteSet pending;  ///< by_block, due, changes
+  std::uint64_t seq = 0, seq_written = 0;
+
+  // Scratch, kept for its capacity.
+  AddressState state;
+  bool known = false;  ///< state was there before this decision
+  std::string bytes;
+  std::vector<DueEntry> dues;
+  struct Wanted {
+    AddressId id;
+    bool domain;
+  };
+  std::vector<Wanted> wanted;
+  std::vector<AddressId> absent;    ///< asked for this batch and not in the store; sorted
+  std::vector<SendingHost*> hosts;  ///< by origin of this batch
+
+  // Domains whose hour of last delivery is known to be up to date and that have no failures:
+  // a delivery there has nothing to do. A cache only: a miss costs one look into the table.
+  struct FreshDomain {
+    std::uint64_t hi = 0;
+    std::int64_t hour_us = 0;
+  };
+  std::vector<FreshDomain> fresh{1024};
+  FreshDomain& fresh_of(const AddressId& id) { return fresh[id.hi % fresh.size()]; }
+
+  Counts counts;
+  std::uint64_t addresses = 0, domains = 0, evictions = 0, cold_fetches = 0;
+};
+
+/// Key in CF address: 16 bytes for an address, 17 ('D' behind) for a domain.
+std::size_t address_key(const AddressId& id, bool domain, char* out);
+
+}  // namespace bounced::state

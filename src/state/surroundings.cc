@@ -1,0 +1,333 @@
+#include "state/surroundings.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "store/varint.h"
+
+namespace bounced::state {
+namespace {
+
+constexpr std::string_view kHostPrefix = "state/host/", kProviderPrefix = "state/provider/";
+// A base rate means something only after a day and this many attempts.
+constexpr std::uint64_t kBaseAttemptsMin = 1000;
+constexpr double kBaseRateMin = 0.001;
+constexpr std::uint32_t kOutageShare = 5;  // failed attempts are at least one in five
+
+std::string key_of(std::string_view prefix, std::uint64_t key) {
+  std::string out(prefix);
+  store::append_u64_be(out, key);
+  return out;
+}
+
+void encode_host(const SendingHost& h, std::string& out) {
+  using store::append_varint;
+  out.push_back(1);
+  append_varint(out, store::zigzag(h.hour));
+  for (const std::uint32_t n : {h.delivered[0], h.delivered[1], h.failed[0], h.failed[1]}) {
+    append_varint(out, n);
+  }
+  for (std::size_t i = 0; i < SendingHost::kDomains; ++i) {
+    append_varint(out, h.domains[i]);
+    append_varint(out, store::zigzag(h.times[i]));
+  }
+}
+
+bool decode_host(std::string_view in, SendingHost& h) {
+  std::uint64_t v = 0;
+  const auto number = [&] { return store::read_varint(in, v) ? v : (in = {}, 0); };
+  if (in.empty() || in[0] != 1) return false;
+  in.remove_prefix(1);
+  h.hour = store::unzigzag(number());
+  for (std::uint32_t* n : {&h.delivered[0], &h.delivered[1], &h.failed[0], &h.failed[1]}) {
+    *n = static_cast<std::uint32_t>(number());
+  }
+  for (std::size_t i = 0; i < SendingHost::kDomains; ++i) {
+    if (in.empty()) return false;
+    h.domains[i] = number();
+    h.times[i] = store::unzigzag(number());
+  }
+  return in.empty();
+}
+
+void encode_provider(const Provider& p, std::string& out) {
+  using store::append_varint;
+  out.push_back(1);
+  append_varint(out, store::zigzag(p.hour));
+  append_varint(out, store::zigzag(p.day));
+  append_varint(out, p.hour_attempts);
+  append_varint(out, p.hour_hard);
+  out.push_back(p.incident_before ? 1 : 0);
+  append_varint(out, p.base_attempts);
+  append_varint(out, p.base_hard);
+  for (std::size_t i = 0; i < Provider::kDays; ++i) {
+    append_varint(out, p.attempts[i]);
+    append_varint(out, p.hard[i]);
+  }
+}
+
+bool decode_provider(std::string_view in, Provider& p) {
+  std::uint64_t v = 0;
+  const auto number = [&] { return store::read_varint(in, v) ? v : (in = {}, 0); };
+  if (in.empty() || in[0] != 1) return false;
+  in.remove_prefix(1);
+  p.hour = store::unzigzag(number());
+  p.day = store::unzigzag(number());
+  p.hour_attempts = static_cast<std::uint32_t>(number());
+  p.hour_hard = static_cast<std::uint32_t>(number());
+  p.incident_before = number() != 0;
+  p.base_attempts = number();
+  p.base_hard = number();
+  for (std::size_t i = 0; i < Provider::kDays; ++i) {
+    if (in.empty()) return false;
+    p.attempts[i] = static_cast<std::uint32_t>(number());
+    p.hard[i] = static_cast<std::uint32_t>(number());
+  }
+  return in.empty();
+}
+
+std::uint64_t weight(const Provider& p) {
+  std::uint64_t n = p.base_attempts;
+  return n + p.attempts[static_cast<std::size_t>(p.day) % Provider::kDays];
+}
+
+}  // namespace
+
+std::string_view provider_of(std::string_view host) {
+  while (!host.empty() && host.back() == '.') host.remove_suffix(1);
+  std::size_t at = host.size();
+  std::size_t labels = 0, last_size = 0;
+  while (at > 0) {
+    const std::size_t dot = host.rfind('.', at - 1);
+    const std::size_t begin = dot == std::string_view::npos ? 0 : dot + 1;
+    const std::size_t size = at - begin;
+    ++labels;
+    if (labels == 1) last_size = size;
+    // "example.co.uk": a country and a short second label do not name anybody.
+    if (labels == 3 || (labels == 2 && !(last_size == 2 && size <= 3))) {
+      return host.substr(begin);
+    }
+    if (begin == 0) break;
+    at = begin - 1;
+  }
+  return host;
+}
+
+Surroundings::Surroundings(const Policy& policy) : policy_(policy), providers_(kSets * kWays) {
+  hosts_.reserve(kHosts);
+}
+
+Result<void> Surroundings::load(const store::Store& store) {
+  bool ok = true;
+  auto result = store.scan(store::Family::meta, kHostPrefix, {}, [&](auto key, auto value) {
+    SendingHost h;
+    ok = key.size() == kHostPrefix.size() + 8 && decode_host(value, h);
+    if (!ok) return false;
+    h.key = store::read_u64_be(key.data() + kHostPrefix.size());
+    if (hosts_.size() < kHosts) hosts_.push_back(h);
+    return true;
+  });
+  if (!result) return result;
+  result = store.scan(store::Family::meta, kProviderPrefix, {}, [&](auto key, auto value) {
+    Provider p;
+    ok = key.size() == kProviderPrefix.size() + 8 && decode_provider(value, p);
+    if (!ok) return false;
+    p.key = store::read_u64_be(key.data() + kProviderPrefix.size());
+    Provider* set = &providers_[p.key % kSets * kWays];
+    for (std::size_t i = 0; i < kWays; ++i) {
+      if (set[i].key != 0) continue;
+      set[i] = p;
+      break;
+    }
+    return true;
+  });
+  if (!result) return result;
+  if (!ok) {
+    return fail(ErrorCode::data, "open", store.directory(), "malformed state/ record in meta",
+                "restore the store from a backup");
+  }
+  return {};
+}
+
+SendingHost& Surroundings::host(std::uint64_t key) {
+  for (SendingHost& h : hosts_) {
+    if (h.key == key) return h;
+  }
+  SendingHost* place = nullptr;
+  if (hosts_.size() < kHosts) {
+    place = &hosts_.emplace_back();
+  } else {
+    // Full: the one that has been silent longest goes; a rule of the log alone.
+    place = &*std::min_element(hosts_.begin(), hosts_.end(), [](const auto& a, const auto& b) {
+      return std::pair(a.hour, a.key) < std::pair(b.hour, b.key);
+    });
+    gone_hosts_.push_back(place->key);
+    if (place->dirty) --dirty_;
+    *place = SendingHost{};
+  }
+  place->key = key;
+  return *place;
+}
+
+namespace {
+/// False when the time lies before the two hours that are kept.
+bool roll_host(SendingHost& h, std::int64_t time_us, std::size_t& slot) {
+  const std::int64_t hour = time_us / kHourUs;
+  if (hour > h.hour) {
+    const bool next = hour == h.hour + 1;
+    h.delivered = {0, next ? h.delivered[0] : 0};
+    h.failed = {0, next ? h.failed[0] : 0};
+    h.hour = hour;
+  }
+  slot = static_cast<std::size_t>(h.hour - hour);
+  return slot < 2;
+}
+}  // namespace
+
+void Surroundings::delivered(SendingHost& h, std::int64_t time_us) {
+  std::size_t slot = 0;
+  if (!roll_host(h, time_us, slot)) return;
+  ++h.delivered[slot];
+  if (!h.dirty) {
+    h.dirty = true;
+    ++dirty_;
+  }
+}
+
+void Surroundings::failed(SendingHost& h, std::uint64_t domain, std::int64_t time_us) {
+  std::size_t slot = 0;
+  if (!roll_host(h, time_us, slot)) return;
+  ++h.failed[slot];
+  if (!h.dirty) {
+    h.dirty = true;
+    ++dirty_;
+  }
+  // The same domain again, else the place of the oldest.
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < SendingHost::kDomains; ++i) {
+    if (h.domains[i] == domain && h.times[i] != 0) {
+      h.times[i] = std::max(h.times[i], time_us);
+      return;
+    }
+    if (h.times[i] < h.times[at]) at = i;
+  }
+  if (h.times[at] >= time_us) return;
+  h.domains[at] = domain;
+  h.times[at] = time_us;
+}
+
+bool Surroundings::outage(const SendingHost& h, std::int64_t time_us) const {
+  std::uint32_t domains = 0;
+  for (const std::int64_t t : h.times) domains += t > time_us - kHourUs && t <= time_us + kHourUs;
+  if (domains <= policy_.outage_domains_max) return false;
+  const std::uint64_t failed = std::uint64_t{h.failed[0]} + h.failed[1];
+  const std::uint64_t delivered = std::uint64_t{h.delivered[0]} + h.delivered[1];
+  return failed * kOutageShare >= failed + delivered;
+}
+
+Provider& Surroundings::provider(std::string_view mx_host) {
+  const std::string_view name = provider_of(mx_host);
+  char lower[64];
+  const std::size_t n = std::min(name.size(), sizeof lower);
+  for (std::size_t i = 0; i < n; ++i) lower[i] = ascii_lower(name[i]);
+  std::uint64_t key = hash64({lower, n});
+  if (key == 0) key = 1;
+  Provider* set = &providers_[key % kSets * kWays];
+  Provider* place = nullptr;
+  for (std::size_t i = 0; i < kWays; ++i) {
+    if (set[i].key == key) return set[i];
+    if (place == nullptr || std::tuple(set[i].key != 0, weight(set[i]), set[i].key) <
+                                std::tuple(place->key != 0, weight(*place), place->key)) {
+      place = &set[i];
+    }
+  }
+  // Full: the smallest goes. What has 200 attempts an hour stays.
+  if (place->key != 0) {
+    gone_providers_.push_back(place->key);
+    if (place->dirty) --dirty_;
+  }
+  *place = Provider{};
+  place->key = key;
+  return *place;
+}
+
+void Surroundings::roll(Provider& p, std::int64_t time_us) const {
+  const std::int64_t hour = time_us / kHourUs;
+  if (hour <= p.hour) return;
+  p.incident_before = hour == p.hour + 1 && incident(p);
+  p.hour = hour;
+  p.hour_attempts = p.hour_hard = 0;
+  const std::int64_t day = hour / 24;
+  if (day == p.day) return;
+  constexpr auto kDays = static_cast<std::int64_t>(Provider::kDays);
+  for (std::int64_t d = std::max(p.day + 1, day - kDays + 1); d <= day; ++d) {
+    const auto i = static_cast<std::size_t>(d % kDays);
+    p.attempts[i] = p.hard[i] = 0;
+  }
+  p.day = day;
+  p.base_attempts = p.base_hard = 0;
+  for (std::size_t i = 0; i < Provider::kDays; ++i) {
+    p.base_attempts += p.attempts[i];
+    p.base_hard += p.hard[i];
+  }
+}
+
+void Surroundings::attempt(Provider& p, std::int64_t time_us, bool hard) {
+  if (time_us < 0) return;
+  if (!p.dirty) {
+    p.dirty = true;
+    ++dirty_;
+    dirty_providers_.push_back(static_cast<std::uint32_t>(&p - providers_.data()));
+  }
+  roll(p, time_us);
+  const std::int64_t hour = time_us / kHourUs;
+  if (hour != p.hour) return;  // late: the hour it belongs to is over
+  ++p.hour_attempts;
+  p.hour_hard += hard;
+  const auto i = static_cast<std::size_t>(p.day) % Provider::kDays;
+  ++p.attempts[i];
+  p.hard[i] += hard;
+}
+
+bool Surroundings::incident(const Provider& p) const {
+  if (p.hour_attempts < policy_.incident_attempts_min) return p.incident_before;
+  if (p.base_attempts < kBaseAttemptsMin) return false;
+  const double base = std::max(
+      kBaseRateMin, static_cast<double>(p.base_hard) / static_cast<double>(p.base_attempts));
+  return static_cast<double>(p.hour_hard) >
+         policy_.incident_factor * base * static_cast<double>(p.hour_attempts);
+}
+
+void Surroundings::append_to(store::WriteSet& set) {
+  for (const std::uint64_t key : gone_hosts_) {
+    set.erase(store::Family::meta, key_of(kHostPrefix, key));
+  }
+  for (const std::uint64_t key : gone_providers_) {
+    set.erase(store::Family::meta, key_of(kProviderPrefix, key));
+  }
+  gone_hosts_.clear();
+  gone_providers_.clear();
+  std::string value;
+  for (SendingHost& h : hosts_) {
+    if (!h.dirty) continue;
+    value.clear();
+    encode_host(h, value);
+    set.put(store::Family::meta, key_of(kHostPrefix, h.key), value);
+    h.dirty = false;
+  }
+  for (const std::uint32_t i : dirty_providers_) {
+    Provider& p = providers_[i];
+    if (!p.dirty) continue;
+    value.clear();
+    encode_provider(p, value);
+    set.put(store::Family::meta, key_of(kProviderPrefix, p.key), value);
+    p.dirty = false;
+  }
+  dirty_providers_.clear();
+  dirty_ = 0;
+}
+
+}  // namespace bounced::state

@@ -1,0 +1,155 @@
+// Table: encoded states in RAM by 128-bit id. 8 bytes a slot, the state's own bytes, 28 beside
+// them.
+//
+// Slots are {32-bit tag, 32-bit reference}; eight share a cache line, so that "nothing known" costs
+// one line and no look at any entry (a tag matches by chance once in 10^5). The top 10 bits of the
+// id choose one of 1,024 sub-tables, which grow one at a time: no pause over all of them. Entries
+// lie in 2 MiB chunks, in blocks of 8-byte units with a free list per size. The clock that evicts
+// goes through the chunks, not through the slots: reading in order is cheap, and neighbours that
+// went leave one large block, so that grown states find room (free lists alone fragmented: a table
+// full of small states had no place for one larger, whatever was evicted).
+//
+// Thread safety: none; the apply thread's. References and Entry pointers are valid until the next
+// put() or evict() of that id.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "bounced/event.h"
+
+namespace bounced::state {
+
+/// What lies before an entry's bytes. Trivial; never moved but by put().
+struct Entry {
+  static constexpr std::uint16_t kDomain = 1;      ///< id is a domain's
+  static constexpr std::uint16_t kReferenced = 2;  ///< second chance for the clock
+  static constexpr std::uint16_t kFree = 4;        ///< no entry: a free block
+  std::uint64_t hi, lo;
+  std::uint32_t epoch;  ///< cut in which it was last changed; clean when that cut is committed
+  std::uint32_t dirty;  ///< index into the dirty list of `epoch`
+  std::uint16_t size;   ///< of the bytes
+  std::uint16_t units_flags;  ///< allocated units << 3 | flags
+
+  [[nodiscard]] AddressId id() const { return {hi, lo}; }
+  [[nodiscard]] char* bytes() { return reinterpret_cast<char*>(this) + kHead; }
+  [[nodiscard]] std::string_view view() { return {bytes(), size}; }
+  [[nodiscard]] bool domain() const { return (units_flags & kDomain) != 0; }
+  void set(std::uint16_t flag) { units_flags = static_cast<std::uint16_t>(units_flags | flag); }
+  [[nodiscard]] std::uint32_t units() const { return units_flags >> 3; }
+  static constexpr std::size_t kHead = 28;
+};
+
+class Table {
+ public:
+  static constexpr std::size_t kChunkBytes = std::size_t{2} << 20;
+  static constexpr std::size_t kBytesMax = 60'000;  ///< of one state
+
+  Table();
+  ~Table();
+  Table(const Table&) = delete;
+  Table& operator=(const Table&) = delete;
+
+  void prefetch_slot(const AddressId& id) const {
+    const Sub& sub = subs_[sub_of(id)];
+    __builtin_prefetch(sub.slots + home(sub, tag_of(id)));
+  }
+  /// Touches the entry's first line when its slot is in the line that prefetch_slot() fetched.
+  void prefetch_entry(const AddressId& id) const {
+    const Sub& sub = subs_[sub_of(id)];
+    const std::uint32_t tag = tag_of(id);
+    const std::uint64_t slot = sub.slots[home(sub, tag)];
+    if (slot != 0 && static_cast<std::uint32_t>(slot >> 32) == tag) {
+      __builtin_prefetch(at(static_cast<std::uint32_t>(slot)));
+    }
+  }
+  /// nullptr when it is not here.
+  [[nodiscard]] Entry* find(const AddressId& id) const {
+    const Sub& sub = subs_[sub_of(id)];
+    const std::uint32_t tag = tag_of(id);
+    for (std::uint32_t i = home(sub, tag);; i = (i + 1) & sub.mask) {
+      const std::uint64_t slot = sub.slots[i];
+      if (slot == 0) return nullptr;
+      if (static_cast<std::uint32_t>(slot >> 32) != tag) continue;
+      Entry* entry = at(static_cast<std::uint32_t>(slot));
+      if (entry->hi == id.hi && entry->lo == id.lo) return entry;
+    }
+  }
+  /// Inserts or replaces the bytes; epoch, dirty and flags of an entry stay. `moved` tells that the
+  /// entry has a new reference. nullptr: no room within the bound; evict and try again, or `force`.
+  Entry* put(const AddressId& id, std::string_view bytes, bool domain, bool force);
+  [[nodiscard]] Entry* at(std::uint32_t ref) const {
+    return reinterpret_cast<Entry*>(chunks_[ref >> kUnitBits] +
+                                    std::size_t{ref & kUnitMask} * kUnit);
+  }
+  [[nodiscard]] std::uint32_t ref_of(const AddressId& id) const;
+
+  /// Clock with a second chance over at most `looks` blocks: drops up to `n` entries of epochs
+  /// <= clean_epoch; `gone` sees each before it goes. Returns how many went.
+  std::size_t evict(std::size_t n, std::size_t looks, std::uint32_t clean_epoch,
+                    const std::function<void(Entry&)>& gone);
+  /// Blocks, free ones included: looks for once round.
+  [[nodiscard]] std::size_t blocks() const { return blocks_; }
+
+  /// Chunks allowed at the moment; put() beyond needs `force`.
+  void set_chunks_max(std::size_t n) { chunks_max_ = n; }
+  [[nodiscard]] std::size_t size() const { return count_; }
+  [[nodiscard]] std::size_t bytes() const { return chunks_.size() * kChunkBytes + slot_bytes_; }
+  [[nodiscard]] std::size_t slot_bytes() const { return slot_bytes_; }
+  [[nodiscard]] std::size_t live_bytes() const { return live_units_ * kUnit + slot_bytes_; }
+  /// Visits every entry.
+  void each(const std::function<void(Entry&)>& visit) const;
+
+ private:
+  static constexpr unsigned kSubBits = 10, kUnitBits = 18;
+  static constexpr std::size_t kUnit = 8;
+  static constexpr std::uint32_t kUnitMask = (std::uint32_t{1} << kUnitBits) - 1;
+  static constexpr std::uint32_t kUnitsMax = 8191;  // 13 bits in Entry::units_flags
+  static constexpr std::uint32_t kUnitsMin = 4;     // the head of an entry fits
+  static_assert(kChunkBytes == kUnit << kUnitBits);
+
+  struct Sub {
+    std::uint64_t* slots = nullptr;
+    std::uint32_t mask = 0;
+    std::uint32_t count = 0;
+    unsigned shift = 32;  ///< 32 - log2(slots)
+  };
+  static std::size_t sub_of(const AddressId& id) { return id.hi >> (64 - kSubBits); }
+  static std::uint32_t tag_of(const AddressId& id) {
+    return static_cast<std::uint32_t>(id.hi >> (32 - kSubBits));
+  }
+  // Slots stay sorted enough by tag: the home is the tag's top bits.
+  static std::uint32_t home(const Sub& sub, std::uint32_t tag) { return tag >> sub.shift; }
+
+  void grow(Sub& sub);
+  void insert_slot(Sub& sub, std::uint32_t tag, std::uint32_t ref);
+  void erase_slot(Sub& sub, std::uint32_t i);
+  [[nodiscard]] std::uint64_t* slot_of(const AddressId& id, const Entry* entry) const;
+  /// 0 when there is no room; else Entry::units() of the block is set, at least `units`.
+  std::uint32_t allocate(std::uint32_t units, bool force);
+  std::uint32_t take_free(std::uint32_t units);
+  void push_free(std::uint32_t ref, std::uint32_t units);
+  void unlink_free(std::uint32_t ref, std::uint32_t units);
+  [[nodiscard]] std::uint32_t end_unit(std::size_t chunk) const {
+    return chunk + 1 == chunks_.size() ? next_unit_ : kUnitMask + 1;
+  }
+  void add_chunk();
+
+  std::array<Sub, std::size_t{1} << kSubBits> subs_;
+  std::vector<char*> chunks_;
+  std::size_t chunks_max_ = SIZE_MAX;
+  std::vector<std::uint32_t> free_;          // head of the free list by units; 0 = empty
+  std::vector<std::uint64_t> free_bits_;     // which lists are not empty
+  std::uint32_t next_unit_ = kUnitMask + 1;  // of the last chunk
+  std::size_t count_ = 0, slot_bytes_ = 0, live_units_ = 0, blocks_ = 0;
+  std::size_t hand_chunk_ = 0;   // always at the beginning of a block: splitting adds beginnings,
+  std::uint32_t hand_unit_ = 1;  // and only the hand itself merges
+};
+
+}  // namespace bounced::state

@@ -1,0 +1,88 @@
+// Every format row on any bytes: no crash, exact counts, no text outside its buffer.
+// fuzz-libs: bounced_parse
+// fuzz-corpus: tests/golden/postfix
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/block.h"
+#include "parse/parse.h"
+
+namespace {
+
+using namespace bounced;
+
+#define CHECK(condition)                                                   \
+  do {                                                                     \
+    if (!(condition)) {                                                    \
+      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      std::abort();                                                        \
+    }                                                                      \
+  } while (false)
+
+void check_text(const Batch& batch, Text text) {
+  const std::size_t end = std::size_t{text.offset & ~Text::kArenaBit} + text.size;
+  if (text.empty()) return;
+  CHECK(end <= ((text.offset & Text::kArenaBit) != 0 ? batch.arena_size() : batch.block->size));
+}
+
+void check_batch(const Batch& batch, std::string_view bytes) {
+  const ParseCounts& n = batch.counts;
+  std::uint64_t lines = 0;
+  for (const char c : bytes) lines += c == '\n';
+  if (!bytes.empty() && bytes.back() != '\n') ++lines;
+  CHECK(n.lines == lines);
+  CHECK(n.bytes == bytes.size());
+  CHECK(n.lines == batch.events.size() + batch.notes.size() + n.ignored + n.unparsed + n.foreign);
+  CHECK(n.bad_recipient <= n.ignored);
+  std::uint64_t last = 0;
+  for (const Event& event : batch.events) {
+    CHECK(event.kind != EventKind::none);
+    CHECK(event.queue_key != 0 || event.queue_id.empty());
+    CHECK(event.offset >= last && event.offset < bytes.size());
+    CHECK(event.origin <= batch.origins.size());
+    last = event.offset;
+    for (const Text text :
+         {event.recipient, event.sender, event.queue_id, event.message_id, event.mta_host,
+          event.mta_ip, event.sending_ip, event.diagnostic, event.campaign}) {
+      check_text(batch, text);
+    }
+  }
+  std::uint32_t before = 0;
+  for (const Note& note : batch.notes) {
+    CHECK(note.before_event >= before && note.before_event <= batch.events.size());
+    CHECK(note.queue_key != 0 && note.offset < bytes.size());
+    before = note.before_event;
+    check_text(batch, note.text);
+  }
+  for (const Origin& origin : batch.origins) {
+    check_text(batch, origin.host);
+    check_text(batch, origin.instance);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static const AddressHasher hasher;
+  static const parse::Context context = [] {
+    parse::Context made;
+    made.hasher = &hasher;
+    made.relays.networks = {"10.0.0.0/8"};
+    return made;
+  }();
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  const auto rows = static_cast<int>(parse::formats().size());
+  for (int format = -1; format < rows; ++format) {
+    BlockPool pool(1, size + 1);
+    Batch batch;
+    batch.block = pool.take();
+    if (size != 0) std::memcpy(batch.block->data, data, size);
+    batch.block->size = static_cast<std::uint32_t>(size);
+    batch.block->format = format;
+    parse::parse(context, batch);
+    check_batch(batch, bytes);
+    batch.clear();
+    parse::explain_line(context, bytes.substr(0, bytes.find('\n')), format);
+  }
+  return 0;
+}

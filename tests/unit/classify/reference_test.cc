@@ -1,0 +1,241 @@
+// Hyperscan and memo against a plain reference (std::string::find over every rule), and memo on
+// against memo off: on every real diagnostic at hand, on all rules' samples and on mutations of
+// them.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <regex>
+
+#include "base/text.h"
+#include "bounced/limits.h"
+#include "classify/codes.h"
+#include "classify/normalise.h"
+#include "fixtures.h"
+
+namespace bounced::classify {
+namespace {
+
+/// The winner by the words of DESIGN section 7, told anew, with std::regex for regexes.
+class Reference {
+ public:
+  explicit Reference(const RuleSet& rules) : rules_(rules) {
+    for (const Rule& rule : rules.rules) {
+      for (const std::string& regex : rule.regex) {
+        unsigned width = 0;
+        regex_error(regex, width);
+        regexes_.emplace(regex, std::pair{std::regex(regex), width});
+      }
+    }
+  }
+
+  RuleId winner(const Failure& f) {
+    Normalised n;
+    normaliser_.run(f.diagnostic.substr(0, limits::kDiagnosticBytesMax), f.smtp_code, n);
+    text_ = n.text;
+    smtp_ = n.smtp_code != 0 ? n.smtp_code : f.smtp_code;
+    enhanced_ = n.enhanced.present() ? n.enhanced : f.enhanced;
+    if (smtp_ == 0 && !enhanced_.present()) {
+      smtp_ = n.nested_smtp;
+      enhanced_ = n.nested_enhanced;
+    }
+    phase_ = f.phase != Phase::none ? f.phase : n.phase;
+    provider_ = longest_provider(ascii_lower(f.mta_host));
+    if (provider_.empty()) provider_ = longest_provider(ascii_lower(f.recipient_domain));
+    const Rule* best = nullptr;
+    std::size_t best_length = 0;
+    for (const Rule& rule : rules_.rules) {
+      std::size_t length = 0;
+      if (!holds(rule, f.kind, length)) continue;
+      if (best == nullptr || key(rule, length) > key(*best, best_length)) {
+        best = &rule;
+        best_length = length;
+      }
+    }
+    if (best != nullptr) return static_cast<RuleId>(best - rules_.rules.data()) + 1;
+    return static_cast<RuleId>(rules_.rules.size()) + 1 +
+           find_code_row(smtp_, enhanced_, f.hint, f.kind);
+  }
+
+ private:
+  using Key = std::tuple<unsigned, bool, bool, unsigned, std::size_t>;
+  static Key key(const Rule& rule, std::size_t length) {
+    return {rule.precedence, !rule.providers.empty(), rule.has_text(), rule.predicates(), length};
+  }
+
+  bool in_text(const std::string& literal) const {
+    return text_.find(literal) != std::string::npos;
+  }
+
+  static bool suffix(const std::string& name, const std::string& of) {
+    return name == of ||
+           (name.size() > of.size() && name.compare(name.size() - of.size(), of.size(), of) == 0 &&
+            name[name.size() - of.size() - 1] == '.');
+  }
+
+  std::string longest_provider(std::string name) const {
+    if (!name.empty() && name.back() == '.') name.pop_back();
+    std::string best;
+    for (const Rule& rule : rules_.rules) {
+      for (const std::string& p : rule.providers) {
+        if (suffix(name, p) && p.size() > best.size()) best = p;
+      }
+    }
+    return best;
+  }
+
+  bool holds(const Rule& rule, EventKind kind, std::size_t& length) const {
+    const auto note = [&](const std::string& literal) {
+      if (!in_text(literal)) return false;
+      length = std::max(length, literal.size());
+      return true;
+    };
+    bool any = rule.any.empty() && rule.regex.empty();
+    for (const std::string& literal : rule.any) any = note(literal) || any;
+    for (const std::string& regex : rule.regex) {
+      const auto& [compiled, width] = regexes_.at(regex);
+      if (!std::regex_search(text_, compiled)) continue;
+      any = true;
+      length = std::max<std::size_t>(length, width);
+    }
+    bool all = true;
+    for (const std::string& literal : rule.all) all = note(literal) && all;
+    for (const std::string& literal : rule.none) {
+      if (in_text(literal)) return false;
+    }
+    if (!any || !all) return false;
+    const auto one_of = [](const auto& list, auto test) {
+      return list.empty() || std::any_of(list.begin(), list.end(), test);
+    };
+    return one_of(rule.smtp, [&](const CodePattern& p) { return p.matches(smtp_); }) &&
+           one_of(rule.enhanced, [&](const EnhancedPattern& p) { return p.matches(enhanced_); }) &&
+           one_of(rule.phases, [&](Phase p) { return p == phase_; }) &&
+           one_of(rule.kinds, [&](EventKind k) { return k == kind; }) &&
+           one_of(rule.providers, [&](const std::string& p) { return suffix(provider_, p); });
+  }
+
+  const RuleSet& rules_;
+  std::map<std::string, std::pair<std::regex, unsigned>> regexes_;  ///< with their least width
+  Normaliser normaliser_;
+  std::string text_;
+  std::string provider_;
+  std::uint16_t smtp_ = 0;
+  EnhancedCode enhanced_;
+  Phase phase_ = Phase::none;
+};
+
+/// The shipped rules (or those in RULES_DIR), compiled once.
+const std::shared_ptr<const RuleSet>& shipped() {
+  static const std::shared_ptr<const RuleSet> rules = [] {
+    RuleSetOptions options;
+    if (const char* dir = std::getenv("RULES_DIR")) options.rules_dir = dir;
+    auto loaded = load_rules(options);
+    if (!loaded) ADD_FAILURE() << loaded.error().message();
+    return loaded ? *loaded : nullptr;
+  }();
+  return rules;
+}
+
+std::vector<std::string> sample_texts() {
+  std::vector<std::string> texts;
+  for (const Rule& rule : shipped()->rules) {
+    for (const auto* list : {&rule.samples, &rule.misses}) {
+      for (const Sample& sample : *list) texts.push_back(sample.text);
+    }
+  }
+  return texts;
+}
+
+class ReferenceTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_NE(shipped(), nullptr) << "the shipped rules do not load"; }
+};
+
+TEST_F(ReferenceTest, EqualOnEveryDistinctRealDiagnostic) {
+  if (testing::real_diagnostics().empty()) GTEST_SKIP() << "no ../shared/data/mta";
+  Classifier classifier(shipped());
+  Reference reference(*shipped());
+  std::set<std::string> seen;
+  Normaliser normaliser;
+  for (const auto& d : testing::real_diagnostics()) {
+    Normalised n;
+    normaliser.run(d.text, 0, n);
+    const Failure f = testing::failure_of(d);
+    const Verdict v = classifier.classify(f);
+    if (!seen.insert(std::string(n.text) + '\n' + std::to_string(n.smtp_code) + d.host).second) {
+      continue;
+    }
+    ASSERT_EQ(rule_name(*shipped(), v.rule), rule_name(*shipped(), reference.winner(f))) << d.text;
+  }
+  EXPECT_GT(seen.size(), 100u);
+}
+
+TEST_F(ReferenceTest, EqualOnSamplesAndMutations) {
+  const std::vector<std::string> texts = sample_texts();
+  Classifier classifier(shipped());
+  Reference reference(*shipped());
+  std::mt19937 random(42);
+  std::vector<std::string> hosts = {"", "mx.shop.example"};
+  for (const auto& provider : shipped()->providers) {
+    if (!provider.suffix.empty()) hosts.push_back("mx." + provider.suffix);
+  }
+  for (int round = 0; round < 3'000; ++round) {
+    std::string text = texts[random() % texts.size()];
+    if (round % 3 == 1) text += " " + texts[random() % texts.size()];
+    if (round % 3 == 2 && !text.empty()) {
+      text.erase(random() % text.size(), 1 + random() % 5);
+    }
+    Failure f;
+    f.diagnostic = text;
+    f.mta_host = hosts[random() % hosts.size()];
+    f.recipient_domain = hosts[random() % hosts.size()];
+    f.phase = static_cast<Phase>(random() % 7);
+    f.kind = random() % 2 == 0 ? EventKind::bounced : EventKind::deferred;
+    f.hint = static_cast<ProviderHint>(random() % 9);
+    if (random() % 4 == 0) f.smtp_code = random() % 2 == 0 ? 450 : 550;
+    if (random() % 4 == 0) f.enhanced = {static_cast<std::uint16_t>(random() % 8), 1, 5};
+    ASSERT_EQ(rule_name(*shipped(), classifier.classify(f).rule),
+              rule_name(*shipped(), reference.winner(f)))
+        << text << " at " << f.mta_host;
+  }
+}
+
+TEST_F(ReferenceTest, MemoOnEqualsMemoOff) {
+  if (testing::real_diagnostics().empty()) GTEST_SKIP() << "no ../shared/data/mta";
+  Classifier with(shipped(), {true, {"198.18.255.9"}});
+  Classifier without(shipped(), {false, {"198.18.255.9"}});
+  for (const auto& d : testing::real_diagnostics()) {
+    const Failure f = testing::failure_of(d);
+    ASSERT_TRUE(testing::same(with.classify(f), without.classify(f))) << d.text;
+  }
+  EXPECT_EQ(without.stats().memo_hits, 0u);
+  const auto& stats = with.stats();
+  EXPECT_EQ(stats.calls, testing::real_diagnostics().size());
+  std::cout << stats.calls << " diagnostics, " << stats.scans << " scans, " << stats.by_code
+            << " distinct by code\n";
+}
+
+TEST_F(ReferenceTest, MemoDoesNotMixWhatAVerdictDependsOn) {
+  Classifier with(shipped());
+  Classifier without(shipped(), {false, {}});
+  const std::vector<std::string> texts = sample_texts();
+  std::mt19937 random(1);
+  // Few texts, many contexts: nearly every call finds its text in the memo under another context.
+  for (int round = 0; round < 20'000; ++round) {
+    Failure f;
+    f.diagnostic = texts[random() % 40];
+    f.smtp_code = static_cast<std::uint16_t>(random() % 3 == 0 ? 450 : random() % 2 == 0 ? 550 : 0);
+    f.enhanced.klass = random() % 2 == 0 ? 5 : 0;
+    f.enhanced.subject = random() % 3;
+    f.enhanced.detail = random() % 3;
+    f.phase = static_cast<Phase>(random() % 7);
+    f.kind = static_cast<EventKind>(3 + random() % 3);
+    f.hint = static_cast<ProviderHint>(random() % 9);
+    f.mta_host = random() % 2 == 0 ? "x.protection.outlook.com" : "mx.shop.example";
+    ASSERT_TRUE(testing::same(with.classify(f), without.classify(f)));
+  }
+  EXPECT_GT(with.stats().memo_hits, 0u);
+}
+
+}  // namespace
+}  // namespace bounced::classify

@@ -1,0 +1,71 @@
+#include "cli/config.h"
+
+#include <gtest/gtest.h>
+
+namespace bounced::cli {
+namespace {
+
+TEST(Config, TheDefaultIsTheDefault) {
+  const auto config = parse_config(default_config(), "default.toml");
+  ASSERT_TRUE(config) << config.error().message();
+  const Config plain;
+  EXPECT_EQ(config->data_dir, plain.data_dir);
+  EXPECT_EQ(config->mode, plain.mode);
+  EXPECT_EQ(config->state_memory, plain.state_memory);
+  EXPECT_EQ(config->cut_interval_us, plain.cut_interval_us);
+  EXPECT_EQ(config->campaign_header, plain.campaign_header);
+}
+
+TEST(Config, TheContractsExample) {
+  const auto config = parse_config(R"(
+data_dir = "/var/lib/bounced"
+mode     = "observe"
+[[tail]]
+name = "edge"
+paths = ["/var/log/mail.log"]
+format = "auto"
+[[stream]]
+name = "bulk"
+sender_domains = ["news.example.com"]
+[http]
+listen = "127.0.0.1:8025"
+[[webhook]]
+provider = "sendgrid"
+path = "/hooks/sendgrid"
+secrets = ["file:/etc/bounced/sendgrid.pub"]
+)", "b.toml");
+  ASSERT_TRUE(config) << config.error().message();
+  ASSERT_EQ(config->tails.size(), 1u);
+  EXPECT_EQ(config->tails[0].name, "edge");
+  ASSERT_EQ(config->streams.size(), 1u);
+  EXPECT_EQ(config->warnings.size(), 2u) << "what has no effect yet is said";
+}
+
+TEST(Config, ErrorsNameLineAndNearestKey) {
+  struct Bad { const char* text; const char* where; const char* says; };
+  for (const Bad& bad : {Bad{"data_dirr = \"x\"", "b.toml:1", "data_dir"},
+                         Bad{"\n[[tail]]\npaths = [\"x\"]\nformaat = \"auto\"", "b.toml:4", "format"},
+                         Bad{"mode = \"sometimes\"", "b.toml:1", "observe enforce"},
+                         Bad{"workers = -1", "b.toml:1", "0 to 256"},
+                         Bad{"state_memory = \"lots\"", "b.toml:1", "512MiB"},
+                         Bad{"[[tail]]\nname = \"a\"", "b.toml:1", "paths"},
+                         Bad{"[[tail]]\npaths = [\"x\"]\ntimezone = \"Mars\"", "b.toml:3", "IANA"},
+                         Bad{"[tail]\npaths = [\"x\"]", "b.toml:1", "[[tail]]"},
+                         Bad{"x = ", "b.toml:1", ""}}) {
+    const auto config = parse_config(bad.text, "b.toml");
+    ASSERT_FALSE(config) << bad.text;
+    const std::string message = config.error().message();
+    EXPECT_NE(message.find(bad.where), std::string::npos) << message;
+    EXPECT_NE(message.find(bad.says), std::string::npos) << message;
+  }
+}
+
+TEST(Config, Sizes) {
+  EXPECT_EQ(*parse_bytes("512MiB"), 512u << 20);
+  EXPECT_EQ(*parse_bytes("4 GiB"), std::uint64_t{4} << 30);
+  EXPECT_EQ(*parse_bytes("1000"), 1000u);
+  for (const char* bad : {"", "x", "5 parsecs", "-1"}) EXPECT_FALSE(parse_bytes(bad)) << bad;
+}
+
+}  // namespace
+}  // namespace bounced::cli

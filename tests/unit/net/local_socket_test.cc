@@ -1,0 +1,91 @@
+#include "net/local_socket.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+#include <thread>
+
+namespace bounced::net {
+namespace {
+
+struct TempDir {
+  TempDir() {
+    char name[] = "/tmp/bounced-net-XXXXXX";
+    path = mkdtemp(name);
+  }
+  ~TempDir() { rmdir(path.c_str()); }
+  std::string path;
+};
+
+TEST(LocalSocket, CarriesBytesAndDescriptors) {
+  const TempDir dir;
+  const std::string path = dir.path + "/s";
+  auto listener = listen_local(path);
+  ASSERT_TRUE(listener);
+  struct stat st {};
+  ASSERT_EQ(stat(path.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600u) << "nobody else may command";
+  int pipe_fds[2];
+  ASSERT_EQ(pipe(pipe_fds), 0);
+  const std::string large(300'000, 'x');
+  std::thread client([&] {
+    auto socket = connect_local(path);
+    ASSERT_TRUE(socket);
+    ASSERT_TRUE(send_message(*socket, large, {pipe_fds[1]}));
+    auto answer = receive_message(*socket, 10);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->bytes, "7");
+  });
+  auto socket = accept_local(*listener, 5000);
+  ASSERT_TRUE(socket && *socket);
+  auto message = receive_message(*socket, 1 << 20);
+  ASSERT_TRUE(message);
+  EXPECT_EQ(message->bytes, large);
+  ASSERT_EQ(message->fds.size(), 1u);
+  ASSERT_EQ(write(message->fds[0].get(), "hi", 2), 2);
+  char got[2];
+  ASSERT_EQ(read(pipe_fds[0], got, 2), 2);
+  EXPECT_EQ(std::string(got, 2), "hi");
+  ASSERT_TRUE(send_message(*socket, "7", {}));
+  client.join();
+  close(pipe_fds[0]);
+  close(pipe_fds[1]);
+  unlink(path.c_str());
+}
+
+TEST(LocalSocket, RefusesAndReplaces) {
+  const TempDir dir;
+  const std::string path = dir.path + "/s";
+  EXPECT_EQ(connect_local(path).error().code, ErrorCode::not_found);
+  {
+    auto first = listen_local(path);
+    ASSERT_TRUE(first);
+    auto second = listen_local(path);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, ErrorCode::busy);
+  }
+  EXPECT_EQ(connect_local(path).error().code, ErrorCode::not_found) << "its process is gone";
+  EXPECT_TRUE(listen_local(path)) << "a dead socket is replaced";
+  unlink(path.c_str());
+  EXPECT_FALSE(listen_local(dir.path + "/" + std::string(200, 'x')));
+}
+
+TEST(LocalSocket, BoundsMessages) {
+  const TempDir dir;
+  const std::string path = dir.path + "/s";
+  auto listener = listen_local(path);
+  ASSERT_TRUE(listener);
+  auto client = connect_local(path);
+  ASSERT_TRUE(client);
+  auto server = accept_local(*listener, 5000);
+  ASSERT_TRUE(server && *server);
+  ASSERT_TRUE(send_message(*client, std::string(100, 'x'), {}));
+  EXPECT_FALSE(receive_message(*server, 50));
+  unlink(path.c_str());
+}
+
+}  // namespace
+}  // namespace bounced::net

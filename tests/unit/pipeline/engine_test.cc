@@ -1,0 +1,251 @@
+#include "pipeline/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "base/time.h"
+#include "report/digest.h"
+
+namespace bounced::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+class EngineTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/bounced-engine-XXXXXX";
+    dir_ = mkdtemp(name);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+
+  [[nodiscard]] std::string path(const std::string& name) const { return dir_ + "/" + name; }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(path(name), std::ios::binary) << text;
+    return path(name);
+  }
+  [[nodiscard]] Options options(const std::string& data) const {
+    Options o;
+    o.data_dir = data.empty() ? "" : path(data);
+    o.workers = 2;
+    o.cut_interval_us = 5'000;
+    return o;
+  }
+  // A store's digest, opened by itself.
+  [[nodiscard]] std::string digest(const std::string& data) const {
+    store::OpenOptions open_options;
+    open_options.read_only = true;
+    auto store = store::Store::open(path(data), open_options);
+    EXPECT_TRUE(store) << store.error().message();
+    store::Names names;
+    EXPECT_TRUE(names.load(**store));
+    auto d = report::digest(**store, names);
+    EXPECT_TRUE(d) << d.error().message();
+    std::string text;
+    for (const auto& part : d->parts) {
+      text += part.name + " " + std::to_string(part.records) + " " + std::to_string(part.lo) + "\n";
+    }
+    return text;
+  }
+  Metrics replay(const std::string& data, const std::vector<std::string>& files) const {
+    auto engine = Engine::open(options(data));
+    EXPECT_TRUE(engine) << engine.error().message();
+    ReplayConfig config;
+    config.files = files;
+    auto running = (*engine)->replay(config);
+    EXPECT_TRUE(running);
+    EXPECT_TRUE(running->wait());
+    const Metrics metrics = (*engine)->metrics();
+    EXPECT_TRUE((*engine)->stop());
+    return metrics;
+  }
+  std::string dir_;
+};
+
+// One host's log: message n is delivered, deferred or bounced by n mod 3, over `recipients`.
+std::string host_log(const std::string& host, int messages, int offset_s) {
+  std::string text;
+  const std::int64_t begin = *parse_time("2026-11-20T00:00:00Z");
+  for (int i = 0; i < messages; ++i) {
+    const std::string stamp = format_time(begin + (std::int64_t{i} * 7 + offset_s) * kSecondUs + 1);
+    const std::string head = stamp + " " + host + " postfix/";
+    const std::string id = "4jX" + std::to_string(100000 + i) + "zAbCdEf";
+    const std::string to = "user" + std::to_string(i % 97) + "@example" + std::to_string(i % 5) + ".com";
+    text += head + "qmgr[1]: " + id + ": from=<news@esp.example>, size=100, nrcpt=1 (queue active)\n";
+    const std::string tail = ", relay=mx.example.com[192.0.2.7]:25, delay=1, delays=0/0/0/1, dsn=";
+    const char* const kinds[] = {
+        "2.0.0, status=sent (250 2.0.0 ok)",
+        "4.2.2, status=deferred (host mx.example.com[192.0.2.7] said: 452 4.2.2 Mailbox full (in reply "
+        "to RCPT TO command))",
+        "5.1.1, status=bounced (host mx.example.com[192.0.2.7] said: 550 5.1.1 User unknown (in reply "
+        "to RCPT TO command))"};
+    text += head + "smtp[2]: " + id + ": to=<" + to + ">" + tail + kinds[i % 3] + "\n";
+    if (i % 3 != 1) text += head + "qmgr[1]: " + id + ": removed\n";
+  }
+  return text;
+}
+
+std::size_t count(const Metrics& m, EventKind kind) { return m.events[static_cast<std::size_t>(kind)]; }
+
+TEST_F(EngineTest, CountsEveryLineOnce) {
+  const auto file = write("a.log", host_log("mx1", 3000, 0));
+  const Metrics m = replay("d", {file});
+  EXPECT_EQ(count(m, EventKind::delivered), 1000u);
+  EXPECT_EQ(count(m, EventKind::deferred), 1000u);
+  EXPECT_EQ(count(m, EventKind::bounced), 1000u);
+  EXPECT_EQ(m.lines.unparsed, 0u);
+  EXPECT_EQ(m.lines.lines, 8000u);
+  EXPECT_GT(m.states.blocked, 0u);
+  const std::string before = digest("d");
+  const Metrics again = replay("d", {file});
+  EXPECT_EQ(again.lines.lines, 0u) << "an applied file is a no-op";
+  EXPECT_EQ(digest("d"), before);
+}
+
+TEST_F(EngineTest, OrderOfFilesDoesNotMatter) {
+  std::vector<std::string> files = {write("a.log", host_log("mx1", 2000, 0)),
+                                    write("b.log", host_log("mx2", 2500, 3)),
+                                    write("c.log", host_log("mx3", 1500, 3600))};
+  std::sort(files.begin(), files.end());
+  std::string first;
+  int n = 0;
+  do {
+    const std::string data = "d" + std::to_string(n++);
+    replay(data, files);
+    if (first.empty()) first = digest(data);
+    EXPECT_EQ(digest(data), first);
+  } while (std::next_permutation(files.begin(), files.end()));
+}
+
+TEST_F(EngineTest, ManyFilesNeedNoManyBlocks) {
+  // Rotated pieces of one log, far more than the pool could hold at once.
+  const std::string all = host_log("mx1", 4000, 0);
+  std::vector<std::string> files;
+  std::size_t at = 0;
+  while (at < all.size()) {
+    std::size_t end = std::min(all.size(), at + 10'000);
+    end = all.find('\n', end - 1) + 1;
+    if (end == 0) end = all.size();
+    files.push_back(write("part" + std::to_string(files.size()) + ".log", all.substr(at, end - at)));
+    at = end;
+  }
+  ASSERT_GT(files.size(), 100u);
+  std::reverse(files.begin(), files.end());
+  replay("parts", files);
+  replay("whole", {write("whole.log", all)});
+  EXPECT_EQ(digest("parts"), digest("whole"));
+}
+
+TEST_F(EngineTest, StoppedAndContinuedIsTheSame) {
+  std::string all;
+  for (int i = 0; i < 30; ++i) all += host_log("mx" + std::to_string(i), 3000, i * 30'000);
+  const auto file = write("big.log", all);
+  replay("whole", {file});
+  for (int round = 0; round < 40; ++round) {
+    auto engine = Engine::open(options("stopped"));
+    ASSERT_TRUE(engine) << engine.error().message();
+    ReplayConfig config;
+    config.files = {file};
+    auto running = (*engine)->replay(config);
+    ASSERT_TRUE(running);
+    const bool done = running->wait_for(3'000 + 2'000 * round);
+    ASSERT_TRUE((*engine)->stop());
+    if (done) break;
+  }
+  replay("stopped", {file});
+  EXPECT_EQ(digest("stopped"), digest("whole"));
+}
+
+TEST_F(EngineTest, TailFollowsAndChangesAreDurable) {
+  const auto file = write("live.log", host_log("mx1", 300, 0));
+  {
+    auto engine = Engine::open(options("d"));
+    ASSERT_TRUE(engine);
+    TailConfig tail;
+    tail.tail.name = "live";
+    tail.tail.paths = {file};
+    tail.tail.poll_us = 20'000;
+    ASSERT_TRUE((*engine)->add_tail(tail));
+    const auto applied = [&] {
+      (void)(*engine)->flush();
+      return (*engine)->metrics().lines.lines;
+    };
+    for (int i = 0; i < 500 && applied() < 800; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    EXPECT_EQ(applied(), 800u);
+    std::ofstream(file, std::ios::app) << host_log("mx1", 600, 0).substr(host_log("mx1", 300, 0).size());
+    for (int i = 0; i < 500 && applied() < 1600; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    EXPECT_EQ(applied(), 1600u);
+    auto changed = (*engine)->change([](state::States& states, store::Names& names) -> Result<void> {
+      state::States::Command command;
+      command.address = "by.hand@example.com";
+      command.record.kind = BlockKind::manual;
+      command.record.actor = names.intern(store::Dictionary::actor, "test");
+      command.time_us = *parse_time("2026-11-21");
+      command.record.since_us = command.time_us;
+      auto done = states.command(command);
+      if (!done) return tl::unexpected(done.error());
+      EXPECT_TRUE(*done);
+      return {};
+    });
+    EXPECT_TRUE(changed);
+    AddressId id, domain;
+    ASSERT_TRUE((*engine)->hasher().ids("by.hand@example.com", id, domain));
+    EXPECT_NE((*engine)->view().word(id), 0u);
+    ASSERT_TRUE((*engine)->stop());
+  }
+  replay("whole", {file});
+  // The same store but for the block by hand.
+  auto engine = Engine::open(options("d"));
+  ASSERT_TRUE(engine);
+  AddressId id, domain;
+  ASSERT_TRUE((*engine)->hasher().ids("by.hand@example.com", id, domain));
+  for (int i = 0; i < 500 && !(*engine)->view().complete(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    (void)(*engine)->flush();
+  }
+  EXPECT_NE((*engine)->view().word(id), 0u) << "published again after a restart";
+}
+
+TEST_F(EngineTest, EventsArriveInOrderWithoutAStore) {
+  std::vector<std::int64_t> times;
+  Options o = options("");
+  o.keep_state = false;
+  o.on_events = [&](const Batch&, std::span<Event* const> events) {
+    for (const Event* event : events) times.push_back(event->time_us);
+  };
+  auto engine = Engine::open(std::move(o));
+  ASSERT_TRUE(engine);
+  ReplayConfig config;
+  config.files = {write("b.log", host_log("mx2", 900, 3)), write("a.log", host_log("mx1", 900, 0))};
+  auto running = (*engine)->replay(config);
+  ASSERT_TRUE(running && running->wait());
+  ASSERT_TRUE((*engine)->stop());
+  EXPECT_EQ(times.size(), 1800u);
+  EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
+}
+
+TEST_F(EngineTest, UnreadableFilesAreToldAndTheRestIsRead) {
+  auto engine = Engine::open(options("d"));
+  ASSERT_TRUE(engine);
+  ReplayConfig config;
+  config.files = {path("missing.log"), write("a.log", host_log("mx1", 30, 0))};
+  auto running = (*engine)->replay(config);
+  ASSERT_TRUE(running);
+  const auto result = running->wait();
+  ASSERT_FALSE(result);
+  EXPECT_NE(result.error().message().find("missing.log"), std::string::npos);
+  EXPECT_EQ((*engine)->metrics().lines.lines, 80u);
+}
+
+}  // namespace
+}  // namespace bounced::pipeline
