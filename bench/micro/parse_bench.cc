@@ -23,7 +23,7 @@ struct Line {
 
 class Writer {
  public:
-  explicit Writer(Form form) : form_(form) {}
+  Writer(Form form, std::string& out) : text(out), form_(form) {}
   void add(const Line& line) {
     static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                               "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -51,7 +51,7 @@ class Writer {
         break;
     }
   }
-  std::string text;
+  std::string& text;
 
  private:
   Form form_;
@@ -79,8 +79,8 @@ Sample make_sample(Form form, std::size_t bytes) {
       "mx-aol.mail.gm0.yahoodns.net[67.195.204.80]:25",
       "mxa-00123.gslb.pphosted.com[148.163.150.1]:25"};
   std::mt19937_64 random(42);
-  Writer writer(form);
   Sample sample;
+  Writer writer(form, sample.text);
   std::int64_t now = days_from_civil(2026, 11, 21) * kDayUs;
   while (writer.text.size() < bytes) {
     now += static_cast<std::int64_t>(random() % 2000);
@@ -126,7 +126,6 @@ Sample make_sample(Form form, std::size_t bytes) {
       ++sample.notes;
     }
   }
-  sample.text.swap(writer.text);
   return sample;
 }
 

@@ -41,7 +41,7 @@ std::string state_of(std::uint64_t n, const Policy& policy) {
     ++f.message;
     decide(s, f, v, policy, PolicyLevel::address);
   }
-  char text[32];
+  char text[64];
   std::snprintf(text, sizeof text, "user%08llu@example%03llu.com",
                 static_cast<unsigned long long>(n), static_cast<unsigned long long>(n % 1000));
   s.text = text;

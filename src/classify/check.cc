@@ -78,7 +78,6 @@ class SampleCheck {
     } else {
       error(rule, sample.line, text + " is won by " + winner,
             why.matches.front().why + "; this rule " + mine->why);
-      lost_to_[rule.id] = winner;
     }
   }
 
@@ -112,7 +111,7 @@ class SampleCheck {
     }
   }
 
-  /// A rule is shadowed when every one of its literals makes a stronger rule match as well.
+  /// A literal is shadowed when it makes a stronger rule of another cause match as well.
   void check_shadowed() {
     for (std::size_t r = 0; r < rules_->rules.size(); ++r) {
       const Rule& rule = rules_->rules[r];
@@ -148,7 +147,6 @@ class SampleCheck {
   Classifier classifier_;
   CheckReport& report_;
   std::set<Cause> reached_;
-  std::unordered_map<string, string> lost_to_;
 };
 
 void check_categories(const RuleFiles& files, CheckReport& report) {

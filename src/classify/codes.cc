@@ -24,7 +24,9 @@ constexpr std::array kEnhanced = {
     EnhancedRow{1, 7, Cause::sender_rejected, 70},
     EnhancedRow{1, 8, Cause::sender_rejected, 75},
     EnhancedRow{1, 9, Cause::protocol_error, 40},
-    EnhancedRow{1, 10, Cause::domain_unknown, 85},
+    // RFC 7505 means a null MX, but Exchange says it of unknown recipients, and far more often; a
+    // null MX comes with 556.
+    EnhancedRow{1, 10, Cause::mailbox_unknown, 70},
     EnhancedRow{2, 1, Cause::mailbox_disabled, 70},
     EnhancedRow{2, 2, Cause::mailbox_full, 85},
     EnhancedRow{2, 3, Cause::content_too_big, 80},
@@ -83,20 +85,14 @@ struct ReplyRow {
 };
 
 constexpr std::array kReplies = {
-    ReplyRow{452, Cause::system_full, 50},
-    ReplyRow{500, Cause::protocol_error, 60},
-    ReplyRow{501, Cause::protocol_error, 50},
-    ReplyRow{502, Cause::protocol_error, 60},
-    ReplyRow{503, Cause::protocol_error, 60},
-    ReplyRow{504, Cause::protocol_error, 60},
-    ReplyRow{521, Cause::domain_unknown, 50},  // RFC 7504: host does not accept mail
-    ReplyRow{530, Cause::auth_smtp, 60},
-    ReplyRow{534, Cause::auth_smtp, 60},
-    ReplyRow{535, Cause::auth_smtp, 70},
-    ReplyRow{538, Cause::auth_smtp, 60},
-    ReplyRow{552, Cause::mailbox_full, 50},
-    ReplyRow{553, Cause::mailbox_syntax, 40},
-    ReplyRow{555, Cause::protocol_error, 50},
+    ReplyRow{452, Cause::system_full, 50},    ReplyRow{500, Cause::protocol_error, 60},
+    ReplyRow{501, Cause::protocol_error, 50}, ReplyRow{502, Cause::protocol_error, 60},
+    ReplyRow{503, Cause::protocol_error, 60}, ReplyRow{504, Cause::protocol_error, 60},
+    ReplyRow{521, Cause::policy_local, 50},  // RFC 7504 means "no mail here"; said to blocked
+                                             // clients
+    ReplyRow{530, Cause::auth_smtp, 60},      ReplyRow{534, Cause::auth_smtp, 60},
+    ReplyRow{535, Cause::auth_smtp, 70},      ReplyRow{538, Cause::auth_smtp, 60},
+    ReplyRow{552, Cause::mailbox_full, 50},   ReplyRow{555, Cause::protocol_error, 50},
     ReplyRow{556, Cause::domain_unknown, 80},  // RFC 7504: domain does not accept mail
 };
 
@@ -178,7 +174,9 @@ const CodeRow& code_row(std::uint32_t number) {
 std::uint32_t find_code_row(std::uint16_t smtp_code, const EnhancedCode& enhanced,
                             ProviderHint hint, EventKind kind) {
   const Table& t = table();
-  if (const std::uint32_t row = find_enhanced(enhanced); row != kNone) return row;
+  constexpr std::uint16_t kDomainTakesNoMail = 556;  // surer than any enhanced code beside it
+  const std::uint32_t row = smtp_code == kDomainTakesNoMail ? kNone : find_enhanced(enhanced);
+  if (row != kNone) return row;
   for (std::uint32_t i = 0; i < kReplies.size(); ++i) {
     if (kReplies[i].code == smtp_code) return t.replies + i;
   }

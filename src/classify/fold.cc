@@ -35,7 +35,7 @@ void unescape(std::string_view in, std::string& out) {
       ++i;
     } else {
       out.push_back('/');
-      if (next == '\\') ++i;
+      if (next == '\\' || next == '/') ++i;  // JSON writes "\/"
     }
   }
 }

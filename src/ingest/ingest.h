@@ -68,7 +68,9 @@ class PositionBook {
 };
 
 enum class ReadStatus : std::uint8_t {
-  data,   ///< the block holds at least one record (or ends the file)
+  /// The block holds at least one record, or ends the file, or (a Tail that starts at the end)
+  /// only tells where reading begins.
+  data,
   again,  ///< nothing whole to read now (live file)
   end,    ///< nothing follows; the block was not filled
 };

@@ -72,9 +72,18 @@ void Apply::run() {
       break;
     }
   }
-  for (auto& replay : replays_) {
-    replay->finish(engine_.fatal_error);
+  // What will not be applied goes back to its pool first: a pool dies with its replay.
+  Message late;
+  while (engine_.inbox.try_pop(late)) {
+    if (late.change == nullptr) continue;
+    late.change->answer.set_value(fail(ErrorCode::cancelled, "change", "engine", "stopping"));
   }
+  late = Message{};
+  for (auto& lane : lanes_) {
+    lane->head.reset();
+    lane->pending.clear();
+  }
+  for (auto& replay : replays_) replay->finish(engine_.fatal_error);
   for (auto* list : {&ending_, &ending_cut_}) {
     for (auto& replay : *list) replay->finish(engine_.fatal_error);
   }
@@ -83,11 +92,6 @@ void Apply::run() {
       request->answer.set_value(
           fail(ErrorCode::cancelled, "change", "engine", "stopped before it was durable"));
     }
-  }
-  Message late;
-  while (engine_.inbox.try_pop(late)) {
-    if (late.change == nullptr) continue;
-    late.change->answer.set_value(fail(ErrorCode::cancelled, "change", "engine", "stopping"));
   }
   last_publish_us_ = 0;
   publish();

@@ -2,14 +2,15 @@
 #include "state/address_state.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
+#include <memory>
 
 #include "store/varint.h"
 
 namespace bounced::state {
 namespace {
 
-using store::append_varint;
 using store::read_varint;
 using store::unzigzag;
 using store::zigzag;
@@ -18,12 +19,24 @@ using store::zigzag;
 constexpr std::uint8_t kTerms = 1, kCleared = 2, kLifted = 4, kLapsed = 8, kBase = 16, kDays = 32;
 constexpr std::size_t kTextBytesMax = 4096;
 
-template <class T>
-void append_fixed(std::string& out, T v) {
-  char bytes[sizeof v];
-  std::memcpy(bytes, &v, sizeof v);
-  out.append(bytes, sizeof v);
-}
+/// Writes into a buffer whose room was computed before: no check and no growth per byte.
+struct Writer {
+  char* p;
+  void byte(unsigned v) { *p++ = static_cast<char>(v); }
+  void number(std::uint64_t v) {
+    while (v >= 0x80) {
+      byte(static_cast<unsigned>(v & 0x7f) | 0x80);
+      v >>= 7;
+    }
+    byte(static_cast<unsigned>(v));
+  }
+  template <class T>
+  void fixed(T v) {
+    std::memcpy(p, &v, sizeof v);
+    p += sizeof v;
+  }
+};
+
 template <class T>
 T load(const char* p) {
   T v;
@@ -59,32 +72,65 @@ bool streak_matters(const AddressState& s) {
   });
 }
 
-void append_term(std::string& out, const Term& term, std::int64_t first) {
-  append_varint(out, term.count);
+void write_term(Writer& out, const Term& term, std::int64_t first) {
+  out.number(term.count);
   if (term.count == 0) return;
-  append_varint(out, term.cause);
-  append_varint(out, delta(term.since_us, first));
-  append_varint(out, term.until_us == 0 ? 0 : 1 + delta(term.until_us, term.since_us));
+  out.number(term.cause);
+  out.number(delta(term.since_us, first));
+  out.number(term.until_us == 0 ? 0 : 1 + delta(term.until_us, term.since_us));
 }
 
-void append_failure(std::string& out, const FailureRecord& f, std::int64_t before) {
-  append_varint(out, delta(f.time_us, before));
-  append_fixed(out, f.message);
-  append_varint(out, f.position);
-  append_varint(out, f.source);
-  append_varint(out, f.cause);
-  out.push_back(static_cast<char>(f.confidence));
-  out.push_back(static_cast<char>(f.flags));
+void write_failure(Writer& out, const FailureRecord& f, std::int64_t before) {
+  out.number(delta(f.time_us, before));
+  out.fixed(f.message);
+  out.number(f.position);
+  out.number(f.source);
+  out.number(f.cause);
+  out.byte(f.confidence);
+  out.byte(f.flags);
 }
 
-void append_block(std::string& out, const BlockRecord& b, std::int64_t first) {
-  out.push_back(
-      static_cast<char>(static_cast<unsigned>(b.kind) | (static_cast<unsigned>(b.scope) << 4)));
-  append_varint(out, delta(b.since_us, first));
-  append_varint(out, b.until_us == 0 ? 0 : 1 + delta(b.until_us, b.since_us));
-  append_varint(out, b.scope_id);
-  append_varint(out, b.actor);
-  append_varint(out, b.cause);
+void write_block(Writer& out, const BlockRecord& b, std::int64_t first) {
+  out.byte(static_cast<unsigned>(b.kind) | static_cast<unsigned>(b.scope) << 4);
+  out.number(delta(b.since_us, first));
+  out.number(b.until_us == 0 ? 0 : 1 + delta(b.until_us, b.since_us));
+  out.number(b.scope_id);
+  out.number(b.actor);
+  out.number(b.cause);
+}
+
+/// The optional parts between totals and failures.
+void write_optional(Writer& out, const AddressState& s) {
+  const bool terms = s.dead_terms != 0 || s.soft_terms != 0;
+  const bool base = has_base(s);
+  out.byte((terms ? kTerms : 0u) | (s.cleared_us != 0 ? kCleared : 0u) |
+           (s.lifted_us != 0 ? kLifted : 0u) | (s.lapsed_us != 0 ? kLapsed : 0u) |
+           (base ? kBase : 0u) | (!s.days.empty() ? kDays : 0u));
+  if (terms) {
+    out.byte(s.dead_terms);
+    out.byte(s.soft_terms);
+  }
+  for (const std::int64_t t : {s.cleared_us, s.lifted_us, s.lapsed_us}) {
+    if (t != 0) out.number(delta(t, s.first_us));
+  }
+  if (base) {
+    for (const Term* t : {&s.base.dead, &s.base.soft, &s.base.incident}) {
+      write_term(out, *t, s.first_us);
+    }
+  }
+  if (s.days.empty()) return;
+  out.number(s.days.size());
+  for (const FailureDays& d : s.days) {
+    out.number(d.row);
+    out.number(static_cast<std::uint32_t>(d.newest_day));
+    out.fixed(d.bits);
+  }
+}
+
+/// Upper bound of the encoded size.
+std::size_t room_for(const AddressState& s) {
+  return 250 + s.days.size() * 20 + s.failures.size() * 48 + s.blocks.size() * 40 +
+         std::min(s.text.size(), kTextBytesMax);
 }
 
 /// Takes fields off the front; `ok` turns false at the first malformed one.
@@ -196,57 +242,43 @@ void read_blocks(Input& in, std::size_t n, AddressState& s) {
 }  // namespace
 
 void encode(const AddressState& s, std::string& out) {
+  const std::size_t before_size = out.size();
+  char stack[2048];
+  const std::size_t room = room_for(s);
+  std::unique_ptr<char[]> heap;
+  if (room > sizeof stack) heap = std::make_unique<char[]>(room);
+  char* const begin = heap ? heap.get() : stack;
+  Writer w{begin};
   const bool delivery = s.last_delivery_us != 0 || s.last_delivery_message != 0;
-  out.push_back(static_cast<char>(EncodedHead::kVersion));
-  out.push_back(static_cast<char>((delivery ? EncodedHead::kDelivery : 0) |
-                                  (streak_matters(s) ? EncodedHead::kStreak : 0)));
-  out.push_back(static_cast<char>(s.failures.size()));
-  out.push_back(static_cast<char>(s.blocks.size()));
-  append_fixed(out, s.totals.delivered);
-  append_fixed(out, s.first_us);
+  w.byte(EncodedHead::kVersion);
+  w.byte((delivery ? EncodedHead::kDelivery : 0u) |
+         (streak_matters(s) ? EncodedHead::kStreak : 0u));
+  w.byte(static_cast<unsigned>(s.failures.size()));
+  w.byte(static_cast<unsigned>(s.blocks.size()));
+  w.fixed(s.totals.delivered);
+  w.fixed(s.first_us);
   if (delivery) {
-    append_fixed(out, s.last_delivery_us);
-    append_fixed(out, s.last_delivery_message);
+    w.fixed(s.last_delivery_us);
+    w.fixed(s.last_delivery_message);
   }
-  append_varint(out, delta(s.last_event_us, s.first_us));
+  w.number(delta(s.last_event_us, s.first_us));
   for (const std::uint32_t n : {s.totals.bounced, s.totals.expired, s.totals.deferred,
                                 s.totals.complained, s.totals.suppressed, s.evidence}) {
-    append_varint(out, n);
+    w.number(n);
   }
-  const bool terms = s.dead_terms != 0 || s.soft_terms != 0;
-  out.push_back(static_cast<char>((terms ? kTerms : 0) | (s.cleared_us != 0 ? kCleared : 0) |
-                                  (s.lifted_us != 0 ? kLifted : 0) |
-                                  (s.lapsed_us != 0 ? kLapsed : 0) | (has_base(s) ? kBase : 0) |
-                                  (!s.days.empty() ? kDays : 0)));
-  if (terms) {
-    out.push_back(static_cast<char>(s.dead_terms));
-    out.push_back(static_cast<char>(s.soft_terms));
-  }
-  for (const std::int64_t t : {s.cleared_us, s.lifted_us, s.lapsed_us}) {
-    if (t != 0) append_varint(out, delta(t, s.first_us));
-  }
-  if (has_base(s)) {
-    for (const Term* t : {&s.base.dead, &s.base.soft, &s.base.incident}) {
-      append_term(out, *t, s.first_us);
-    }
-  }
-  if (!s.days.empty()) {
-    append_varint(out, s.days.size());
-    for (const FailureDays& d : s.days) {
-      append_varint(out, d.row);
-      append_varint(out, static_cast<std::uint32_t>(d.newest_day));
-      append_fixed(out, d.bits);
-    }
-  }
+  write_optional(w, s);
   std::int64_t before = s.first_us;
   for (const FailureRecord& f : s.failures) {
-    append_failure(out, f, before);
+    write_failure(w, f, before);
     before = f.time_us;
   }
-  for (const BlockRecord& b : s.blocks) append_block(out, b, s.first_us);
+  for (const BlockRecord& b : s.blocks) write_block(w, b, s.first_us);
   const std::size_t size = std::min(s.text.size(), kTextBytesMax);
-  append_varint(out, size);
+  w.number(size);
+  out.append(begin, static_cast<std::size_t>(w.p - begin));
   out.append(s.text.data(), size);
+  assert(out.size() - before_size <= room);
+  (void)before_size;
 }
 
 bool decode_into(std::string_view bytes, AddressState& s) {
@@ -293,6 +325,10 @@ Result<AddressState> decode(std::string_view bytes) {
                 "restore the store from a backup");
   }
   return state;
+}
+
+std::int64_t EncodedHead::last_delivery(const char* p) {
+  return (static_cast<std::uint8_t>(p[1]) & kDelivery) != 0 ? load<std::int64_t>(p + kSizeMin) : 0;
 }
 
 EncodedHead::Counted EncodedHead::count_delivery(char* p, std::int64_t time_us,

@@ -123,6 +123,7 @@ struct EncodedHead {
     in_place,   ///< done, with the bytes that encode(decide(..)) would give
     decode,     ///< the state must be decoded and decided
   };
+  static std::int64_t last_delivery(const char* bytes);  ///< 0 = none
   static Counted count_delivery(char* bytes, std::int64_t time_us, std::uint64_t message);
 };
 

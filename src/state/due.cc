@@ -65,7 +65,7 @@ Result<void> Due::load_window() {
   std::string from;
   store::append_u64_be(from, static_cast<std::uint64_t>(horizon_));
   bool ok = true;
-  std::int64_t next = INT64_MAX;
+  std::int64_t next = INT64_MAX, last = 0;
   std::size_t n = 0;
   auto result = store_->scan(store::Family::due, {}, from, [&](auto key, auto) {
     DueEntry e;
@@ -73,6 +73,7 @@ Result<void> Due::load_window() {
     if (!ok) return false;
     if (n >= kNearMax / 4 && e.time_us > next) return false;  // whole times only
     if (++n == kNearMax / 4) next = e.time_us;
+    last = e.time_us;
     if (gone_now_.count(e) == 0 && gone_flying_.count(e) == 0) near_.insert(e);
     return true;
   });
@@ -84,7 +85,7 @@ Result<void> Due::load_window() {
   horizon_ = n >= kNearMax / 4 ? next + 1 : INT64_MAX;
   if (horizon_ == INT64_MAX && n > 0) {
     // Everything was loaded; still leave the far future to the store.
-    horizon_ = near_.rbegin()->time_us + 1;
+    horizon_ = last + 1;  // also when all of it is gone again
   }
   for (auto* far : {&far_now_, &far_flying_}) {
     const auto end = far->lower_bound(DueEntry{horizon_, {}, false, BlockKind::none});

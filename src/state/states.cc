@@ -246,10 +246,10 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
     domain->set(Entry::kReferenced);
     // Only the newest delivery is needed, and whether a block waits for DNS to answer.
     const bool blocked = domain->bytes()[3] != 0;
-    if (decode_into(domain->view(), state)) fact.domain_delivery_us = state.last_delivery_us;
+    fact.domain_delivery_us = EncodedHead::last_delivery(domain->bytes());
     if (blocked && !event.mta_ip.empty() && verdict.cause != Cause::domain_unknown) {
+      load(event.domain_id);
       dues.clear();
-      known = true;
       const Decision answered = decide_answered(state, event.time_us, policy);
       if (answered.dirty) finish(event.domain_id, true, answered);
     }

@@ -64,9 +64,14 @@ class Table {
   void prefetch_entry(const AddressId& id) const {
     const Sub& sub = subs_[sub_of(id)];
     const std::uint32_t tag = tag_of(id);
-    const std::uint64_t slot = sub.slots[home(sub, tag)];
-    if (slot != 0 && static_cast<std::uint32_t>(slot >> 32) == tag) {
-      __builtin_prefetch(at(static_cast<std::uint32_t>(slot)));
+    for (std::uint32_t i = home(sub, tag), n = 0; n < 6; i = (i + 1) & sub.mask, ++n) {
+      const std::uint64_t slot = sub.slots[i];
+      if (slot == 0) return;
+      if (static_cast<std::uint32_t>(slot >> 32) != tag) continue;
+      const char* entry = reinterpret_cast<const char*>(at(static_cast<std::uint32_t>(slot)));
+      __builtin_prefetch(entry);
+      __builtin_prefetch(entry + 64);
+      return;
     }
   }
   /// nullptr when it is not here.

@@ -7,7 +7,6 @@
 #include <fstream>
 #include <iterator>
 #include <sstream>
-#include <sstream>
 #include <string>
 #include <vector>
 

@@ -1,4 +1,5 @@
 // The normaliser on any bytes: valid UTF-8, no blanks to spare, N(N(x)) = N(x).
+// fuzz-libs: bounced_classify bounced_base
 #include <unistr.h>
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // The rule loader and its check on any text: clear problems or a set that classifies, never a
+// fuzz-libs: bounced_classify bounced_base
 // crash.
 #include <cstdint>
 #include <cstdlib>

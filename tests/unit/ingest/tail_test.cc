@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "follower.h"
@@ -379,6 +380,36 @@ TEST(Tail, WakeInterruptsAWait) {
   waker.join();
   ASSERT_TRUE(status.has_value());
   EXPECT_EQ(*status, ReadStatus::again);
+}
+
+TEST(Tail, OtherThreadsMayAskWhileItFollows) {
+  const TempDir dir;
+  const std::string log = dir / "mail.log";
+  append_file(log, "");
+  Follower follower(fast_options({log}));
+  std::atomic<bool> stop{false};
+  std::thread asker([&] {
+    while (!stop) {
+      for (const auto& file : follower.tail().files()) {
+        EXPECT_LE(file.offset, file.size);
+        (void)follower.tail().time_state(file.file);
+      }
+      (void)follower.tail().stats();
+      follower.tail().wake();
+      std::this_thread::yield();
+    }
+  });
+  std::size_t size = 0;
+  for (int i = 0; i < 30; ++i) {
+    append_file(log, numbered_lines(i, i + 1));
+    size += numbered_lines(i, i + 1).size();
+    follower.take(200);
+  }
+  follower.follow(size);
+  stop = true;
+  asker.join();
+  EXPECT_EQ(follower.size(), size);
+  EXPECT_EQ(follower.tail().stats().bytes, size);
 }
 
 TEST(Tail, TimeStateIsStoredOrTheClock) {

@@ -1,0 +1,176 @@
+// Labelled diagnostics of our own, classified with the shipped rules: every label must come out.
+// One JSON object a line: diagnostic and cause; smtp_code, enhanced, mta, phase, kind optional.
+#include <gtest/gtest.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bounced/classifier.h"
+
+namespace bounced {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Labelled {
+  std::string where;  ///< file:line
+  std::string diagnostic, enhanced, mta, cause;
+  std::uint16_t smtp_code = 0;
+  Phase phase = Phase::none;
+  EventKind kind = EventKind::bounced;
+};
+
+std::string text_of(const simdjson::dom::element& object, const char* key) {
+  std::string_view text;
+  return object[key].get(text) == simdjson::SUCCESS ? std::string(text) : std::string();
+}
+
+void read_line(simdjson::dom::parser& parser, const std::string& line, const std::string& where,
+               std::vector<Labelled>& out) {
+  simdjson::dom::element object;
+  ASSERT_EQ(parser.parse(line).get(object), simdjson::SUCCESS) << where;
+  Labelled sample;
+  sample.where = where;
+  sample.diagnostic = text_of(object, "diagnostic");
+  sample.enhanced = text_of(object, "enhanced");
+  sample.mta = text_of(object, "mta");
+  sample.cause = text_of(object, "cause");
+  std::uint64_t code = 0;
+  if (object["smtp_code"].get(code) == simdjson::SUCCESS) {
+    sample.smtp_code = static_cast<std::uint16_t>(code);
+  }
+  const std::string phase = text_of(object, "phase");
+  const std::string kind = text_of(object, "kind");
+  ASSERT_TRUE(phase.empty() || from_string(phase, sample.phase)) << where;
+  ASSERT_TRUE(kind.empty() || from_string(kind, sample.kind)) << where;
+  ASSERT_FALSE(sample.diagnostic.empty() || sample.cause.empty()) << where;
+  out.push_back(std::move(sample));
+}
+
+std::vector<Labelled> read_samples() {
+  std::vector<Labelled> samples;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(BOUNCED_SOURCE_DIR "/tests/golden/verdicts")) {
+    if (entry.path().extension() == ".ndjson") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  simdjson::dom::parser parser;
+  for (const fs::path& file : files) {
+    std::ifstream in(file);
+    std::string line;
+    for (int number = 1; std::getline(in, line); ++number) {
+      if (line.empty()) continue;
+      read_line(parser, line, file.filename().string() + ":" + std::to_string(number), samples);
+    }
+  }
+  return samples;
+}
+
+EnhancedCode enhanced_of(const std::string& text) {
+  unsigned klass = 0;
+  unsigned subject = 0;
+  unsigned detail = 0;
+  if (std::sscanf(text.c_str(), "%1u.%3u.%3u", &klass, &subject, &detail) != 3) return {};
+  EnhancedCode code;
+  code.klass = static_cast<std::uint8_t>(klass);
+  code.subject = static_cast<std::uint16_t>(subject);
+  code.detail = static_cast<std::uint16_t>(detail);
+  return code;
+}
+
+Failure failure_of(const Labelled& sample) {
+  Failure failure;
+  failure.diagnostic = sample.diagnostic;
+  failure.smtp_code = sample.smtp_code;
+  failure.enhanced = enhanced_of(sample.enhanced);
+  failure.mta_host = sample.mta;
+  failure.phase = sample.phase;
+  failure.kind = sample.kind;
+  return failure;
+}
+
+class Verdicts : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    RuleSetOptions options;
+    options.rules_dir = BOUNCED_SOURCE_DIR "/rules";
+    auto loaded = load_rules(options);
+    ASSERT_TRUE(loaded) << loaded.error().message();
+    rules_ = *loaded;
+    samples_ = read_samples();
+  }
+  static void TearDownTestSuite() { rules_.reset(); }
+
+  static std::shared_ptr<const RuleSet> rules_;
+  static std::vector<Labelled> samples_;
+};
+
+std::shared_ptr<const RuleSet> Verdicts::rules_;
+std::vector<Labelled> Verdicts::samples_;
+
+TEST_F(Verdicts, EverySampleGetsItsCause) {
+  ASSERT_GE(samples_.size(), 400u);
+  Classifier classifier(rules_);
+  for (const Labelled& sample : samples_) {
+    ASSERT_NE(find_cause(*rules_, sample.cause), Cause::none)
+        << sample.where << ": no cause " << sample.cause;
+    const Verdict verdict = classifier.classify(failure_of(sample));
+    EXPECT_EQ(cause_id(*rules_, verdict.cause), sample.cause)
+        << sample.where << ": by " << rule_name(*rules_, verdict.rule) << ": " << sample.diagnostic;
+  }
+}
+
+// What the server calls temporary is never hard and never shown in a permanent category.
+TEST_F(Verdicts, TemporaryRepliesAreNeverHard) {
+  Classifier classifier(rules_);
+  for (const Labelled& sample : samples_) {
+    if (sample.smtp_code / 100 != 4) continue;
+    const Verdict verdict = classifier.classify(failure_of(sample));
+    EXPECT_FALSE(verdict.hard()) << sample.where;
+    EXPECT_EQ(verdict.severity, Severity::temporary) << sample.where;
+    EXPECT_EQ(verdict.category, cause_info(*rules_, verdict.cause).category_temporary)
+        << sample.where;
+  }
+}
+
+// A confidence of 90 percent means: right nine times in ten.
+TEST_F(Verdicts, ConfidenceIsCalibrated) {
+  struct Bin {
+    unsigned all = 0, right = 0;
+  };
+  std::map<unsigned, Bin> bins;  // by tens of percent
+  Classifier classifier(rules_);
+  for (const Labelled& sample : samples_) {
+    const Verdict verdict = classifier.classify(failure_of(sample));
+    Bin& bin = bins[verdict.confidence / 10u];
+    ++bin.all;
+    bin.right += cause_id(*rules_, verdict.cause) == sample.cause ? 1 : 0;
+  }
+  for (const auto& [tens, bin] : bins) {
+    EXPECT_GE(bin.right * 100, bin.all * tens * 10) << "confidence " << tens * 10 << "%";
+  }
+}
+
+// The same reply without the codes that the log gave beside it must not turn hard by accident.
+TEST_F(Verdicts, WithoutCodesNothingElseTurnsHard) {
+  Classifier classifier(rules_);
+  for (const Labelled& sample : samples_) {
+    if (cause_info(*rules_, find_cause(*rules_, sample.cause)).bounce_class == BounceClass::hard) {
+      continue;
+    }
+    Failure failure = failure_of(sample);
+    failure.smtp_code = 0;
+    failure.enhanced = {};
+    EXPECT_FALSE(classifier.classify(failure).hard()) << sample.where << ": " << sample.diagnostic;
+  }
+}
+
+}  // namespace
+}  // namespace bounced
