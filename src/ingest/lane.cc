@@ -445,6 +445,11 @@ Lane::Outcome Lane::at_end(OpenFile& file, const LineReader::Trace& trace, std::
   if (!info) return trouble(file, info.error(), now_us);
   const bool changed = info->size != file.info.size || info->mtime_us != file.info.mtime_us;
   file.info = *info;
+  if (file.at_path && trace.offset == 0) {
+    // Half a first line: nothing was remembered that could tell a truncation later. Not begun.
+    file.stop_reading();
+    return Outcome::wait;
+  }
   if (info->size < trace.offset) return truncated(file, now_us);
   if (changed) {
     file.quiet_since_us = now_us;

@@ -1,4 +1,5 @@
 // load_policy: rules/policy.toml -> Policy. Every mistake is named with file and line.
+#include <fmt/format.h>
 #include <toml++/toml.h>
 
 #include <fstream>
@@ -170,6 +171,12 @@ void read_row(Reader& reader, const toml::table& table, Seen& seen, Policy& poli
   row.confidence_min = static_cast<std::uint8_t>(confidence);
   reader.duration(table, "span", row.span_us);
   reader.duration(table, "span_unsure", row.span_unsure_us);
+  if (row.block == BlockKind::filtered && row.messages != 1) {
+    return reader.error(table.source(), "messages: a filtered block takes exactly 1");
+  }
+  if (std::max(row.span_us, row.span_unsure_us) > 60 * kDayUs) {
+    return reader.error(table.source(), "span: at most 60d", "older failures are not kept");
+  }
   if (const auto* node = table.get("needs")) {
     const auto needs = node->value<std::string>().value_or("");
     row.needs_domain_alive = needs == "domain-alive";
