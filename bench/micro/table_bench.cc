@@ -268,4 +268,3 @@ BENCHMARK(BM_ApplyFailing)->Arg(2'000'000);
 BENCHMARK(BM_AppendTo)->Arg(2'000'000);
 
 }  // namespace
-

@@ -37,6 +37,7 @@ std::uint64_t next_offset(const Batch& batch, const correlate::Cursor& cursor) {
 }  // namespace
 
 void Engine::Impl::apply() {
+  name_thread("apply");
   Apply stage(*this);
   stage.run();
 }

@@ -115,6 +115,7 @@ void Engine::Impl::start_threads() {
 }
 
 void Engine::Impl::commit() {
+  name_thread("commit");
   while (std::optional<std::unique_ptr<Cut>> cut = cuts.pop()) {
     Result<void> result;
     // A full disk may get room again; everything else is told at once. Applying waits meanwhile.

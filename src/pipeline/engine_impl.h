@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/queue.h"
+#include "base/threads.h"
 #include "pipeline/engine.h"
 #include "pipeline/lanes.h"
 

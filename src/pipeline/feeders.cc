@@ -34,6 +34,7 @@ std::int64_t first_time(const parse::Context& context, std::string_view head, in
 }
 
 void Engine::Impl::feed_tail(std::size_t index, TailConfig config, std::uint32_t source) {
+  name_thread("tail " + config.tail.name);
   ingest::Tail* tail = nullptr;
   {
     const std::lock_guard lock(mutex);
@@ -114,6 +115,7 @@ ReplayFile* next_file(std::vector<ReplayFile>& files, std::uint32_t window) {
 void Engine::Impl::feed_replay(const std::shared_ptr<Replay::Impl>& replay, ReplayConfig config,
                                std::vector<std::unique_ptr<ingest::FileReader>> readers) {
   (void)config;
+  name_thread("replay");
   std::vector<ReplayFile> files(readers.size());
   for (std::size_t i = 0; i < readers.size(); ++i) {
     files[i].reader = std::move(readers[i]);

@@ -41,6 +41,7 @@ void Engine::Impl::put_batch(std::unique_ptr<Batch> batch) {
 }
 
 void Engine::Impl::work(std::size_t index) {
+  name_thread("worker" + std::to_string(index));
   Classifier::Options classifier_options;
   classifier_options.sending_ips = options.sending_ips;
   Classifier classifier(rules, classifier_options);

@@ -42,7 +42,7 @@ class TextCache {
   }
 
  private:
-  static constexpr unsigned kBits = 8;
+  static constexpr unsigned kBits = 10;  // 64 KiB: senders number in the hundreds, not the tens
   struct alignas(64) Line {
     std::uint32_t slot = 0;
     std::uint8_t size = 0;

@@ -117,8 +117,9 @@ struct States::Impl {
     std::uint64_t hi = 0;
     std::int64_t hour_us = 0;
   };
-  std::vector<FreshDomain> fresh{1024};
-  FreshDomain& fresh_of(const AddressId& id) { return fresh[id.hi % fresh.size()]; }
+  static constexpr std::size_t kFresh = 8192;
+  std::vector<FreshDomain> fresh{kFresh};
+  FreshDomain& fresh_of(const AddressId& id) { return fresh[id.hi % kFresh]; }
 
   Counts counts;
   std::uint64_t addresses = 0, domains = 0, evictions = 0, cold_fetches = 0;

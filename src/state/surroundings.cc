@@ -1,6 +1,7 @@
 #include "state/surroundings.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "base/hash.h"
@@ -229,6 +230,26 @@ bool Surroundings::outage(const SendingHost& h, std::int64_t time_us) const {
 }
 
 Provider& Surroundings::provider(std::string_view mx_host) {
+  const std::size_t size = mx_host.size();
+  if (size < 8 || size > sizeof(HostLine::text)) return provider_by_name(mx_host);
+  std::uint64_t head = 0, tail = 0;
+  std::memcpy(&head, mx_host.data(), sizeof head);
+  std::memcpy(&tail, mx_host.data() + size - sizeof tail, sizeof tail);
+  const std::uint64_t mixed = ((head ^ (tail << 29 | tail >> 35)) + size) * 0x9e3779b97f4a7c15ULL;
+  HostLine& line = host_lines_[mixed >> 32 & (kHostLines - 1)];
+  if (line.size == size && line.place->key == line.key &&
+      std::memcmp(line.text, mx_host.data(), size) == 0) {
+    return *line.place;
+  }
+  Provider& found = provider_by_name(mx_host);
+  line.place = &found;
+  line.key = found.key;
+  line.size = static_cast<std::uint8_t>(size);
+  std::memcpy(line.text, mx_host.data(), size);
+  return found;
+}
+
+Provider& Surroundings::provider_by_name(std::string_view mx_host) {
   const std::string_view name = provider_of(mx_host);
   char lower[64];
   const std::size_t n = std::min(name.size(), sizeof lower);

@@ -72,7 +72,19 @@ class Surroundings {
   static constexpr std::size_t kHosts = 64, kWays = 4, kSets = 2048;
   const Policy& policy_;
   std::vector<SendingHost> hosts_;
+  Provider& provider_by_name(std::string_view mx_host);
+
   std::vector<Provider> providers_;  // kSets x kWays
+  /// Hosts as they came -> their provider: most mail goes to a few hundred MX names. A line holds as
+  /// long as its place still has the key.
+  struct alignas(64) HostLine {
+    Provider* place = nullptr;
+    std::uint64_t key = 0;
+    std::uint8_t size = 0;
+    char text[47];
+  };
+  static constexpr std::size_t kHostLines = 512;
+  std::vector<HostLine> host_lines_{kHostLines};
   std::vector<std::uint32_t> dirty_providers_;
   std::size_t dirty_ = 0;
   std::vector<std::uint64_t> gone_hosts_, gone_providers_;

@@ -102,6 +102,22 @@ TEST_P(TailFollows, CopyTruncateRefilledPastTheOldOffsetAndZipped) {
   EXPECT_EQ(follower.text(), expected);
 }
 
+TEST_P(TailFollows, CopyTruncateWhenOnlyHalfALineWasSeen) {
+  append_file(log, "one\n");
+  Follower follower(options({log}));
+  follower.follow(4);
+  rotator.copy_truncate();
+  append_file(log, "half");
+  follower.settle();
+  append_file(log, " a line\n");
+  rotator.copy_truncate();
+  append_file(log, "next\n");
+  rotator.rename();
+  append_file(log, "last\n");
+  follower.follow(26);
+  EXPECT_EQ(follower.text(), "one\nhalf a line\nnext\nlast\n");
+}
+
 TEST_P(TailFollows, NulsOfAWriterThatKeptItsOffset) {
   append_file(log, numbered_lines(0, 30));
   const auto size = static_cast<std::size_t>(fs::file_size(log));
