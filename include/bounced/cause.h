@@ -68,7 +68,15 @@ Cause builtin_cause(std::string_view id);
 /// hard: this address or domain is dead. soft: may work later. blocked: refused because of us.
 enum class BounceClass : std::uint8_t { none, hard, soft, blocked, notice };
 enum class Fault : std::uint8_t {
-  unknown, none, recipient, domain, receiver, network, sender, content, local
+  unknown,
+  none,
+  recipient,
+  domain,
+  receiver,
+  network,
+  sender,
+  content,
+  local
 };
 /// Zoho CRM bounce categories (reference: taxonomy).
 enum class Category : std::uint8_t {
@@ -107,8 +115,8 @@ struct CauseInfo {
   Category category_temporary = Category::none;
   Category category_permanent = Category::none;
   bool temporary_by_nature = false;  ///< severity is temporary whatever the server said
-  std::string meaning;  ///< one line
-  std::string advice;   ///< one line: what the operator should do
+  std::string meaning;               ///< one line
+  std::string advice;                ///< one line: what the operator should do
 };
 
 }  // namespace bounced

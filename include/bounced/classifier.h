@@ -15,8 +15,8 @@ namespace bounced {
 
 /// Everything a verdict depends on. Views live only for the call.
 struct Failure {
-  std::string_view diagnostic;        ///< as logged; any bytes
-  std::uint16_t smtp_code = 0;        ///< 0 = none (also read from the diagnostic's start)
+  std::string_view diagnostic;  ///< as logged; any bytes
+  std::uint16_t smtp_code = 0;  ///< 0 = none (also read from the diagnostic's start)
   EnhancedCode enhanced;
   Phase phase = Phase::none;
   EventKind kind = EventKind::bounced;
@@ -41,11 +41,11 @@ struct RuleSetOptions {
 Result<std::shared_ptr<const RuleSet>> load_rules(const RuleSetOptions& options);
 
 /// Facts about a loaded rule set. All thread safe; views live as long as the set.
-std::string_view rule_name(const RuleSet& rules, RuleId rule);       ///< "" for kNoRule
-const CauseInfo& cause_info(const RuleSet& rules, Cause cause);      ///< custom causes included
-std::string_view cause_id(const RuleSet& rules, Cause cause);        ///< "mailbox.unknown"
-Cause find_cause(const RuleSet& rules, std::string_view id);         ///< none when unknown
-std::vector<CauseInfo> causes(const RuleSet& rules);                 ///< all, in number order
+std::string_view rule_name(const RuleSet& rules, RuleId rule);   ///< "" for kNoRule
+const CauseInfo& cause_info(const RuleSet& rules, Cause cause);  ///< custom causes included
+std::string_view cause_id(const RuleSet& rules, Cause cause);    ///< "mailbox.unknown"
+Cause find_cause(const RuleSet& rules, std::string_view id);     ///< none when unknown
+std::vector<CauseInfo> causes(const RuleSet& rules);             ///< all, in number order
 std::uint32_t generation(const RuleSet& rules);
 /// The verdict that a cause alone stands for (expiry of a deferred message, operator's hand).
 Verdict verdict_of(const RuleSet& rules, Cause cause, Severity said, std::uint8_t confidence);
@@ -53,11 +53,11 @@ Verdict verdict_of(const RuleSet& rules, Cause cause, Severity said, std::uint8_
 /// Why a verdict came out as it did.
 struct Explanation {
   struct Match {
-    std::string rule;        ///< "microsoft/5.4.1-access-denied"
-    std::string where;       ///< file:line
+    std::string rule;   ///< "microsoft/5.4.1-access-denied"
+    std::string where;  ///< file:line
     Cause cause = Cause::none;
     bool won = false;
-    std::string why;         ///< rank against the winner, in words
+    std::string why;  ///< rank against the winner, in words
   };
   std::string normalised;
   std::uint16_t smtp_code = 0;  ///< as read
@@ -84,10 +84,14 @@ class Classifier {
   /// The same verdict by the long way, with reasons.
   [[nodiscard]] Verdict explain(const Failure& failure, Explanation& out);
   /// Where in the original text the winning match lies: [begin, end) bytes; {0,0} when by code.
-  struct Span { std::uint32_t begin = 0, end = 0; };
+  struct Span {
+    std::uint32_t begin = 0, end = 0;
+  };
   [[nodiscard]] Span span(const Failure& failure);
 
-  struct Stats { std::uint64_t calls = 0, memo_hits = 0, scans = 0, by_code = 0, unknown = 0; };
+  struct Stats {
+    std::uint64_t calls = 0, memo_hits = 0, scans = 0, by_code = 0, unknown = 0;
+  };
   [[nodiscard]] const Stats& stats() const;
 
  private:

@@ -71,8 +71,17 @@ enum class TimeForm : std::uint8_t {
 };
 
 /// 0 = the source gave no hint.
-enum class ProviderHint : std::uint8_t { none, hard, soft, blocked, full, dns, transient, autoreply,
-                                         challenge };
+enum class ProviderHint : std::uint8_t {
+  none,
+  hard,
+  soft,
+  blocked,
+  full,
+  dns,
+  transient,
+  autoreply,
+  challenge
+};
 
 struct EventFlags {
   /// Deferral without a remote attempt ("delivery temporarily suspended"): attempted = false.
@@ -91,37 +100,37 @@ struct EventFlags {
 
 /// One fact about one recipient. Offsets into its Batch, no copies; only valid with that Batch.
 struct Event {
-  std::uint64_t id = 0;       ///< hash of (file identity, offset, n-th event of the record)
-  std::int64_t time_us = 0;   ///< see `time_form`
-  std::uint64_t offset = 0;   ///< of the record's first byte in its source (uncompressed)
-  AddressId recipient_id;     ///< keyed hash of the normalised recipient
-  AddressId domain_id;        ///< keyed hash of the recipient's normalised domain
+  std::uint64_t id = 0;         ///< hash of (file identity, offset, n-th event of the record)
+  std::int64_t time_us = 0;     ///< see `time_form`
+  std::uint64_t offset = 0;     ///< of the record's first byte in its source (uncompressed)
+  AddressId recipient_id;       ///< keyed hash of the normalised recipient
+  AddressId domain_id;          ///< keyed hash of the recipient's normalised domain
   std::uint64_t queue_key = 0;  ///< hash of (host, instance, queue id); 0 = no queue id
   std::uint64_t message = 0;    ///< message fingerprint, set by correlate
-  Text recipient;             ///< as logged, without <>
-  Text sender;                ///< reverse-path without <>; see EventFlags::kNullSender
+  Text recipient;               ///< as logged, without <>
+  Text sender;                  ///< reverse-path without <>; see EventFlags::kNullSender
   Text queue_id;
-  Text message_id;            ///< with <>
+  Text message_id;  ///< with <>
   Text mta_host;
   Text mta_ip;
   Text sending_ip;
-  Text diagnostic;            ///< the server's (or MTA's) own words
+  Text diagnostic;  ///< the server's (or MTA's) own words
   Text campaign;
-  std::uint32_t source = 0;   ///< Names id of the source
+  std::uint32_t source = 0;  ///< Names id of the source
   std::uint32_t delay_ms = 0;
   std::uint32_t verdict = 0;  ///< 1 + index into Batch::verdicts; 0 = none
   std::uint16_t tenant = 0;   ///< Names ids, 0 = none
   std::uint16_t stream = 0;
   std::uint16_t smtp_code = 0;
   std::uint16_t mta_port = 0;
-  std::uint16_t origin = 0;   ///< 1 + index into Batch::origins (logging host, MTA instance)
-  EnhancedCode enhanced;      ///< 6 bytes
+  std::uint16_t origin = 0;  ///< 1 + index into Batch::origins (logging host, MTA instance)
+  EnhancedCode enhanced;     ///< 6 bytes
   EventKind kind = EventKind::none;
   Phase phase = Phase::none;
   TimeForm time_form = TimeForm::utc;
   ProviderHint hint = ProviderHint::none;
   std::uint8_t flags = 0;
-  std::uint8_t format = 0;    ///< index of the parse row
+  std::uint8_t format = 0;  ///< index of the parse row
 
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
   /// Kinds that carry a Verdict.

@@ -43,8 +43,8 @@ struct CausePolicy {
   std::uint8_t confidence_min = 0;    ///< percent; below it `messages_unsure`/`span_unsure_us` hold
   std::uint32_t messages_unsure = 0;  ///< 0 = the same as messages
   std::int64_t span_unsure_us = 0;
-  bool needs_domain_alive = false;    ///< only while others at that domain are delivered
-  bool needs_domain_dead = false;     ///< only while nobody at that domain is delivered
+  bool needs_domain_alive = false;  ///< only while others at that domain are delivered
+  bool needs_domain_dead = false;   ///< only while nobody at that domain is delivered
 };
 
 /// Blocks' terms: the n-th block of a kind lasts terms_us[n-1]; 0 = no end. The last one repeats.
@@ -62,12 +62,12 @@ struct Policy {
   std::array<CausePolicy, kBuiltinCauses> causes{};
   BlockTerms dead;
   BlockTerms soft;
-  std::int64_t domain_soft_us = 0;        ///< soft block of a domain
-  std::int64_t incident_us = 0;           ///< length of an incident block
-  double incident_factor = 5;             ///< hard verdicts over base rate
+  std::int64_t domain_soft_us = 0;            ///< soft block of a domain
+  std::int64_t incident_us = 0;               ///< length of an incident block
+  double incident_factor = 5;                 ///< hard verdicts over base rate
   std::uint32_t incident_attempts_min = 200;  ///< per hour at one answering provider
-  std::int64_t incident_confirm_us = 0;   ///< a second hard after this confirms
-  std::uint32_t outage_domains_max = 5;   ///< unrelated domains failing from one sending host
+  std::int64_t incident_confirm_us = 0;       ///< a second hard after this confirms
+  std::uint32_t outage_domains_max = 5;       ///< unrelated domains failing from one sending host
   std::int64_t probation_lease_us = 0;
   double probation_daily_fraction = 0.005;
   double warn_bounce_percent[3] = {2, 3, 5};

@@ -38,10 +38,13 @@ struct Error {
   }
   [[nodiscard]] int exit_status() const {
     switch (code) {
-      case ErrorCode::usage: return 2;
+      case ErrorCode::usage:
+        return 2;
       case ErrorCode::not_found:
-      case ErrorCode::check: return 1;
-      default: return 3;
+      case ErrorCode::check:
+        return 1;
+      default:
+        return 3;
     }
   }
 };

@@ -25,9 +25,9 @@ struct Verdict {
   BounceClass bounce_class = BounceClass::none;
   Category category = Category::none;
   Fault fault = Fault::unknown;
-  std::uint8_t confidence = 0;    ///< percent
+  std::uint8_t confidence = 0;  ///< percent
   RuleId rule = kNoRule;
-  std::uint32_t generation = 0;   ///< of the rule set
+  std::uint32_t generation = 0;  ///< of the rule set
 
   [[nodiscard]] bool hard() const { return bounce_class == BounceClass::hard; }
 };

@@ -15,15 +15,15 @@ namespace bounced {
 
 /// What a line tells about a message in the queue, for correlate.
 enum class NoteKind : std::uint8_t {
-  begin,       ///< qmgr from=: text = sender (may be empty = null sender), number = nrcpt
-  message_id,  ///< cleanup message-id=: text = <id>
-  sasl_user,   ///< smtpd sasl_username=: text
-  client,      ///< smtpd client= without sasl: text = client
-  campaign,    ///< header-check line of the configured header: text = value
-  expired,     ///< qmgr status=expired: reaches the still-deferred recipients
-  removed,     ///< qmgr removed: the message has left the queue
-  mx_failure,  ///< failed MX attempt without to=: text = reason (evidence, no outcome)
-  notification,///< bounce: text = queue id of the notification sent to the sender
+  begin,         ///< qmgr from=: text = sender (may be empty = null sender), number = nrcpt
+  message_id,    ///< cleanup message-id=: text = <id>
+  sasl_user,     ///< smtpd sasl_username=: text
+  client,        ///< smtpd client= without sasl: text = client
+  campaign,      ///< header-check line of the configured header: text = value
+  expired,       ///< qmgr status=expired: reaches the still-deferred recipients
+  removed,       ///< qmgr removed: the message has left the queue
+  mx_failure,    ///< failed MX attempt without to=: text = reason (evidence, no outcome)
+  notification,  ///< bounce: text = queue id of the notification sent to the sender
 };
 
 /// Times as in Event. Trivially copyable; valid with its Batch.
@@ -42,17 +42,17 @@ struct Note {
 /// Which host and MTA instance wrote a line.
 struct Origin {
   Text host;
-  Text instance;            ///< "postfix", "postfix-out"
-  std::uint64_t hash = 0;   ///< of host and instance; seed of queue keys
+  Text instance;           ///< "postfix", "postfix-out"
+  std::uint64_t hash = 0;  ///< of host and instance; seed of queue keys
 };
 
 /// Counted by parse; sums are exact: lines = events' lines + notes' lines + ignored + unparsed.
 struct ParseCounts {
   std::uint64_t lines = 0;
   std::uint64_t bytes = 0;
-  std::uint64_t ignored = 0;    ///< understood and of no interest
-  std::uint64_t unparsed = 0;   ///< looked like ours, but could not be read
-  std::uint64_t foreign = 0;    ///< other programs' lines, blank lines, noise
+  std::uint64_t ignored = 0;   ///< understood and of no interest
+  std::uint64_t unparsed = 0;  ///< looked like ours, but could not be read
+  std::uint64_t foreign = 0;   ///< other programs' lines, blank lines, noise
   std::uint64_t oversize = 0;
   std::uint64_t bad_recipient = 0;
   std::uint64_t lost_messages = 0;  ///< rate-limit loss told by the logger
@@ -63,13 +63,13 @@ struct ParseCounts {
 class Batch {
  public:
   BlockPtr block;
-  std::vector<Event> events;         ///< in line order
-  std::vector<Note> notes;           ///< in line order, interleaved by before_event
-  std::vector<Verdict> verdicts;     ///< Event::verdict - 1 indexes it
-  std::vector<Origin> origins;       ///< Event::origin - 1 indexes it
-  std::deque<Event> synthesised;     ///< made by correlate; addresses are stable
+  std::vector<Event> events;      ///< in line order
+  std::vector<Note> notes;        ///< in line order, interleaved by before_event
+  std::vector<Verdict> verdicts;  ///< Event::verdict - 1 indexes it
+  std::vector<Origin> origins;    ///< Event::origin - 1 indexes it
+  std::deque<Event> synthesised;  ///< made by correlate; addresses are stable
   ParseCounts counts;
-  std::int64_t sample_unparsed = -1; ///< offset of an unparsed line, for the log; -1 = none
+  std::int64_t sample_unparsed = -1;  ///< offset of an unparsed line, for the log; -1 = none
 
   [[nodiscard]] std::string_view view(Text text) const {
     if ((text.offset & Text::kArenaBit) != 0) {

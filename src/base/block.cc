@@ -55,8 +55,12 @@ void BlockPool::close() {
   impl_->available.notify_all();
 }
 
-std::size_t BlockPool::size() const { return impl_->total; }
-std::size_t BlockPool::block_bytes() const { return impl_->bytes; }
+std::size_t BlockPool::size() const {
+  return impl_->total;
+}
+std::size_t BlockPool::block_bytes() const {
+  return impl_->bytes;
+}
 std::size_t BlockPool::free_approx() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->free.size();

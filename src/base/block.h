@@ -19,25 +19,25 @@ struct Block {
   char* data = nullptr;
   std::uint32_t size = 0;
   std::uint32_t capacity = 0;
-  std::uint32_t headroom = 0;      ///< valid bytes before data, <= kBlockHeadroom
-  std::uint32_t lane = 0;          ///< ordered stream of blocks that the pipeline merges
-  std::uint64_t sequence = 0;      ///< within the lane, from 0, gap-free
-  std::uint32_t source = 0;        ///< Names id of the source's name
+  std::uint32_t headroom = 0;  ///< valid bytes before data, <= kBlockHeadroom
+  std::uint32_t lane = 0;      ///< ordered stream of blocks that the pipeline merges
+  std::uint64_t sequence = 0;  ///< within the lane, from 0, gap-free
+  std::uint32_t source = 0;    ///< Names id of the source's name
   // --- the file, for positions by content (DESIGN 4.4)
-  std::uint64_t file = 0;          ///< key of the file's position record
-  std::uint64_t offset = 0;        ///< of data[0] in the uncompressed bytes
-  std::uint64_t head_hash = 0;     ///< of the first head_size bytes
-  std::uint32_t head_size = 0;     ///< <= kHeadHashBytes
-  std::uint64_t device = 0;        ///< hints
+  std::uint64_t file = 0;       ///< key of the file's position record
+  std::uint64_t offset = 0;     ///< of data[0] in the uncompressed bytes
+  std::uint64_t head_hash = 0;  ///< of the first head_size bytes
+  std::uint32_t head_size = 0;  ///< <= kHeadHashBytes
+  std::uint64_t device = 0;     ///< hints
   std::uint64_t inode = 0;
-  std::int64_t mtime_us = 0;       ///< anchor for years in a replay
-  std::uint64_t file_size = 0;     ///< as known at the read; 0 = unknown (stdin, compressed)
-  bool starts_file = false;        ///< first block read of this file in this run
-  bool ends_file = false;          ///< nothing follows in this file (its size may be 0)
+  std::int64_t mtime_us = 0;    ///< anchor for years in a replay
+  std::uint64_t file_size = 0;  ///< as known at the read; 0 = unknown (stdin, compressed)
+  bool starts_file = false;     ///< first block read of this file in this run
+  bool ends_file = false;       ///< nothing follows in this file (its size may be 0)
   // --- counted by ingest, reported with the batch
   std::uint32_t oversize_lines = 0;  ///< lines over kLineBytesMax that were cut
   std::uint64_t skipped_bytes = 0;   ///< NUL runs after copytruncate and tails of oversize lines
-  int format = -1;                 ///< index of the parse row; -1 = probe
+  int format = -1;                   ///< index of the parse row; -1 = probe
 
   [[nodiscard]] std::string_view text() const { return {data, size}; }
 

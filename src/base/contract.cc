@@ -98,40 +98,71 @@ constexpr std::array<std::string_view, 16> kCategories = {"",
                                                           "Potential Spam"};
 constexpr std::array<std::string_view, 3> kSeverities = {"none", "temporary", "permanent"};
 constexpr std::array<std::string_view, kEventKinds> kKinds = {
-    "none",         "delivered",    "relayed",    "deferred",    "bounced",   "expired", "complained",
-    "unsubscribed", "resubscribed", "suppressed", "autoreplied", "discarded", "probed"};
+    "none",        "delivered",  "relayed",      "deferred",     "bounced",
+    "expired",     "complained", "unsubscribed", "resubscribed", "suppressed",
+    "autoreplied", "discarded",  "probed"};
 constexpr std::array<std::string_view, 7> kPhases = {"",     "connect", "helo", "mail",
                                                      "rcpt", "data",    "eod"};
 constexpr std::array<std::string_view, kBlockKinds> kBlocks = {
-    "none",   "dead",     "soft",        "incident", "filtered", "complaint",
-    "unsubscribe", "manual", "provider"};
+    "none",      "dead",        "soft",   "incident", "filtered",
+    "complaint", "unsubscribe", "manual", "provider"};
 constexpr std::array<std::string_view, 4> kScopes = {"global", "tenant", "sending_domain",
                                                      "stream"};
 
 }  // namespace
 
-std::string_view builtin_cause_id(Cause cause) { return name_of(kCauses, cause); }
+std::string_view builtin_cause_id(Cause cause) {
+  return name_of(kCauses, cause);
+}
 Cause builtin_cause(std::string_view id) {
   Cause cause = Cause::none;
   value_of(kCauses, id, cause);
   return cause;
 }
 
-std::string_view to_string(BounceClass value) { return name_of(kClasses, value); }
-std::string_view to_string(Fault value) { return name_of(kFaults, value); }
-std::string_view to_string(Category value) { return name_of(kCategories, value); }
-std::string_view to_string(Severity value) { return name_of(kSeverities, value); }
-std::string_view to_string(EventKind kind) { return name_of(kKinds, kind); }
-std::string_view to_string(Phase phase) { return name_of(kPhases, phase); }
-std::string_view to_string(BlockKind kind) { return name_of(kBlocks, kind); }
-std::string_view to_string(BlockScope scope) { return name_of(kScopes, scope); }
+std::string_view to_string(BounceClass value) {
+  return name_of(kClasses, value);
+}
+std::string_view to_string(Fault value) {
+  return name_of(kFaults, value);
+}
+std::string_view to_string(Category value) {
+  return name_of(kCategories, value);
+}
+std::string_view to_string(Severity value) {
+  return name_of(kSeverities, value);
+}
+std::string_view to_string(EventKind kind) {
+  return name_of(kKinds, kind);
+}
+std::string_view to_string(Phase phase) {
+  return name_of(kPhases, phase);
+}
+std::string_view to_string(BlockKind kind) {
+  return name_of(kBlocks, kind);
+}
+std::string_view to_string(BlockScope scope) {
+  return name_of(kScopes, scope);
+}
 
-bool from_string(std::string_view text, BounceClass& out) { return value_of(kClasses, text, out); }
-bool from_string(std::string_view text, Fault& out) { return value_of(kFaults, text, out); }
-bool from_string(std::string_view text, EventKind& out) { return value_of(kKinds, text, out); }
-bool from_string(std::string_view text, Phase& out) { return value_of(kPhases, text, out); }
-bool from_string(std::string_view text, BlockKind& out) { return value_of(kBlocks, text, out); }
-bool from_string(std::string_view text, BlockScope& out) { return value_of(kScopes, text, out); }
+bool from_string(std::string_view text, BounceClass& out) {
+  return value_of(kClasses, text, out);
+}
+bool from_string(std::string_view text, Fault& out) {
+  return value_of(kFaults, text, out);
+}
+bool from_string(std::string_view text, EventKind& out) {
+  return value_of(kKinds, text, out);
+}
+bool from_string(std::string_view text, Phase& out) {
+  return value_of(kPhases, text, out);
+}
+bool from_string(std::string_view text, BlockKind& out) {
+  return value_of(kBlocks, text, out);
+}
+bool from_string(std::string_view text, BlockScope& out) {
+  return value_of(kScopes, text, out);
+}
 
 bool from_string(std::string_view text, Category& out) {
   std::string wanted = ascii_lower(text);

@@ -10,9 +10,7 @@ namespace {
 // Length of the valid UTF-8 sequence at text[i]; 0 when it is not one (RFC 3629).
 std::size_t utf8_length(std::string_view text, std::size_t i) {
   const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
-  const auto tail = [&](std::size_t k) {
-    return k < text.size() && (byte(k) & 0xC0) == 0x80;
-  };
+  const auto tail = [&](std::size_t k) { return k < text.size() && (byte(k) & 0xC0) == 0x80; };
   const unsigned char c = byte(i);
   if (c < 0x80) return 1;
   if (c >= 0xC2 && c <= 0xDF) return tail(i + 1) ? 2 : 0;
@@ -86,9 +84,15 @@ void append_json(std::string& out, std::string_view text) {
       out += "\xEF\xBF\xBD";
     } else {
       switch (c) {
-        case '\n': out += "\\n"; break;
-        case '\r': out += "\\r"; break;
-        case '\t': out += "\\t"; break;
+        case '\n':
+          out += "\\n";
+          break;
+        case '\r':
+          out += "\\r";
+          break;
+        case '\t':
+          out += "\\t";
+          break;
         default:
           out += "\\u00";
           out += kHex[c >> 4];
@@ -113,8 +117,9 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
       row[0] = i;
       for (std::size_t j = 1; j <= name.size(); ++j) {
         const std::size_t above = row[j];
-        row[j] = std::min({above + 1, row[j - 1] + 1,
-                           diagonal + (ascii_lower(word[i - 1]) == ascii_lower(name[j - 1]) ? 0u : 1u)});
+        row[j] =
+            std::min({above + 1, row[j - 1] + 1,
+                      diagonal + (ascii_lower(word[i - 1]) == ascii_lower(name[j - 1]) ? 0u : 1u)});
         diagonal = above;
       }
     }

@@ -10,6 +10,7 @@
 #include "classify/matcher.h"
 #include "classify/memo.h"
 #include "classify/normalise.h"
+#include "classify/sketch.h"
 #include "classify/span.h"
 
 namespace bounced {
@@ -20,42 +21,18 @@ using classify::Facts;
 using classify::Match;
 using classify::Normalised;
 
-/// Host name -> provider, so that the suffix table is not asked for every event. Direct-mapped and
-/// compared in full: a host name is somebody else's choice.
-class ProviderCache {
- public:
-  RuleSet::ProviderId find(const RuleSet& rules, std::string_view host) {
-    if (host.empty()) return RuleSet::kNoProvider;
-    if (host.size() > kBytesMax) return rules.provider_of(host);
-    Slot& slot = slots_[hash64(host) % slots_.size()];
-    if (slot.size != host.size() || std::memcmp(slot.host, host.data(), host.size()) != 0) {
-      slot.provider = rules.provider_of(host);
-      slot.size = static_cast<std::uint8_t>(host.size());
-      std::memcpy(slot.host, host.data(), host.size());
-    }
-    return slot.provider;
-  }
-
- private:
-  static constexpr std::size_t kBytesMax = 61;
-  struct Slot {
-    char host[kBytesMax];
-    std::uint8_t size = 0;
-    RuleSet::ProviderId provider = RuleSet::kNoProvider;
-  };
-  static_assert(sizeof(Slot) == 64, "one cache line");
-  std::array<Slot, 512> slots_{};
-};
-
 /// Everything but the text that a verdict depends on; appended to it for the memo's key.
 struct KeyTail {
   std::uint16_t smtp_code;
   std::uint16_t subject, detail;
   std::uint16_t provider;
   std::uint8_t klass, phase, kind, hint;
+  std::uint32_t road;  ///< kSketched or kNormalised: whose text stands in front, whose codes these are
 };
-static_assert(sizeof(KeyTail) == 12, "no padding: it is hashed");
+static_assert(sizeof(KeyTail) == 16, "no padding: it is hashed");
 static_assert(sizeof(KeyTail) <= classify::Normaliser::kSlack);
+static_assert(sizeof(KeyTail) <= classify::Sketch::kSlack);
+constexpr std::uint32_t kNormalised = 0, kSketched = 1;
 
 Severity said_by(std::uint16_t smtp_code, const EnhancedCode& enhanced, EventKind kind) {
   const unsigned digit = smtp_code != 0 ? smtp_code / 100u : enhanced.klass;
@@ -70,31 +47,36 @@ struct Classifier::Impl {
   Impl(std::shared_ptr<const RuleSet> set, Options o)
       : rules(std::move(set)),
         options(std::move(o)),
-        normaliser(classify::SendingIps(options.sending_ips)),
+        ours(options.sending_ips),
+        normaliser(ours),
+        sketch(*rules->telling, ours),
         matcher(*rules) {}
 
   std::shared_ptr<const RuleSet> rules;
   Options options;
+  classify::SendingIps ours;
   classify::Normaliser normaliser;
+  classify::Sketch sketch;
   classify::Matcher matcher;
   classify::Memo memo;
-  ProviderCache providers;
   Secret secret = random_secret();
   Stats stats;
 
   Normalised normalised;
   Facts facts;
 
-  void prepare(const Failure& failure);
+  [[nodiscard]] RuleSet::ProviderId provider_of(const Failure& failure) const;
+  void prepare(const Failure& failure, RuleSet::ProviderId provider);
   Verdict decide(const Failure& failure, const Match* winner);
-  [[nodiscard]] AddressId key(ProviderHint hint);
+  [[nodiscard]] AddressId key(const Failure& failure, RuleSet::ProviderId provider);
+  [[nodiscard]] AddressId hash(char* text, std::size_t size, const KeyTail& tail) const;
   [[nodiscard]] std::string literal_of(const Match& match) const;
   [[nodiscard]] std::string why(const Match& match, const Match& winner) const;
 };
 
 /// Fills `normalised` and `facts`. The server's own words win over what the log says beside them;
 /// a quoted reply's codes count only when there are no others.
-void Classifier::Impl::prepare(const Failure& failure) {
+void Classifier::Impl::prepare(const Failure& failure, RuleSet::ProviderId provider) {
   const std::string_view text = failure.diagnostic.substr(0, limits::kDiagnosticBytesMax);
   normaliser.run(text, failure.smtp_code, normalised);
   facts.smtp_code = normalised.smtp_code != 0 ? normalised.smtp_code : failure.smtp_code;
@@ -105,24 +87,43 @@ void Classifier::Impl::prepare(const Failure& failure) {
   }
   facts.phase = failure.phase != Phase::none ? failure.phase : normalised.phase;
   facts.kind = failure.kind;
-  facts.provider = providers.find(*rules, failure.mta_host);
-  if (facts.provider == RuleSet::kNoProvider) {
-    facts.provider = providers.find(*rules, failure.recipient_domain);
-  }
+  facts.provider = provider;
 }
 
-AddressId Classifier::Impl::key(ProviderHint hint) {
-  const KeyTail tail{facts.smtp_code,
-                     facts.enhanced.subject,
-                     facts.enhanced.detail,
-                     facts.provider,
-                     facts.enhanced.klass,
-                     static_cast<std::uint8_t>(facts.phase),
-                     static_cast<std::uint8_t>(facts.kind),
-                     static_cast<std::uint8_t>(hint)};
+RuleSet::ProviderId Classifier::Impl::provider_of(const Failure& failure) const {
+  const RuleSet::ProviderId provider = rules->provider_of(failure.mta_host);
+  return provider != RuleSet::kNoProvider ? provider : rules->provider_of(failure.recipient_domain);
+}
+
+/// Of the text's sketch and the failure's own codes; where there is no sketch, of the normalised
+/// text and the codes that count, which are then prepared.
+AddressId Classifier::Impl::key(const Failure& failure, RuleSet::ProviderId provider) {
+  KeyTail tail{failure.smtp_code,
+               failure.enhanced.subject,
+               failure.enhanced.detail,
+               provider,
+               failure.enhanced.klass,
+               static_cast<std::uint8_t>(failure.phase),
+               static_cast<std::uint8_t>(failure.kind),
+               static_cast<std::uint8_t>(failure.hint),
+               kSketched};
+  if (sketch.run(failure.diagnostic.substr(0, limits::kDiagnosticBytesMax))) {
+    return hash(sketch.data(), sketch.size(), tail);
+  }
+  prepare(failure, provider);
+  tail.smtp_code = facts.smtp_code;
+  tail.subject = facts.enhanced.subject;
+  tail.detail = facts.enhanced.detail;
+  tail.klass = facts.enhanced.klass;
+  tail.phase = static_cast<std::uint8_t>(facts.phase);
+  tail.road = kNormalised;
+  return hash(normaliser.buffer(), normalised.text.size(), tail);
+}
+
+AddressId Classifier::Impl::hash(char* text, std::size_t size, const KeyTail& tail) const {
   // A tail of fixed size: text + tail is never another text + tail.
-  std::memcpy(normaliser.buffer() + normalised.text.size(), &tail, sizeof tail);
-  AddressId id = hash128({normaliser.buffer(), normalised.text.size() + sizeof tail}, secret);
+  std::memcpy(text + size, &tail, sizeof tail);
+  AddressId id = hash128({text, size + sizeof tail}, secret);
   id.hi |= 1;  // never the empty slot's key
   return id;
 }
@@ -151,17 +152,18 @@ Classifier& Classifier::operator=(Classifier&&) noexcept = default;
 
 Verdict Classifier::classify(const Failure& failure) {
   Impl& c = *impl_;
-  c.prepare(failure);
   ++c.stats.calls;
+  const RuleSet::ProviderId provider = c.provider_of(failure);
   AddressId key;
   if (c.options.memo) {
-    key = c.key(failure.hint);
+    key = c.key(failure, provider);
     if (const Verdict* known = c.memo.find(key)) {
       ++c.stats.memo_hits;
       return *known;
     }
   }
   ++c.stats.scans;
+  c.prepare(failure, provider);
   Match winner;
   const bool found = c.matcher.match(c.normalised.text, c.facts, winner);
   const Verdict verdict = c.decide(failure, found ? &winner : nullptr);
@@ -201,7 +203,7 @@ std::string Classifier::Impl::why(const Match& match, const Match& winner) const
 
 Verdict Classifier::explain(const Failure& failure, Explanation& out) {
   Impl& c = *impl_;
-  c.prepare(failure);
+  c.prepare(failure, c.provider_of(failure));
   out = Explanation{};
   out.normalised = std::string(c.normalised.text);
   out.smtp_code = c.facts.smtp_code;
@@ -232,7 +234,7 @@ Verdict Classifier::explain(const Failure& failure, Explanation& out) {
 
 Classifier::Span Classifier::span(const Failure& failure) {
   Impl& c = *impl_;
-  c.prepare(failure);
+  c.prepare(failure, c.provider_of(failure));
   Match winner;
   if (!c.matcher.match(c.normalised.text, c.facts, winner) || winner.length == 0) return {};
   std::string words = c.literal_of(winner);

@@ -1,5 +1,6 @@
 #include "classify/lead.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -81,7 +82,9 @@ const char* skip_exim(const char* p, const char* end, Phase& phase) {
   const string_view rest(after, static_cast<std::size_t>(end - after));
   const auto colon = rest.find(": ");
   if (colon == string_view::npos) return nullptr;
-  phase = phase_of(string_view(p, static_cast<std::size_t>(after - p) + colon));
+  // The command alone: its argument may hold any words (and Sketch takes it away).
+  const auto command = std::min(colon, rest.find('<'));
+  phase = phase_of(string_view(p, static_cast<std::size_t>(after - p) + command));
   return after + colon + 2;
 }
 

@@ -266,6 +266,7 @@ Result<std::shared_ptr<const RuleSet>> RuleSet::build(RuleFiles files, const str
   set->add_causes(files.causes);
   set->add_providers();
   set->add_patterns();
+  set->telling = std::make_unique<const classify::TellingDigits>(set->patterns);
   set->rank_rules();
   set->hash_contents();
   auto databases = classify::make_databases(set->patterns, cache_dir);

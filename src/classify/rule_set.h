@@ -10,6 +10,7 @@
 #include "bounced/classifier.h"
 #include "classify/database.h"
 #include "classify/rule.h"
+#include "classify/sketch.h"
 
 namespace bounced {
 
@@ -69,6 +70,7 @@ class RuleSet {
   std::vector<std::uint32_t> pattern_sizes;        ///< bytes (least bytes of a regex)
   std::vector<std::vector<Reference>> references;  ///< by pattern
   classify::Databases databases;
+  std::unique_ptr<const classify::TellingDigits> telling;
   std::vector<Provider> providers;  ///< [0] = none
   std::vector<CauseInfo> causes;    ///< in number order, without none
   std::uint32_t generation = 0;     ///< hash of everything a verdict depends on; never 0

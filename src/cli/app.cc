@@ -30,9 +30,9 @@ void build(CLI::App& parser, App& app) {
   parser.add_option("--config", app.config_file, "configuration file")->type_name("FILE");
   parser.add_option("--log-level", app.log_level, "trace, debug, info, warn, error or off")
       ->type_name("LEVEL");
-  for (const auto add : {add_run, add_replay, add_parse, add_trace, add_classify, add_explain,
-                         add_address, add_list, add_report, add_changes, add_rules, add_config,
-                         add_digest, add_status, add_version}) {
+  for (const auto add :
+       {add_run, add_replay, add_parse, add_trace, add_classify, add_explain, add_address, add_list,
+        add_report, add_changes, add_rules, add_config, add_digest, add_status, add_version}) {
     add(parser, app);
   }
 }
@@ -79,9 +79,10 @@ Result<std::shared_ptr<const RuleSet>> rules_of(const App& app) {
 }
 
 int run_app(App& app, const std::vector<std::string>& args) {
-  CLI::App parser("bounced: reads what mail servers say about the mail you send, and keeps, for "
-                  "every address, whether it may still be mailed.",
-                  "bounced");
+  CLI::App parser(
+      "bounced: reads what mail servers say about the mail you send, and keeps, for "
+      "every address, whether it may still be mailed.",
+      "bounced");
   build(parser, app);
   std::vector<std::string> reversed(args.rbegin(), args.rend());
   try {
@@ -102,8 +103,9 @@ int run_app(App& app, const std::vector<std::string>& args) {
     for (char& c : why) {
       if (c == '\n') c = ' ';
     }
-    return app.io.report(Error{ErrorCode::usage, command, "", why,
-                               "see `bounced " + (command.empty() ? "" : command + " ") + "--help`"});
+    return app.io.report(
+        Error{ErrorCode::usage, command, "", why,
+              "see `bounced " + (command.empty() ? "" : command + " ") + "--help`"});
   }
   if (!app.run) {
     app.io.out(parser.help());

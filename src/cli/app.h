@@ -22,19 +22,19 @@ namespace bounced::cli {
 struct App {
   explicit App(Io& i) : io(i) {}
   Io& io;
-  std::string cwd;                       ///< of the caller
-  pipeline::Engine* live = nullptr;      ///< inside the daemon: its engine
+  std::string cwd;                   ///< of the caller
+  pipeline::Engine* live = nullptr;  ///< inside the daemon: its engine
   const Config* live_config = nullptr;
-  std::function<bool()> cancelled;       ///< true when the caller is gone or asked to stop
+  std::function<bool()> cancelled;  ///< true when the caller is gone or asked to stop
 
   // --- common options
-  std::string data_dir;                  ///< --data
-  std::string config_file;               ///< --config
-  std::string log_level;                 ///< --log-level
+  std::string data_dir;     ///< --data
+  std::string config_file;  ///< --config
+  std::string log_level;    ///< --log-level
 
   // --- set by the chosen command
   std::function<int()> run;
-  bool forwardable = false;              ///< goes to the daemon when one runs
+  bool forwardable = false;  ///< goes to the daemon when one runs
 
   /// A path of the caller's, absolute.
   [[nodiscard]] std::string path(const std::string& p) const;

@@ -60,7 +60,8 @@ int block(App& app, const AddressArgs& args) {
   command.record.since_us = command.time_us;
   if (!args.until.empty()) {
     auto duration = parse_duration(args.until);
-    auto time = duration ? Result<std::int64_t>(command.time_us + *duration) : parse_time(args.until);
+    auto time =
+        duration ? Result<std::int64_t>(command.time_us + *duration) : parse_time(args.until);
     if (!time) return app.io.report(time.error());
     if (*time <= command.time_us) {
       return app.io.report({ErrorCode::usage, "until", args.until, "is in the past", ""});
@@ -71,8 +72,8 @@ int block(App& app, const AddressArgs& args) {
   if (!session) return app.io.report(session.error());
   const std::string actor = actor_of(args);
   std::size_t changed = 0;
-  auto done = (*session)->engine()->change(
-      [&](state::States& states, store::Names& names) -> Result<void> {
+  auto done =
+      (*session)->engine()->change([&](state::States& states, store::Names& names) -> Result<void> {
         command.record.actor = names.intern(store::Dictionary::actor, actor);
         command.actor = command.record.actor;
         for (const std::string& address : args.addresses) {
@@ -93,8 +94,8 @@ int unblock(App& app, const AddressArgs& args) {
   if (!session) return app.io.report(session.error());
   const std::string actor = actor_of(args);
   std::size_t changed = 0;
-  auto done = (*session)->engine()->change(
-      [&](state::States& states, store::Names& names) -> Result<void> {
+  auto done =
+      (*session)->engine()->change([&](state::States& states, store::Names& names) -> Result<void> {
         state::States::Command command;
         command.kind = state::States::Command::Kind::unblock;
         command.time_us = system_clock().now_us();
@@ -115,7 +116,8 @@ int unblock(App& app, const AddressArgs& args) {
 }  // namespace
 
 void add_address(CLI::App& parser, App& app) {
-  CLI::App* command = parser.add_subcommand("address", "what is known of an address; block, unblock");
+  CLI::App* command =
+      parser.add_subcommand("address", "what is known of an address; block, unblock");
   command->require_subcommand(1);
   auto args = std::make_shared<AddressArgs>();
   const auto add = [&](const char* name, const char* text, const char* shown,
@@ -136,7 +138,8 @@ void add_address(CLI::App& parser, App& app) {
       ->add_flag("--json", args->json, "one JSON object a line");
   CLI::App* blocks = add("block", "block by hand; deliveries do not end it",
                          "  bounced address block someone@example.com\n"
-                         "  bounced address block --until 30d someone@example.com", block);
+                         "  bounced address block --until 30d someone@example.com",
+                         block);
   blocks->add_option("--until", args->until, "end: a time or a duration (default: none)");
   blocks->add_option("--actor", args->actor, "who does it (default: cli:<user>)");
   CLI::App* lifts = add("unblock", "end every live block; a new failure starts from nothing",

@@ -14,10 +14,14 @@ namespace {
 
 std::string_view scope_name(const store::Names& names, const state::BlockRecord& block) {
   switch (block.scope) {
-    case BlockScope::tenant: return names.text(store::Dictionary::tenant, block.scope_id);
-    case BlockScope::stream: return names.text(store::Dictionary::stream, block.scope_id);
-    case BlockScope::sending_domain: return names.text(store::Dictionary::domain, block.scope_id);
-    case BlockScope::global: break;
+    case BlockScope::tenant:
+      return names.text(store::Dictionary::tenant, block.scope_id);
+    case BlockScope::stream:
+      return names.text(store::Dictionary::stream, block.scope_id);
+    case BlockScope::sending_domain:
+      return names.text(store::Dictionary::domain, block.scope_id);
+    case BlockScope::global:
+      break;
   }
   return {};
 }
@@ -35,13 +39,14 @@ Result<std::string> stored_text(const store::Store& store, const AddressId& id, 
   return state->text;
 }
 
-std::string change_json(const state::Change& change, std::string_view text, const Session& session) {
+std::string change_json(const state::Change& change, std::string_view text,
+                        const Session& session) {
   static constexpr std::string_view kActions[] = {"block", "change", "unblock"};
   const state::BlockRecord& block = change.change.record;
-  std::string json = fmt::format("{{\"seq\":{},\"time\":\"{}\",\"action\":\"{}\",\"{}\":", change.seq,
-                                 format_time(change.change.time_us),
-                                 kActions[static_cast<std::size_t>(change.change.action)],
-                                 change.domain ? "domain" : "address");
+  std::string json = fmt::format(
+      "{{\"seq\":{},\"time\":\"{}\",\"action\":\"{}\",\"{}\":", change.seq,
+      format_time(change.change.time_us), kActions[static_cast<std::size_t>(change.change.action)],
+      change.domain ? "domain" : "address");
   append_json(json, text);
   json += fmt::format(",\"kind\":\"{}\",\"scope\":\"{}\"", to_string(block.kind),
                       to_string(block.scope));
@@ -56,7 +61,8 @@ std::string change_json(const state::Change& change, std::string_view text, cons
   }
   json += fmt::format(",\"since\":\"{}\"", format_time(block.since_us));
   if (block.until_us != 0) json += fmt::format(",\"until\":\"{}\"", format_time(block.until_us));
-  if (const auto actor = session.names().text(store::Dictionary::actor, block.actor); !actor.empty()) {
+  if (const auto actor = session.names().text(store::Dictionary::actor, block.actor);
+      !actor.empty()) {
     json += ",\"actor\":";
     append_json(json, actor);
   }
@@ -71,21 +77,21 @@ int changes(App& app, std::uint64_t after, std::uint64_t limit) {
   store::append_u64_be(from, after + 1);
   std::uint64_t shown = 0;
   std::optional<Error> bad;
-  auto scanned = store.scan(
-      store::Family::changes, {}, from, [&](std::string_view key, std::string_view value) {
-        auto change = state::decode_change(key, value);
-        if (!change) {
-          bad = change.error();
-          return false;
-        }
-        auto text = stored_text(store, change->id, change->domain);
-        if (!text) {
-          bad = text.error();
-          return false;
-        }
-        app.io.out(change_json(*change, *text, **session));
-        return !app.io.broken() && ++shown < limit;
-      });
+  auto scanned = store.scan(store::Family::changes, {}, from,
+                            [&](std::string_view key, std::string_view value) {
+                              auto change = state::decode_change(key, value);
+                              if (!change) {
+                                bad = change.error();
+                                return false;
+                              }
+                              auto text = stored_text(store, change->id, change->domain);
+                              if (!text) {
+                                bad = text.error();
+                                return false;
+                              }
+                              app.io.out(change_json(*change, *text, **session));
+                              return !app.io.broken() && ++shown < limit;
+                            });
   if (!scanned) return app.io.report(scanned.error());
   if (bad.has_value()) return app.io.report(*bad);
   return shown == 0 ? 1 : 0;
@@ -99,8 +105,9 @@ void add_changes(CLI::App& parser, App& app) {
   auto limit = std::make_shared<std::uint64_t>(UINT64_MAX);
   command->add_option("--after", *after, "last sequence number already seen")->type_name("SEQ");
   command->add_option("--limit", *limit, "at most this many")->type_name("N");
-  examples(*command, "  bounced changes --after 0\n"
-                     "  bounced changes --after 1734 --limit 1000     the next page");
+  examples(*command,
+           "  bounced changes --after 0\n"
+           "  bounced changes --after 1734 --limit 1000     the next page");
   command->callback([&app, after, limit] {
     app.forwardable = true;
     app.run = [&app, after, limit] { return changes(app, *after, *limit); };

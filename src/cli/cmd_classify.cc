@@ -173,8 +173,8 @@ int classify(App& app, const ClassifyArgs& args) {
       return;
     }
     Explanation why;
-    const Verdict verdict = args.explain ? classifier.explain(input.failure, why)
-                                         : classifier.classify(input.failure);
+    const Verdict verdict =
+        args.explain ? classifier.explain(input.failure, why) : classifier.classify(input.failure);
     const Explanation* shown = args.explain ? &why : nullptr;
     if (args.format == "ndjson") {
       print_json(app.io, input, verdict, classifier, **rules, shown);
@@ -219,11 +219,10 @@ void add_classify(CLI::App& parser, App& app) {
            "  bounced classify --explain --mta mx.example.com '452 4.2.2 mailbox full'\n"
            "  bounced classify --format ndjson < replies.ndjson\n\n"
            "A line of stdin that begins with { is one object: {\"diagnostic\":..., and optionally\n"
-           "\"id\", \"smtp_code\", \"enhanced\", \"mta\":{\"host\":...}, \"phase\", \"kind\"}; it comes back with\n"
+           "\"id\", \"smtp_code\", \"enhanced\", \"mta\":{\"host\":...}, \"phase\", \"kind\"}; it "
+           "comes back with\n"
            "\"verdict\" added, in order.");
-  command->callback([&app, args] {
-    app.run = [&app, args] { return classify(app, *args); };
-  });
+  command->callback([&app, args] { app.run = [&app, args] { return classify(app, *args); }; });
 }
 
 }  // namespace bounced::cli

@@ -16,7 +16,8 @@
 namespace bounced::cli {
 
 void add_config(CLI::App& parser, App& app) {
-  CLI::App* command = parser.add_subcommand("config", "check a configuration, or print the default");
+  CLI::App* command =
+      parser.add_subcommand("config", "check a configuration, or print the default");
   command->require_subcommand(1);
   CLI::App* check = command->add_subcommand("check", "read a configuration and say what is wrong");
   auto file = std::make_shared<std::string>();
@@ -26,8 +27,8 @@ void add_config(CLI::App& parser, App& app) {
     app.run = [&app, file] {
       const std::string name = file->empty() ? app.config_file : *file;
       if (name.empty()) {
-        return app.io.report({ErrorCode::usage, "config check", "", "no file named",
-                              "bounced config check FILE"});
+        return app.io.report(
+            {ErrorCode::usage, "config check", "", "no file named", "bounced config check FILE"});
       }
       auto config = load_config(app.path(name));
       if (!config) {
@@ -56,7 +57,8 @@ void add_config(CLI::App& parser, App& app) {
 }
 
 void add_version(CLI::App& parser, App& app) {
-  CLI::App* command = parser.add_subcommand("version", "version of bounced and what it is built on");
+  CLI::App* command =
+      parser.add_subcommand("version", "version of bounced and what it is built on");
   command->callback([&app] {
     app.run = [&app] {
       app.io.out(fmt::format("bounced {}\nstore format {}\nRocksDB {}.{}.{}, Hyperscan {}\n",

@@ -12,10 +12,11 @@ void add_digest(CLI::App& parser, App& app) {
   CLI::App* command = parser.add_subcommand("digest", "one hash over every logical record");
   auto parts = std::make_shared<bool>(false);
   command->add_flag("--parts", *parts, "one line per kind of record, with its count");
-  examples(*command,
-           "  bounced digest --data /var/lib/bounced\n\n"
-           "Two stores that saw the same mail have the same digest, however often either was killed\n"
-           "on the way. Not in it: positions, source names, sequence numbers of the feed, caches.");
+  examples(
+      *command,
+      "  bounced digest --data /var/lib/bounced\n\n"
+      "Two stores that saw the same mail have the same digest, however often either was killed\n"
+      "on the way. Not in it: positions, source names, sequence numbers of the feed, caches.");
   command->callback([&app, parts] {
     app.forwardable = true;
     app.run = [&app, parts] {

@@ -27,16 +27,22 @@ std::string describe_policy(const CausePolicy& p) {
 std::string what_it_does(const Event& event, const Verdict* verdict, const RuleSet& rules,
                          const Policy& policy, const std::string& recipient) {
   switch (event.kind) {
-    case EventKind::delivered: return "a delivery: ends a streak and dead, soft or incident blocks";
-    case EventKind::relayed: return "handed on inside: neither a delivery nor a failure";
+    case EventKind::delivered:
+      return "a delivery: ends a streak and dead, soft or incident blocks";
+    case EventKind::relayed:
+      return "handed on inside: neither a delivery nor a failure";
     case EventKind::deferred:
       return event.has(EventFlags::kNotAttempted)
                  ? "no attempt was made: recorded, counts nothing"
                  : "an attempt that failed: recorded, never counted; only the final result counts";
-    case EventKind::suppressed: return "our own refusal: counts nothing";
-    case EventKind::probed: return "an address probe, not mail: counts nothing";
-    case EventKind::discarded: return "discarded by configuration: counts nothing";
-    default: break;
+    case EventKind::suppressed:
+      return "our own refusal: counts nothing";
+    case EventKind::probed:
+      return "an address probe, not mail: counts nothing";
+    case EventKind::discarded:
+      return "discarded by configuration: counts nothing";
+    default:
+      break;
   }
   if (verdict == nullptr) return "nothing";
   const CausePolicy& p = policy.of(verdict->cause);
@@ -50,11 +56,10 @@ std::string what_it_does(const Event& event, const Verdict* verdict, const RuleS
   const auto level = p.level == PolicyLevel::domain ? PolicyLevel::domain : PolicyLevel::address;
   const state::Decision decision = state::decide(fresh, fact, *verdict, policy, level);
   for (const auto& change : decision.changes) {
-    text += fmt::format("\n            seen first, it would block {} ({}) from {} until {}",
-                        printable(recipient), to_string(change.record.kind),
-                        format_time(change.record.since_us),
-                        change.record.until_us == 0 ? "for good"
-                                                    : format_time(change.record.until_us));
+    text += fmt::format(
+        "\n            seen first, it would block {} ({}) from {} until {}", printable(recipient),
+        to_string(change.record.kind), format_time(change.record.since_us),
+        change.record.until_us == 0 ? "for good" : format_time(change.record.until_us));
   }
   if (decision.changes.empty()) text += "\n            seen first, it would block nothing";
   return text;
@@ -121,8 +126,9 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
     } else {
       text += fmt::format("{:<11} {}\n", "event", to_string(event.kind));
     }
-    text += fmt::format("{:<11} {}\n", "it does",
-                        what_it_does(event, verdict ? &*verdict : nullptr, **rules, *policy, recipient));
+    text += fmt::format(
+        "{:<11} {}\n", "it does",
+        what_it_does(event, verdict ? &*verdict : nullptr, **rules, *policy, recipient));
   }
   batch.clear();
   app.io.out(text);

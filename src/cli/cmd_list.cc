@@ -44,8 +44,8 @@ Result<report::ListFilter> filter_of(const ListArgs& args, std::int64_t now_us) 
   filter.provider = args.provider;
   filter.streak_min = args.streak;
   filter.domains = args.domains;
-  for (const auto& [text, out] : {std::pair{&args.since, &filter.since_us},
-                                  std::pair{&args.until, &filter.until_us}}) {
+  for (const auto& [text, out] :
+       {std::pair{&args.since, &filter.since_us}, std::pair{&args.until, &filter.until_us}}) {
     if (text->empty()) continue;
     auto time = moment(*text, now_us);
     if (!time) return tl::unexpected(time.error());
@@ -125,7 +125,8 @@ void add_filters(CLI::App& command, const std::shared_ptr<ListArgs>& args) {
   command.add_option("--provider", args->provider, "suffix of the host that answered last");
   command.add_option("--since", args->since, "blocked since: a time, or 7d = in the last 7 days");
   command.add_option("--until", args->until, "blocked before: a time, or 7d = 7 days ago");
-  command.add_option("--streak", args->streak, "at least N final failures in a row")->type_name("N");
+  command.add_option("--streak", args->streak, "at least N final failures in a row")
+      ->type_name("N");
   command.add_flag("--domains", args->domains, "records of domains instead of addresses");
 }
 

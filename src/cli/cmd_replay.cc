@@ -77,9 +77,9 @@ class EventWriter {
 
 std::string summary_json(const pipeline::Metrics& before, const pipeline::Metrics& after,
                          double seconds, double cpu) {
-  std::string json = fmt::format("{{\"lines\":{},\"bytes\":{},\"events\":{{",
-                                 after.lines.lines - before.lines.lines,
-                                 after.lines.bytes - before.lines.bytes);
+  std::string json =
+      fmt::format("{{\"lines\":{},\"bytes\":{},\"events\":{{",
+                  after.lines.lines - before.lines.lines, after.lines.bytes - before.lines.bytes);
   bool first = true;
   for (std::size_t i = 1; i < kEventKinds; ++i) {
     json += fmt::format("{}\"{}\":{}", first ? "" : ",", to_string(static_cast<EventKind>(i)),
@@ -102,11 +102,11 @@ std::string summary_text(const pipeline::Metrics& before, const pipeline::Metric
   };
   std::string text;
   const std::uint64_t lines = after.lines.lines - before.lines.lines;
-  text += fmt::format("{:<12}{:>14}   {} in {:.2f} s, {} lines/s\n", "lines", with_commas(lines),
-                      human_bytes(static_cast<double>(after.lines.bytes - before.lines.bytes)),
-                      seconds,
-                      with_commas(static_cast<std::uint64_t>(
-                          static_cast<double>(lines) / std::max(seconds, 1e-6))));
+  text +=
+      fmt::format("{:<12}{:>14}   {} in {:.2f} s, {} lines/s\n", "lines", with_commas(lines),
+                  human_bytes(static_cast<double>(after.lines.bytes - before.lines.bytes)), seconds,
+                  with_commas(static_cast<std::uint64_t>(static_cast<double>(lines) /
+                                                         std::max(seconds, 1e-6))));
   for (std::size_t i = 1; i < kEventKinds; ++i) {
     const auto kind = static_cast<EventKind>(i);
     if (events(kind) == 0) continue;
@@ -237,7 +237,8 @@ void add_common(CLI::App& command, const std::shared_ptr<ReplayArgs>& args) {
 }  // namespace
 
 void add_replay(CLI::App& parser, App& app) {
-  CLI::App* command = parser.add_subcommand("replay", "read log files into the store, to their end");
+  CLI::App* command =
+      parser.add_subcommand("replay", "read log files into the store, to their end");
   auto args = std::make_shared<ReplayArgs>();
   add_common(*command, args);
   command->add_option("--events", args->events, "- = print every applied event as NDJSON")
@@ -245,12 +246,13 @@ void add_replay(CLI::App& parser, App& app) {
   command->add_option("--summary", args->summary, "text or json")
       ->check(CLI::IsMember({"text", "json"}));
   command->add_flag("--quiet", args->quiet, "no progress bar, no summary");
-  examples(*command,
-           "  bounced replay /var/log/mail.log.2.gz /var/log/mail.log.1 /var/log/mail.log\n"
-           "  bounced replay --summary json --tz Europe/Berlin --year 2025 old.log\n"
-           "  zcat mail.log.gz | bounced replay -              stdin has no position: at least once\n\n"
-           "Several files are merged by event time, in whatever order they are named. A file that was\n"
-           "applied before is recognised by its content: only what is new in it is read.");
+  examples(
+      *command,
+      "  bounced replay /var/log/mail.log.2.gz /var/log/mail.log.1 /var/log/mail.log\n"
+      "  bounced replay --summary json --tz Europe/Berlin --year 2025 old.log\n"
+      "  zcat mail.log.gz | bounced replay -              stdin has no position: at least once\n\n"
+      "Several files are merged by event time, in whatever order they are named. A file that was\n"
+      "applied before is recognised by its content: only what is new in it is read.");
   command->callback([&app, args] {
     app.forwardable = true;
     app.run = [&app, args] { return run_pipeline(app, *args, true); };

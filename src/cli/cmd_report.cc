@@ -19,13 +19,14 @@ struct ReportArgs {
 int report_rates(App& app, const ReportArgs& args) {
   report::RatesQuery query;
   if (!report::from_string(args.by, query.by)) {
-    return app.io.report({ErrorCode::usage, "--by", args.by, "not known",
-                          "cause, category, domain, sender, campaign, stream, tenant, mta or hour"});
+    return app.io.report(
+        {ErrorCode::usage, "--by", args.by, "not known",
+         "cause, category, domain, sender, campaign, stream, tenant, mta or hour"});
   }
   query.top = args.top;
   const std::int64_t now = system_clock().now_us();
-  for (const auto& [text, out] : {std::pair{&args.since, &query.from_us},
-                                  std::pair{&args.until, &query.to_us}}) {
+  for (const auto& [text, out] :
+       {std::pair{&args.since, &query.from_us}, std::pair{&args.until, &query.to_us}}) {
     if (text->empty()) continue;
     auto duration = parse_duration(*text);
     auto time = duration ? Result<std::int64_t>(now - *duration) : parse_time(*text);

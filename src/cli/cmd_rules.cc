@@ -95,11 +95,11 @@ void add_rules(CLI::App& parser, App& app) {
   };
   CLI::App* checks = command->add_subcommand("check", "prove that every rule does what it says");
   common(*checks);
-  examples(*checks, "  bounced rules check                      the built-in rules\n"
-                    "  bounced rules check /etc/bounced/rules   own rules before them");
-  checks->callback([&app, args] {
-    app.run = [&app, args] { return check(app, args->dir, args->format); };
-  });
+  examples(*checks,
+           "  bounced rules check                      the built-in rules\n"
+           "  bounced rules check /etc/bounced/rules   own rules before them");
+  checks->callback(
+      [&app, args] { app.run = [&app, args] { return check(app, args->dir, args->format); }; });
   CLI::App* lists = command->add_subcommand("list", "all rules, in order of precedence");
   common(*lists);
   lists->add_option("--cause", args->cause, "only rules of this cause");

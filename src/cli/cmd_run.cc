@@ -93,9 +93,7 @@ void add_run(CLI::App& parser, App& app) {
            "  bounced run --data /var/lib/bounced /var/log/mail.log   without a configuration\n\n"
            "SIGTERM and SIGINT: drain what was read, make it durable, exit 0.\n"
            "Other commands given with the same --data run inside the daemon.");
-  command->callback([&app, files] {
-    app.run = [&app, files] { return run_daemon(app, *files); };
-  });
+  command->callback([&app, files] { app.run = [&app, files] { return run_daemon(app, *files); }; });
 }
 
 }  // namespace bounced::cli

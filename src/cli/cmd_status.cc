@@ -11,15 +11,12 @@ namespace bounced::cli {
 namespace {
 
 using Stage = std::pair<const char*, pipeline::StageCounters pipeline::Metrics::*>;
-constexpr Stage kStages[] = {{"ingest", &pipeline::Metrics::ingest},
-                             {"parse", &pipeline::Metrics::parse},
-                             {"classify", &pipeline::Metrics::classify},
-                             {"correlate", &pipeline::Metrics::correlate},
-                             {"state", &pipeline::Metrics::state},
-                             {"commit", &pipeline::Metrics::commit}};
+constexpr Stage kStages[] = {
+    {"ingest", &pipeline::Metrics::ingest},     {"parse", &pipeline::Metrics::parse},
+    {"classify", &pipeline::Metrics::classify}, {"correlate", &pipeline::Metrics::correlate},
+    {"state", &pipeline::Metrics::state},       {"commit", &pipeline::Metrics::commit}};
 
-std::string as_text(const pipeline::Metrics& m,
-                    const std::vector<ingest::Tail::FileState>& files) {
+std::string as_text(const pipeline::Metrics& m, const std::vector<ingest::Tail::FileState>& files) {
   std::string text = fmt::format("{:<10}{:>16}{:>16}{:>16}{:>10}\n", "stage", "received", "sent",
                                  "dropped", "errors");
   for (const auto& [name, member] : kStages) {
@@ -38,16 +35,15 @@ std::string as_text(const pipeline::Metrics& m,
   text += fmt::format("memo       {} of {} failures answered without a scan\n",
                       with_commas(m.classifier.memo_hits), with_commas(m.classifier.calls));
   for (const auto& file : files) {
-    text += fmt::format("file       {}  {} of {}{}{}\n", printable(file.path),
-                        with_commas(file.offset), with_commas(file.size),
-                        file.rotated ? "  (rotated)" : "",
-                        file.trouble.empty() ? "" : "  TROUBLE: " + printable(file.trouble));
+    text +=
+        fmt::format("file       {}  {} of {}{}{}\n", printable(file.path), with_commas(file.offset),
+                    with_commas(file.size), file.rotated ? "  (rotated)" : "",
+                    file.trouble.empty() ? "" : "  TROUBLE: " + printable(file.trouble));
   }
   return text;
 }
 
-std::string as_json(const pipeline::Metrics& m,
-                    const std::vector<ingest::Tail::FileState>& files) {
+std::string as_json(const pipeline::Metrics& m, const std::vector<ingest::Tail::FileState>& files) {
   std::string json = "{\"stages\":{";
   bool first = true;
   for (const auto& [name, member] : kStages) {
@@ -85,8 +81,9 @@ void add_status(CLI::App& parser, App& app) {
   CLI::App* command = parser.add_subcommand("status", "counters, queues and lag of the daemon");
   auto json = std::make_shared<bool>(false);
   command->add_flag("--json", *json, "one JSON object");
-  examples(*command, "  bounced status --data /var/lib/bounced\n"
-                     "  bounced status --json | jq .lag");
+  examples(*command,
+           "  bounced status --data /var/lib/bounced\n"
+           "  bounced status --json | jq .lag");
   command->callback([&app, json] {
     app.forwardable = true;
     app.run = [&app, json] {

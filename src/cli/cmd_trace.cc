@@ -58,8 +58,8 @@ class Trace {
     if (!ids_.empty()) collect(usable);
     std::stable_sort(lines_.begin(), lines_.end(), [](const Line& a, const Line& b) {
       return a.time_us != b.time_us ? a.time_us < b.time_us
-             : a.file != b.file    ? a.file < b.file
-                                   : a.offset < b.offset;
+             : a.file != b.file     ? a.file < b.file
+                                    : a.offset < b.offset;
     });
     for (const Line& line : lines_) {
       app_.io.out((app_.io.out_terminal() ? printable(line.text) : line.text) + "\n");
@@ -128,7 +128,8 @@ void add_trace(CLI::App& parser, App& app) {
   };
   auto args = std::make_shared<Args>();
   command->add_option("QUERY", args->query, "an address, a message id or a queue id")->required();
-  command->add_option("FILE", args->files, "log files, rotated and compressed ones too")->required();
+  command->add_option("FILE", args->files, "log files, rotated and compressed ones too")
+      ->required();
   command->add_option("--tz", args->timezone, "time zone of stamps without offset (default UTC)");
   command->add_option("--year", args->year, "year of stamps without one");
   examples(*command,
@@ -142,7 +143,8 @@ void add_trace(CLI::App& parser, App& app) {
                               "give a whole address, message id or queue id"});
       }
       std::vector<std::string> files;
-      for (const std::string& file : ingest::expand_globs(args->files)) files.push_back(app.path(file));
+      for (const std::string& file : ingest::expand_globs(args->files))
+        files.push_back(app.path(file));
       return Trace(app, args->query, args->timezone, args->year).run(files);
     };
   });

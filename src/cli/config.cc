@@ -58,8 +58,9 @@ class Section {
     if (node == nullptr) return {};
     const auto value = node->value<std::int64_t>();
     if (!node->is_integer() || !value || *value < low || *value > high) {
-      return bad(*node, key,
-                 "is not a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+      return bad(
+          *node, key,
+          "is not a whole number from " + std::to_string(low) + " to " + std::to_string(high));
     }
     out = static_cast<std::uint64_t>(*value);
     return {};
@@ -252,7 +253,8 @@ Check read_root(const toml::table& table, Config& config) {
     BOUNCED_TRY(s.text("dir", config.rules_dir));
     return s.list("overrides", config.rules_overrides);
   }));
-  BOUNCED_TRY(sub("policy", [&](Section& s) -> Check { return s.text("file", config.policy_file); }));
+  BOUNCED_TRY(
+      sub("policy", [&](Section& s) -> Check { return s.text("file", config.policy_file); }));
   accept_unused(root, config);
   return root.done();
 }
@@ -262,11 +264,12 @@ Check read_root(const toml::table& table, Config& config) {
 Result<std::uint64_t> parse_bytes(std::string_view text) {
   std::uint64_t number = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string unit = ascii_lower(trim(text.substr(static_cast<std::size_t>(end - text.data()))));
+  const std::string unit =
+      ascii_lower(trim(text.substr(static_cast<std::size_t>(end - text.data()))));
   static const std::map<std::string, std::uint64_t> kUnits = {
-      {"", 1},           {"b", 1},           {"k", 1u << 10},   {"kib", 1u << 10}, {"kb", 1000},
-      {"m", 1u << 20},   {"mib", 1u << 20},  {"mb", 1'000'000}, {"g", 1u << 30},   {"gib", 1u << 30},
-      {"gb", 1'000'000'000}};
+      {"", 1},         {"b", 1},          {"k", 1u << 10},      {"kib", 1u << 10},
+      {"kb", 1000},    {"m", 1u << 20},   {"mib", 1u << 20},    {"mb", 1'000'000},
+      {"g", 1u << 30}, {"gib", 1u << 30}, {"gb", 1'000'000'000}};
   const auto unit_at = kUnits.find(unit);
   if (ec != std::errc() || unit_at == kUnits.end() || number > (std::uint64_t{1} << 50)) {
     return fail(ErrorCode::usage, "size", std::string(text), "not a size", "give e.g. 512MiB");
@@ -281,8 +284,8 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
     const toml::table table = toml::parse(text, file);
     if (auto read = read_root(table, config); !read) return tl::unexpected(read.error());
   } catch (const toml::parse_error& e) {
-    return fail(ErrorCode::usage, "config",
-                file + ":" + std::to_string(e.source().begin.line), std::string(e.description()));
+    return fail(ErrorCode::usage, "config", file + ":" + std::to_string(e.source().begin.line),
+                std::string(e.description()));
   }
   return config;
 }

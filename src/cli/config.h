@@ -21,17 +21,17 @@ struct Tail {
 };
 
 struct Config {
-  std::string file;                        ///< where it came from; empty = defaults
+  std::string file;  ///< where it came from; empty = defaults
   std::string data_dir = "./bounced-data";
   std::string mode = "observe";
   std::string log_level = "info";
   bool fold_local_part = true;
   std::string campaign_header = "X-Campaign";
   std::vector<std::string> sending_ips;
-  std::vector<std::string> relay_hosts;    ///< content filters, own networks
+  std::vector<std::string> relay_hosts;  ///< content filters, own networks
   std::vector<std::string> relay_networks;
   std::vector<std::string> smarthosts;
-  std::string rules_dir;                   ///< replaces the built-in rules
+  std::string rules_dir;  ///< replaces the built-in rules
   std::vector<std::string> rules_overrides;
   std::string policy_file;
   std::uint64_t state_memory = std::uint64_t{4} << 30;
@@ -39,7 +39,7 @@ struct Config {
   std::int64_t cut_interval_us = 1'000'000;
   std::vector<Tail> tails;
   std::vector<correlate::StreamRule> streams;
-  std::vector<std::string> warnings;       ///< accepted, but without effect
+  std::vector<std::string> warnings;  ///< accepted, but without effect
 };
 
 /// Reads and checks a file. Errors name file:line and, for an unknown key, the nearest known one.

@@ -20,7 +20,9 @@ namespace {
 constexpr std::size_t kRequestBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kCallersMax = 16;
 
-std::string socket_path(const std::string& data_dir) { return data_dir + "/control.sock"; }
+std::string socket_path(const std::string& data_dir) {
+  return data_dir + "/control.sock";
+}
 
 std::string encode_request(const App& app, const std::vector<std::string>& args) {
   std::string json = "{\"cwd\":";

@@ -28,7 +28,9 @@ Io::Io(int in, int out, int err, bool no_color)
       out_terminal_(::isatty(out) != 0),
       err_terminal_(::isatty(err) != 0) {}
 
-Io::~Io() { flush(); }
+Io::~Io() {
+  flush();
+}
 
 bool Io::out(std::string_view text) {
   if (broken_) return false;
@@ -42,7 +44,9 @@ bool Io::flush() {
   return !broken_;
 }
 
-void Io::err(std::string_view text) { write_all(err_, text); }
+void Io::err(std::string_view text) {
+  write_all(err_, text);
+}
 
 int Io::report(const Error& error) {
   flush();
@@ -50,7 +54,9 @@ int Io::report(const Error& error) {
   return error.exit_status();
 }
 
-void Io::notice(std::string_view text) { err("bounced: " + std::string(text) + "\n"); }
+void Io::notice(std::string_view text) {
+  err("bounced: " + std::string(text) + "\n");
+}
 
 int Io::columns() const {
   winsize size{};

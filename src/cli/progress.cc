@@ -32,12 +32,12 @@ ProgressBar::~ProgressBar() {
 
 void ProgressBar::draw(bool last) {
   const ProgressState state = poll_();
-  const double seconds =
-      std::max(0.001, static_cast<double>(monotonic_us() - begun_us_) / 1e6);
+  const double seconds = std::max(0.001, static_cast<double>(monotonic_us() - begun_us_) / 1e6);
   const double rate = static_cast<double>(state.done - std::min(first_, state.done)) / seconds;
   const double line_rate = static_cast<double>(state.lines) / seconds;
-  std::string tail = fmt::format(" {}  {}/s  {:.2f} M lines/s", human_bytes(static_cast<double>(state.done)),
-                                 human_bytes(rate), line_rate / 1e6);
+  std::string tail =
+      fmt::format(" {}  {}/s  {:.2f} M lines/s", human_bytes(static_cast<double>(state.done)),
+                  human_bytes(rate), line_rate / 1e6);
   std::string line;
   if (state.total != 0) {
     const double part =
@@ -47,7 +47,8 @@ void ProgressBar::draw(bool last) {
     const int room = io_.columns() - static_cast<int>(tail.size()) - 9;
     const int width = std::clamp(room, 0, 40);
     const int full = static_cast<int>(part * width);
-    line = fmt::format("{:3.0f} % [{}{}]", part * 100, std::string(static_cast<std::size_t>(full), '='),
+    line = fmt::format("{:3.0f} % [{}{}]", part * 100,
+                       std::string(static_cast<std::size_t>(full), '='),
                        std::string(static_cast<std::size_t>(width - full), ' '));
   }
   io_.err("\r" + line + tail + "\x1b[K");

@@ -11,8 +11,8 @@
 namespace bounced::cli {
 
 struct ProgressState {
-  std::uint64_t done = 0;    ///< bytes
-  std::uint64_t total = 0;   ///< bytes; 0 = unknown
+  std::uint64_t done = 0;   ///< bytes
+  std::uint64_t total = 0;  ///< bytes; 0 = unknown
   std::uint64_t lines = 0;
 };
 

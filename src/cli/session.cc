@@ -91,7 +91,9 @@ const store::Names& Session::names() const {
 const AddressHasher& Session::hasher() const {
   return impl_->engine != nullptr ? impl_->engine->hasher() : impl_->own_hasher;
 }
-pipeline::Engine* Session::engine() const { return impl_->engine; }
+pipeline::Engine* Session::engine() const {
+  return impl_->engine;
+}
 const RuleSet& Session::rules() const {
   if (impl_->engine != nullptr) impl_->rules = impl_->engine->rules();
   return *impl_->rules;

@@ -120,7 +120,8 @@ std::string_view queue_id_of(std::string_view line) {
 }
 
 std::string_view queued_as(std::string_view line) {
-  for (const std::string_view mark : {std::string_view(" queued as "), std::string_view("(forwarded as ")}) {
+  for (const std::string_view mark :
+       {std::string_view(" queued as "), std::string_view("(forwarded as ")}) {
     const std::size_t at = line.rfind(mark);
     if (at == std::string_view::npos) continue;
     const std::size_t begin = at + mark.size();
@@ -149,7 +150,8 @@ Result<void> scan_lines_with(const std::string& path, std::string_view needle,
       const std::size_t begin = at == 0 ? 0 : text.rfind('\n', at - 1) + 1;
       std::size_t end = text.find('\n', at);
       if (end == std::string_view::npos) end = text.size();
-      if (!visit({text.substr(begin, end - begin), block.offset + begin, block.mtime_us})) return false;
+      if (!visit({text.substr(begin, end - begin), block.offset + begin, block.mtime_us}))
+        return false;
       if (end >= text.size()) break;
       at = finder.find(text, end + 1);
     }
@@ -166,7 +168,8 @@ Result<void> scan_lines_of(const std::string& path, const QueueIdSet& wanted,
       if (end == std::string_view::npos) end = text.size();
       const std::string_view line = text.substr(begin, end - begin);
       // The id stands near the line's head; looking further would only find hostile text.
-      const std::string_view id = queue_id_of(line.substr(0, std::min<std::size_t>(line.size(), 400)));
+      const std::string_view id =
+          queue_id_of(line.substr(0, std::min<std::size_t>(line.size(), 400)));
       if (!id.empty() && wanted.has(id)) {
         if (!visit({line, block.offset + begin, block.mtime_us})) return false;
       }

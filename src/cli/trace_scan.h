@@ -14,8 +14,8 @@
 namespace bounced::cli {
 
 struct LineView {
-  std::string_view text;       ///< without newline; valid during the call
-  std::uint64_t offset = 0;    ///< in the uncompressed file
+  std::string_view text;     ///< without newline; valid during the call
+  std::uint64_t offset = 0;  ///< in the uncompressed file
   std::int64_t mtime_us = 0;
 };
 using VisitLine = std::function<bool(const LineView&)>;

@@ -146,10 +146,9 @@ PositionBook::Match PositionBook::match(std::string_view source, const ReadAt& r
                                         Hint hint) const {
   std::vector<Position> candidates;
   for (Position& position : all()) {
-    // An empty head belongs to every file and tells nothing.
-    if (position.source == source && position.head_size != 0) {
-      candidates.push_back(std::move(position));
-    }
+    // An empty head belongs to every file and tells nothing. The source's name does not matter: a
+    // log that was replayed by hand is not counted again when a daemon follows it.
+    if (position.head_size != 0) candidates.push_back(std::move(position));
   }
   if (candidates.empty()) return {};
   const std::string head = read_at(0, limits::kHeadHashBytes);
@@ -160,11 +159,12 @@ PositionBook::Match PositionBook::match(std::string_view source, const ReadAt& r
   candidates.erase(std::remove_if(candidates.begin(), candidates.end(), other_head),
                    candidates.end());
   std::stable_sort(candidates.begin(), candidates.end(),
-                   [hint](const Position& a, const Position& b) {
+                   [hint, source](const Position& a, const Position& b) {
                      const auto hinted = [hint](const Position& p) {
                        return hint.inode != 0 && p.inode == hint.inode && p.device == hint.device;
                      };
                      if (hinted(a) != hinted(b)) return hinted(a);
+                     if ((a.source == source) != (b.source == source)) return a.source == source;
                      return a.offset > b.offset;
                    });
   Match match;

@@ -153,7 +153,8 @@ Result<ReceivedMessage> receive_message(const Fd& socket, std::size_t bytes_max)
         received.fds.emplace_back(fd);
       }
     }
-    if (got == 0) return fail(ErrorCode::io, "receive", "control socket", "the other side closed it");
+    if (got == 0)
+      return fail(ErrorCode::io, "receive", "control socket", "the other side closed it");
     bytes.append(buffer, static_cast<std::size_t>(got));
     if (bytes.size() == 4 && wanted == 4) {
       std::uint32_t size = 0;

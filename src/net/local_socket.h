@@ -34,7 +34,8 @@ Result<Fd> connect_local(const std::string& path);
 /// Waits up to timeout_ms; an invalid Fd on time-out.
 Result<Fd> accept_local(const Fd& listener, int timeout_ms);
 
-/// One message: 4 bytes length (little endian) and the bytes, with up to 3 descriptors (SCM_RIGHTS).
+/// One message: 4 bytes length (little endian) and the bytes, with up to 3 descriptors
+/// (SCM_RIGHTS).
 Result<void> send_message(const Fd& socket, std::string_view bytes, const std::vector<int>& fds);
 struct ReceivedMessage {
   std::string bytes;

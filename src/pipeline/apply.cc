@@ -65,8 +65,8 @@ void Apply::run() {
     if (cut_due()) start_cut();
     publish();
     if (stop_ && !cut_running_) {
-      if (!dead_ && engine_.store != nullptr && (changed_ || dirty_records() > 0 ||
-                                                 !waiting_.empty() || !ending_.empty())) {
+      if (!dead_ && engine_.store != nullptr &&
+          (changed_ || dirty_records() > 0 || !waiting_.empty() || !ending_.empty())) {
         start_cut();
         continue;
       }
@@ -107,10 +107,17 @@ void Apply::handle(Message& message) {
       lane.pending.emplace(block.sequence, std::move(message.batch));
       break;
     }
-    case Message::Kind::change: take_change(message.change); break;
-    case Message::Kind::committed: finish_cut(message.committed); break;
-    case Message::Kind::stop: stop_ = true; break;
-    case Message::Kind::wake: break;
+    case Message::Kind::change:
+      take_change(message.change);
+      break;
+    case Message::Kind::committed:
+      finish_cut(message.committed);
+      break;
+    case Message::Kind::stop:
+      stop_ = true;
+      break;
+    case Message::Kind::wake:
+      break;
   }
   message = Message{};
 }
@@ -269,6 +276,11 @@ bool Apply::step() {
       lane->cursor.event - before.event + lane->cursor.note - before.note;
   metrics_.correlate.sent += out_.size();
   metrics_.correlate.dropped += lane->cursor.note - before.note;
+  if (const auto& status = engine_.correlator->status(); !status) {
+    dead_ = true;
+    engine_.die(status.error());
+    return false;
+  }
   for (const Event* event : out_) ++metrics_.events[static_cast<std::size_t>(event->kind)];
   Result<void> applied;
   if (engine_.states != nullptr && !out_.empty()) {
@@ -372,6 +384,7 @@ bool Apply::cut_due() const {
 
 void Apply::add_positions(store::WriteSet& set) {
   const auto add = [&](const ingest::Position& position) {
+    if (position.file == 0) return;  // stdin has none
     std::string key;
     store::append_u64_be(key, position.file);
     set.put(store::Family::positions, key, ingest::encode(position));

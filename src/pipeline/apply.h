@@ -41,20 +41,20 @@ class Apply {
 
   Engine::Impl& engine_;
   std::vector<std::unique_ptr<Lane>> lanes_;
-  std::vector<std::shared_ptr<Replay::Impl>> replays_;   // not yet applied in whole
-  std::vector<std::shared_ptr<Replay::Impl>> ending_;    // applied; waiting for a cut to start
+  std::vector<std::shared_ptr<Replay::Impl>> replays_;     // not yet applied in whole
+  std::vector<std::shared_ptr<Replay::Impl>> ending_;      // applied; waiting for a cut to start
   std::vector<std::shared_ptr<Replay::Impl>> ending_cut_;  // waiting for the cut in flight
-  std::vector<std::shared_ptr<ChangeRequest>> waiting_;  // for a cut to start
+  std::vector<std::shared_ptr<ChangeRequest>> waiting_;    // for a cut to start
   std::vector<std::shared_ptr<ChangeRequest>> waiting_cut_;
-  std::vector<ingest::Position> positions_cut_;          // of the cut in flight
-  std::vector<ingest::Position> finished_files_;         // files done since the last cut
+  std::vector<ingest::Position> positions_cut_;   // of the cut in flight
+  std::vector<ingest::Position> finished_files_;  // files done since the last cut
   std::vector<Event*> out_;
   std::vector<bool> counted_;
   std::unique_ptr<Engine::Impl::Cut> spare_cut_, cut_in_flight_;
   bool cut_running_ = false;
-  bool changed_ = false;       ///< something to cut beside dirty states (positions)
+  bool changed_ = false;  ///< something to cut beside dirty states (positions)
   bool stop_ = false;
-  bool dead_ = false;          ///< the store cannot be written: apply nothing more
+  bool dead_ = false;  ///< the store cannot be written: apply nothing more
   std::int64_t last_cut_us_ = 0;
   std::int64_t last_publish_us_ = 0;
   std::int64_t watermark_us_ = 0;

@@ -3,7 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <numeric>
+#include <filesystem>
+#include <set>
 
 #include "pipeline/engine_impl.h"
 
@@ -64,8 +65,7 @@ Result<void> Engine::Impl::start() {
 
   correlate::Options correlate_options;
   correlate_options.streams = options.streams;
-  correlate_options.expired =
-      verdict_of(*rules, Cause::network_expired, Severity::temporary, 90);
+  correlate_options.expired = verdict_of(*rules, Cause::network_expired, Severity::temporary, 90);
   correlator = std::make_unique<correlate::Correlator>(std::move(correlate_options), names);
   if (options.keep_state) {
     state::Options state_options;
@@ -77,18 +77,17 @@ Result<void> Engine::Impl::start() {
   if (store != nullptr) {
     std::vector<ingest::Position> positions;
     std::optional<Error> bad;
-    auto scanned = store->scan(store::Family::positions, {}, {},
-                               [&](std::string_view key, std::string_view value) {
-                                 if (key.size() != 8) return true;
-                                 auto position =
-                                     ingest::decode_position(store::read_u64_be(key.data()), value);
-                                 if (position) {
-                                   positions.push_back(std::move(*position));
-                                 } else {
-                                   bad = position.error();
-                                 }
-                                 return true;
-                               });
+    auto scanned = store->scan(
+        store::Family::positions, {}, {}, [&](std::string_view key, std::string_view value) {
+          if (key.size() != 8) return true;
+          auto position = ingest::decode_position(store::read_u64_be(key.data()), value);
+          if (position) {
+            positions.push_back(std::move(*position));
+          } else {
+            bad = position.error();
+          }
+          return true;
+        });
     if (!scanned) return scanned;
     if (bad.has_value()) return tl::unexpected(*bad);
     book.load(std::move(positions));
@@ -173,8 +172,7 @@ Result<void> Engine::add_tail(TailConfig config) {
   config.tail.source = source;
   const std::lock_guard lock(impl_->mutex);
   const std::size_t index = impl_->tails.size();
-  impl_->tails.push_back(
-      std::make_unique<ingest::Tail>(config.tail, impl_->book, system_clock()));
+  impl_->tails.push_back(std::make_unique<ingest::Tail>(config.tail, impl_->book, system_clock()));
   impl_->feeders.emplace_back(
       [this, index, config, source] { impl_->feed_tail(index, config, source); });
   return {};
@@ -187,7 +185,11 @@ Result<Replay> Engine::replay(ReplayConfig config) {
   replay.impl_ = std::make_shared<Replay::Impl>();
   Replay::Impl& impl = *replay.impl_;
   std::vector<std::unique_ptr<ingest::FileReader>> readers;
+  std::set<std::string> named;
   for (const std::string& path : config.files) {
+    std::error_code unknown;
+    const auto canonical = std::filesystem::canonical(path, unknown);
+    if (!unknown && !named.insert(canonical.string()).second) continue;  // the same file twice
     ingest::FileOptions options;
     options.source_name = path == "-" ? "stdin" : path.substr(path.rfind('/') + 1);
     options.source = impl_->intern_source(options.source_name);
@@ -215,6 +217,8 @@ Result<Replay> Engine::replay(ReplayConfig config) {
     info.source = position.source;
     info.time = position.time;
     if (info.time.anchor_us == 0) info.time.anchor_us = modified_us(reader->path());
+    // Probed once, by the file's head: a block may begin with any noise.
+    lane->format = config.format >= 0 ? config.format : parse::probe_format(reader->head());
     lane->timezone = config.timezone;
     lane->year = reader->resumed() ? 0 : config.year;
     lane->group = impl.group;
@@ -223,7 +227,7 @@ Result<Replay> Engine::replay(ReplayConfig config) {
       lane->first_us = position.time.last_us != 0 ? position.time.last_us : INT64_MIN;
       if (reader->offset() != 0 && reader->offset() >= reader->file_bytes()) ++impl.files_known;
     } else {
-      lane->first_us = first_time(impl_->context, reader->head(), config.format, config.timezone,
+      lane->first_us = first_time(impl_->context, reader->head(), lane->format, config.timezone,
                                   info.time, config.year);
     }
     lane->active = readers.size() == 1;
@@ -232,11 +236,10 @@ Result<Replay> Engine::replay(ReplayConfig config) {
   }
   const std::lock_guard lock(impl_->mutex);
   impl_->replays.push_back(replay.impl_);
-  impl_->feeders.emplace_back(
-      [this, shared = replay.impl_, config, moved = std::make_shared<decltype(readers)>(
-                                                std::move(readers))] {
-        impl_->feed_replay(shared, config, std::move(*moved));
-      });
+  impl_->feeders.emplace_back([this, shared = replay.impl_, config,
+                               moved = std::make_shared<decltype(readers)>(std::move(readers))] {
+    impl_->feed_replay(shared, config, std::move(*moved));
+  });
   return replay;
 }
 
@@ -264,7 +267,8 @@ Result<void> Engine::stop() {
   {
     const std::lock_guard lock(impl_->mutex);
     if (impl_->stopped) {
-      return impl_->fatal_error ? Result<void>(tl::unexpected(*impl_->fatal_error)) : Result<void>();
+      return impl_->fatal_error ? Result<void>(tl::unexpected(*impl_->fatal_error))
+                                : Result<void>();
     }
     impl_->stopped = true;
     impl_->stopping = true;
@@ -335,12 +339,24 @@ std::vector<ingest::Tail::FileState> Engine::files() const {
   return all;
 }
 
-const store::Store* Engine::store() const { return impl_->store.get(); }
-const store::Names& Engine::names() const { return impl_->names; }
-std::shared_ptr<const RuleSet> Engine::rules() const { return impl_->rules; }
-const Policy& Engine::policy() const { return impl_->policy; }
-const AddressHasher& Engine::hasher() const { return impl_->hasher; }
-const state::BlockView& Engine::view() const { return impl_->states->view(); }
+const store::Store* Engine::store() const {
+  return impl_->store.get();
+}
+const store::Names& Engine::names() const {
+  return impl_->names;
+}
+std::shared_ptr<const RuleSet> Engine::rules() const {
+  return impl_->rules;
+}
+const Policy& Engine::policy() const {
+  return impl_->policy;
+}
+const AddressHasher& Engine::hasher() const {
+  return impl_->hasher;
+}
+const state::BlockView& Engine::view() const {
+  return impl_->states->view();
+}
 
 Replay::Progress Replay::progress() const {
   Progress p;

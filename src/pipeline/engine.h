@@ -33,19 +33,19 @@
 namespace bounced::pipeline {
 
 struct Options {
-  std::string data_dir;           ///< empty = no store: everything in RAM, nothing kept
+  std::string data_dir;  ///< empty = no store: everything in RAM, nothing kept
   bool fold_local_part = true;
   RuleSetOptions rules;
   std::vector<std::string> sending_ips;
-  std::string policy_file;        ///< empty = built in
+  std::string policy_file;  ///< empty = built in
   std::string campaign_header = "X-Campaign";
   parse::RelayHosts smarthosts;
   parse::RelayHosts relays;
   std::vector<correlate::StreamRule> streams;
-  unsigned workers = 0;           ///< parsing threads; 0 = one per core
+  unsigned workers = 0;  ///< parsing threads; 0 = one per core
   std::size_t table_bytes = limits::kStateTableBytes;
   std::int64_t cut_interval_us = limits::kCutIntervalUs;
-  bool keep_state = true;         ///< false (parse): no states, no rates
+  bool keep_state = true;  ///< false (parse): no states, no rates
   /// Called on the apply thread with applied events, in order; texts and names are valid.
   std::function<void(const Batch&, std::span<Event* const>)> on_events;
 };
@@ -58,9 +58,9 @@ struct TailConfig {
 struct ReplayConfig {
   std::vector<std::string> files;  ///< "-" = stdin
   int format = -1;
-  int year = 0;                    ///< of the first line; 0 = from the file's mtime
+  int year = 0;  ///< of the first line; 0 = from the file's mtime
   std::string timezone;
-  bool fresh = false;              ///< do not look for known positions (no store)
+  bool fresh = false;  ///< do not look for known positions (no store)
 };
 
 /// Counted per stage; received = sent + dropped + errors for every stage at rest.
@@ -85,9 +85,9 @@ struct Metrics {
   store::Store::Stats store;
   rates::Cell total;
   std::size_t blocks_queued = 0, batches_queued = 0;
-  std::int64_t watermark_us = 0;   ///< newest event time applied
-  std::uint64_t lag_bytes = 0;     ///< of all live files: size - applied
-  std::int64_t lag_us = 0;         ///< clock - watermark while there is a lag, else 0
+  std::int64_t watermark_us = 0;  ///< newest event time applied
+  std::uint64_t lag_bytes = 0;    ///< of all live files: size - applied
+  std::int64_t lag_us = 0;        ///< clock - watermark while there is a lag, else 0
 };
 
 /// A replay that runs; progress may be read from any thread.

@@ -74,6 +74,9 @@ void Engine::Impl::feed_tail(std::size_t index, TailConfig config, std::uint32_t
       }
       registry.set_file(block->file, std::move(info));
     }
+    if (block->starts_file) lane.format = config.tail.format;
+    if (lane.format < 0) lane.format = parse::probe_format(block->text());
+    block->format = lane.format;
     block->source = source;
     block->sequence = sequences[block->lane]++;
     block->lane = lane.id;
@@ -142,9 +145,8 @@ void Engine::Impl::feed_replay(const std::shared_ptr<Replay::Impl>& replay, Repl
         if (!f.lane->active && f.lane->first_us <= group.activate_until) f.lane->active = true;
         if (!f.ended && f.lane->active) ++active;
       }
-      const auto window =
-          std::max<std::uint32_t>(1, static_cast<std::uint32_t>(replay->pool->size()) /
-                                         std::max<std::uint32_t>(1, active));
+      const auto window = std::max<std::uint32_t>(
+          1, static_cast<std::uint32_t>(replay->pool->size()) / std::max<std::uint32_t>(1, active));
       file = next_file(files, window);
       if (file == nullptr) {
         group.changed.wait_for(lock, std::chrono::milliseconds(100));
@@ -170,6 +172,7 @@ void Engine::Impl::feed_replay(const std::shared_ptr<Replay::Impl>& replay, Repl
     file->counted = std::max(now_at, file->counted);
     const bool last = block->ends_file;
     block->lane = file->lane->id;
+    block->format = file->lane->format;
     block->sequence = file->sequence++;
     file->lane->in_flight.fetch_add(1, std::memory_order_acq_rel);
     ingest_blocks.fetch_add(1, std::memory_order_relaxed);

@@ -22,7 +22,7 @@ namespace bounced::pipeline {
 /// how fast each is read, do not matter.
 struct Group {
   std::mutex mutex;
-  std::condition_variable changed;      ///< a block came back, or activation moved
+  std::condition_variable changed;          ///< a block came back, or activation moved
   std::int64_t activate_until = INT64_MIN;  ///< lanes whose first record is not later must be read
   bool stopping = false;
 };
@@ -32,10 +32,11 @@ struct LaneInfo {
   std::uint32_t id = 0;
   std::string timezone;
   int year = 0;
+  int format = -1;                      ///< of the file in progress; -1 = not known yet
   bool live = false;
-  std::shared_ptr<Group> group;         ///< nullptr for live lanes
-  std::int64_t first_us = INT64_MIN;    ///< event time of the first record, as far as known
-  std::uint64_t rank = 0;               ///< breaks ties between equal times; by content
+  std::shared_ptr<Group> group;       ///< nullptr for live lanes
+  std::int64_t first_us = INT64_MIN;  ///< event time of the first record, as far as known
+  std::uint64_t rank = 0;             ///< breaks ties between equal times; by content
   std::atomic<bool> active{true};
   std::atomic<std::uint64_t> blocks_total{UINT64_MAX};  ///< set when the last block is known
   std::atomic<std::uint32_t> in_flight{0};
@@ -92,16 +93,15 @@ struct Lane {
   std::shared_ptr<LaneInfo> info;
   std::uint64_t next_sequence = 0;
   std::map<std::uint64_t, std::unique_ptr<Batch>> pending;  ///< parsed out of order
-  std::unique_ptr<Batch> head;       ///< being applied; times resolved
+  std::unique_ptr<Batch> head;                              ///< being applied; times resolved
   correlate::Cursor cursor;
   std::int64_t head_us = INT64_MIN;  ///< time of the next record, never going back
   TimeResolver resolver;
-  ingest::Position position;         ///< of the file in progress
+  ingest::Position position;  ///< of the file in progress
   bool position_dirty = false;
 
   [[nodiscard]] bool ended() const {
-    return head == nullptr &&
-           next_sequence >= info->blocks_total.load(std::memory_order_acquire);
+    return head == nullptr && next_sequence >= info->blocks_total.load(std::memory_order_acquire);
   }
 };
 

@@ -9,7 +9,8 @@ namespace {
 void classify(Batch& batch, Classifier& classifier, const RuleSet& rules) {
   for (Event& event : batch.events) {
     if (event.kind == EventKind::suppressed) {
-      batch.set_verdict(event, verdict_of(rules, Cause::local_suppressed, Severity::permanent, 100));
+      batch.set_verdict(event,
+                        verdict_of(rules, Cause::local_suppressed, Severity::permanent, 100));
       continue;
     }
     if (!event.failing() && event.kind != EventKind::probed) continue;

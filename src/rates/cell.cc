@@ -1,5 +1,6 @@
 // Cells and their keys: codecs, names of dimensions, reads.
 #include <array>
+#include <cstring>
 
 #include "rates/fields.h"
 #include "rates/rates.h"
@@ -41,15 +42,23 @@ double Cell::bounce_percent() const {
 }
 
 void encode(const Cell& cell, std::string& out) {
+  // Version, two bytes of flags, ten bytes per number at most; one append for all.
+  std::array<char, 3 + 10 * kFields.size()> bytes;
+  std::size_t size = 0;
+  const auto put = [&](std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) bytes[size++] = static_cast<char>(value | 0x80);
+    bytes[size++] = static_cast<char>(value);
+  };
   std::uint64_t present = 0;
   for (std::size_t i = 0; i < kFields.size(); ++i) {
-    if (cell.*kFields[i] != 0) present |= std::uint64_t{1} << i;
+    present |= std::uint64_t{cell.*kFields[i] != 0} << i;
   }
-  store::append_u8(out, kCellVersion);
-  store::append_varint(out, present);
-  for (const Field field : kFields) {
-    if (cell.*field != 0) store::append_varint(out, cell.*field);
+  bytes[size++] = static_cast<char>(kCellVersion);
+  put(present);
+  for (std::uint64_t left = present; left != 0; left &= left - 1) {
+    put(cell.*kFields[static_cast<std::size_t>(__builtin_ctzll(left))]);
   }
+  out.append(bytes.data(), size);
 }
 
 Result<Cell> decode(std::string_view bytes) {
@@ -97,10 +106,12 @@ Result<void> read(const store::Store& store, Dimension dimension, std::uint32_t 
 }
 
 void append_key(std::string& out, const Row& row) {
-  store::append_u8(out, static_cast<std::uint8_t>(row.dimension));
-  store::append_u32_be(out, row.hour);
-  store::append_u32_be(out, row.key);
-  store::append_u32_be(out, row.key2);
+  std::array<char, 13> bytes;
+  const std::array<std::uint32_t, 3> numbers = {
+      __builtin_bswap32(row.hour), __builtin_bswap32(row.key), __builtin_bswap32(row.key2)};
+  bytes[0] = static_cast<char>(row.dimension);
+  std::memcpy(bytes.data() + 1, numbers.data(), sizeof numbers);
+  out.append(bytes.data(), bytes.size());
 }
 
 bool parse_key(std::string_view key, Row& out) {

@@ -79,12 +79,10 @@ class Cells {
   }
   [[nodiscard]] bool full(std::uint32_t own_max) const { return own_ >= own_max; }
 
-  Cell& touch(std::uint32_t index) {
+  [[gnu::always_inline]] Cell& touch(std::uint32_t index) {
     Slot& slot = slots_[index];
-    if (!slot.dirty) {
-      slot.dirty = true;
-      dirty_.push_back(index);
-    }
+    if (!slot.dirty) [[unlikely]]
+      mark(index);
     return slot.cell;
   }
   [[nodiscard]] std::uint32_t key(std::uint32_t index) const { return slots_[index].key; }
@@ -104,6 +102,11 @@ class Cells {
   void load(const Row& row) { slots_[index(row.key, row.key2, UINT32_MAX)].cell = row.cell; }
 
  private:
+  [[gnu::noinline]] void mark(std::uint32_t index) {
+    slots_[index].dirty = true;
+    dirty_.push_back(index);
+  }
+
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> dirty_;
   IndexMap by_key_;
@@ -115,8 +118,13 @@ struct Hour {
   std::uint64_t touched = 0;  ///< grows; the newest two stay in RAM
   std::array<Cells, kDimensions> dimensions;
   IndexMap domain_by_id;  ///< AddressId::lo of the domain -> slot in Dimension::domain
+  /// TextKey of the text as it came -> slot in Dimension::sender, campaign, mta.
+  IndexMap sender_by_text, campaign_by_text, host_by_text;
 
   Cells& of(Dimension dimension) { return dimensions[static_cast<std::size_t>(dimension)]; }
+  [[nodiscard]] const Cells& of(Dimension dimension) const {
+    return dimensions[static_cast<std::size_t>(dimension)];
+  }
   [[nodiscard]] std::size_t dirty() const {
     std::size_t n = 0;
     for (const Cells& cells : dimensions) n += cells.dirty();

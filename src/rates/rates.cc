@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "base/address.h"
 #include "base/text.h"
 #include "rates/fields.h"
 #include "rates/hour.h"
+#include "rates/text_key.h"
 
 namespace bounced::rates {
 namespace {
@@ -18,58 +18,34 @@ using store::Family;
 constexpr std::int64_t kHourUs = std::int64_t{3600} * 1'000'000;
 constexpr std::size_t kHoursKept = 2;
 constexpr std::size_t kPrefetchAhead = 8;
-
-/// Remembers the slots of texts seen lately, as they came, so that the usual event costs one
-/// comparison and neither case folding nor a dictionary look-up. Direct-mapped.
-class TextCache {
- public:
-  /// Slot of `text`, or IndexMap::kNone.
-  [[nodiscard]] std::uint32_t find(std::string_view text) const {
-    const Line& line = lines_[place(text)];
-    return line.size == text.size() && std::memcmp(line.text, text.data(), text.size()) == 0
-               ? line.slot
-               : IndexMap::kNone;
-  }
-  void put(std::string_view text, std::uint32_t slot) {
-    if (text.empty() || text.size() > sizeof(Line::text)) return;
-    Line& line = lines_[place(text)];
-    line.slot = slot;
-    line.size = static_cast<std::uint8_t>(text.size());
-    std::memcpy(line.text, text.data(), text.size());
-  }
-  void clear() {
-    for (Line& line : lines_) line.size = 0;
-  }
-
- private:
-  static constexpr unsigned kBits = 10;  // 64 KiB: senders number in the hundreds, not the tens
-  struct alignas(64) Line {
-    std::uint32_t slot = 0;
-    std::uint8_t size = 0;
-    char text[59];
-  };
-  static_assert(sizeof(Line) == 64);
-  static std::size_t place(std::string_view text) {
-    std::uint64_t head = 0, tail = 0;
-    if (text.size() >= sizeof head) {
-      std::memcpy(&head, text.data(), sizeof head);
-      std::memcpy(&tail, text.data() + text.size() - sizeof tail, sizeof tail);
-    } else if (!text.empty()) {
-      std::memcpy(&head, text.data(), text.size());
-    }
-    const std::uint64_t mixed = (head ^ (tail << 29 | tail >> 35)) + text.size();
-    return (mixed * 0x9e3779b97f4a7c15ULL) >> (64 - kBits);
-  }
-  std::array<Line, std::size_t{1} << kBits> lines_{};
-};
+/// Events looked up before they are counted, so that their cells arrive meanwhile.
+constexpr std::size_t kLookAhead = 64;
 
 /// Slots of the first streams or tenants.
 using NumberCache = std::array<std::uint32_t, 64>;
+
+/// Deliveries of one stream, tenant and campaign in a row: counted here, added when it ends. It
+/// ends before anybody else touches these cells, so that they change in the order of the events.
+struct Run {
+  std::uint64_t delivered = 0;
+  bool open = false;  ///< the slots are those of stream and tenant
+  std::uint16_t stream = 0, tenant = 0;
+  std::uint32_t stream_slot = 0, tenant_slot = 0, campaign_slot = 0;
+};
+
+/// Slots found ahead; IndexMap::kNone = to be made when its turn comes.
+struct Found {
+  std::uint32_t domain = IndexMap::kNone, sender = IndexMap::kNone;
+};
 
 /// Which fields an event adds one to; `first` null = none.
 struct Effect {
   Field first = nullptr;
   Field second = nullptr;
+  void add_to(Cell& cell) const {
+    ++(cell.*first);
+    if (second != nullptr) ++(cell.*second);
+  }
 };
 
 Effect effect_of(const Batch& batch, const Event& event) {
@@ -121,20 +97,33 @@ struct Rates::Impl {
   // What the last events used; valid for `hour`, its time range and the caches below.
   Hour* hour = nullptr;
   std::int64_t hour_begin_us = 0, hour_end_us = 0;
-  TextCache senders, campaigns, hosts;
   NumberCache streams, tenants;
   std::uint32_t total_slot = 0, no_campaign_slot = 0, no_sender_slot = 0;
+  Run run;
+  const TextKey text_key;
   std::string scratch;
 
   Result<void> select_hour(std::int64_t time_us);
   Result<void> load(Hour& into) const;
-  void count(const Batch& batch, const Event& event, const Effect& effect);
+  std::size_t look_up(const Batch& batch, std::span<Event* const> events,
+                      std::array<Found, kLookAhead>& found) const;
+  void complete(const Batch& batch, const Event& event, Found& found);
+  void count(const Batch& batch, const Event& event, const Effect& effect, Found found);
   void count_failure(const Batch& batch, const Event& event, const Effect& effect,
-                     std::uint32_t domain_slot, std::uint32_t campaign_slot);
-  std::uint32_t domain_slot(const Batch& batch, const Event& event);
-  std::uint32_t sender_slot(const Batch& batch, const Event& event);
-  std::uint32_t campaign_slot(const Batch& batch, const Event& event);
+                     std::uint32_t domain_slot);
+  void begin_run(const Event& event, std::uint32_t campaign_slot);
+  void end_run();
+  [[nodiscard]] bool in_hour(const Event& event) const {
+    return hour != nullptr && event.time_us >= hour_begin_us && event.time_us < hour_end_us;
+  }
+  std::uint32_t make_domain_slot(const Batch& batch, const Event& event);
+  std::uint32_t make_sender_slot(const Batch& batch, const Event& event);
+  std::uint32_t make_campaign_slot(const Batch& batch, const Event& event);
   std::uint32_t host_slot(const Batch& batch, const Event& event);
+  /// Links to "other" are a convenience only: they must not grow without bound.
+  void remember(IndexMap& map, std::uint64_t key, std::uint32_t slot) const {
+    if (map.size() < 2 * std::size_t{options.keys_per_hour_max}) map.insert(key, slot);
+  }
   std::uint32_t named_slot(Dimension dimension, Dictionary dictionary, std::string_view text);
   std::uint32_t numbered_slot(Dimension dimension, std::uint32_t key, std::uint32_t key2 = 0) {
     return hour->of(dimension).index(key, key2, options.keys_per_hour_max);
@@ -145,9 +134,7 @@ struct Rates::Impl {
     return cache[key];
   }
   void add(Dimension dimension, std::uint32_t slot, const Effect& effect) {
-    Cell& cell = hour->of(dimension).touch(slot);
-    ++(cell.*effect.first);
-    if (effect.second != nullptr) ++(cell.*effect.second);
+    effect.add_to(hour->of(dimension).touch(slot));
   }
 };
 
@@ -188,9 +175,6 @@ Result<void> Rates::Impl::select_hour(std::int64_t time_us) {
   hour = found;
   hour_begin_us = number == 0 ? INT64_MIN : std::int64_t{number} * kHourUs;
   hour_end_us = number >= INT64_MAX / kHourUs ? INT64_MAX : (std::int64_t{number} + 1) * kHourUs;
-  senders.clear();
-  campaigns.clear();
-  hosts.clear();
   streams.fill(IndexMap::kNone);
   tenants.fill(IndexMap::kNone);
   total_slot = numbered_slot(Dimension::total, 0);
@@ -202,61 +186,85 @@ Result<void> Rates::Impl::select_hour(std::int64_t time_us) {
 // A name that would end up in "other" anyway is not worth a number: outsiders choose the texts.
 std::uint32_t Rates::Impl::named_slot(Dimension dimension, Dictionary dictionary,
                                       std::string_view text) {
-  std::uint32_t id = names.find(dictionary, text);
-  if (id == 0 && !hour->of(dimension).full(options.keys_per_hour_max)) {
-    id = names.intern(dictionary, text);
-  }
+  const bool full = hour->of(dimension).full(options.keys_per_hour_max);
+  const std::uint32_t id = full ? names.find(dictionary, text) : names.intern(dictionary, text);
   return numbered_slot(dimension, id);
 }
 
-std::uint32_t Rates::Impl::domain_slot(const Batch& batch, const Event& event) {
+std::uint32_t Rates::Impl::make_domain_slot(const Batch& batch, const Event& event) {
   const std::uint32_t found = hour->domain_by_id.find(event.domain_id.lo);
   if (found != IndexMap::kNone) return found;
-  const std::string domain = normalise_domain(raw_domain(batch.view(event.recipient)));
-  const std::uint32_t slot = named_slot(Dimension::domain, Dictionary::domain, domain);
-  // Links to "other" are a convenience only: they must not grow without bound.
-  if (hour->domain_by_id.size() < 2 * std::size_t{options.keys_per_hour_max}) {
-    hour->domain_by_id.insert(event.domain_id.lo, slot);
+  std::string_view domain = domain_of(batch.view(event.recipient));
+  if (!plain_lower_case(domain) || (!domain.empty() && domain.back() == '.')) {
+    scratch = normalise_domain(domain);
+    domain = scratch;
   }
+  const std::uint32_t slot = named_slot(Dimension::domain, Dictionary::domain, domain);
+  remember(hour->domain_by_id, event.domain_id.lo, slot);
   return slot;
 }
 
-std::uint32_t Rates::Impl::sender_slot(const Batch& batch, const Event& event) {
-  // VERP senders differ before the '@' only.
-  if (event.sender.empty()) return no_sender_slot;
-  const std::string_view raw = raw_domain(batch.view(event.sender));
+std::uint32_t Rates::Impl::make_sender_slot(const Batch& batch, const Event& event) {
+  const std::string_view raw = domain_of(batch.view(event.sender));
   if (raw.empty()) return no_sender_slot;
-  const std::uint32_t found = senders.find(raw);
+  const std::uint64_t key = text_key(raw);
+  const std::uint32_t found = hour->sender_by_text.find(key);
   if (found != IndexMap::kNone) return found;
-  scratch = ascii_lower(raw);
-  const std::uint32_t slot = named_slot(Dimension::sender, Dictionary::domain, scratch);
-  senders.put(raw, slot);
+  std::string_view domain = raw;
+  if (!plain_lower_case(raw)) {
+    scratch = ascii_lower(raw);
+    domain = scratch;
+  }
+  const std::uint32_t slot = named_slot(Dimension::sender, Dictionary::domain, domain);
+  remember(hour->sender_by_text, key, slot);
   return slot;
 }
 
-std::uint32_t Rates::Impl::campaign_slot(const Batch& batch, const Event& event) {
-  if (event.campaign.empty()) return no_campaign_slot;
+std::uint32_t Rates::Impl::make_campaign_slot(const Batch& batch, const Event& event) {
   const std::string_view text = batch.view(event.campaign);
-  const std::uint32_t found = campaigns.find(text);
+  const std::uint64_t key = text_key(text);
+  const std::uint32_t found = hour->campaign_by_text.find(key);
   if (found != IndexMap::kNone) return found;
   const std::uint32_t slot = named_slot(Dimension::campaign, Dictionary::campaign, text);
-  campaigns.put(text, slot);
+  remember(hour->campaign_by_text, key, slot);
   return slot;
 }
 
 std::uint32_t Rates::Impl::host_slot(const Batch& batch, const Event& event) {
   if (event.mta_host.empty()) return numbered_slot(Dimension::mta, 0);
   const std::string_view host = batch.view(event.mta_host);
-  const std::uint32_t found = hosts.find(host);
+  const std::uint64_t key = text_key(host);
+  const std::uint32_t found = hour->host_by_text.find(key);
   if (found != IndexMap::kNone) return found;
   scratch = ascii_lower(host);
   const std::uint32_t slot = named_slot(Dimension::mta, Dictionary::domain, mta_suffix(scratch));
-  hosts.put(host, slot);
+  remember(hour->host_by_text, key, slot);
   return slot;
 }
 
+void Rates::Impl::begin_run(const Event& event, std::uint32_t campaign_slot) {
+  end_run();
+  run.open = true;
+  run.stream = event.stream;
+  run.tenant = event.tenant;
+  run.stream_slot = cached_slot(streams, Dimension::stream, event.stream);
+  run.tenant_slot = cached_slot(tenants, Dimension::tenant, event.tenant);
+  run.campaign_slot = campaign_slot;
+}
+
+void Rates::Impl::end_run() {
+  const std::uint64_t delivered = run.delivered;
+  if (delivered == 0) return;
+  run.delivered = 0;
+  total.delivered += delivered;
+  hour->of(Dimension::total).touch(total_slot).delivered += delivered;
+  hour->of(Dimension::campaign).touch(run.campaign_slot).delivered += delivered;
+  hour->of(Dimension::stream).touch(run.stream_slot).delivered += delivered;
+  hour->of(Dimension::tenant).touch(run.tenant_slot).delivered += delivered;
+}
+
 void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Effect& effect,
-                                std::uint32_t domain, std::uint32_t campaign) {
+                                std::uint32_t domain) {
   add(Dimension::mta, host_slot(batch, event), effect);
   if (!event.final_failure()) return;
   const Verdict* verdict = batch.verdict(event);
@@ -264,23 +272,64 @@ void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Ef
   add(Dimension::cause, numbered_slot(Dimension::cause, cause), effect);
   const std::uint32_t domain_key = hour->of(Dimension::domain).key(domain);
   add(Dimension::domain_cause, numbered_slot(Dimension::domain_cause, domain_key, cause), effect);
-  const std::uint32_t campaign_key = hour->of(Dimension::campaign).key(campaign);
+  const std::uint32_t campaign_key = hour->of(Dimension::campaign).key(run.campaign_slot);
   add(Dimension::campaign_cause, numbered_slot(Dimension::campaign_cause, campaign_key, cause),
       effect);
 }
 
-void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& effect) {
-  ++(total.*effect.first);
-  if (effect.second != nullptr) ++(total.*effect.second);
+// New names get their numbers here, in the order of the events, whatever was looked up before.
+void Rates::Impl::complete(const Batch& batch, const Event& event, Found& found) {
+  if (found.domain == IndexMap::kNone) [[unlikely]]
+    found.domain = make_domain_slot(batch, event);
+  if (found.sender == IndexMap::kNone) [[unlikely]]
+    found.sender = make_sender_slot(batch, event);
+  const std::uint32_t campaign =
+      event.campaign.empty() ? no_campaign_slot : make_campaign_slot(batch, event);
+  if (!run.open || run.stream != event.stream || run.tenant != event.tenant ||
+      run.campaign_slot != campaign) {
+    begin_run(event, campaign);
+  }
+}
+
+void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& effect, Found found) {
+  complete(batch, event, found);
+  effect.add_to(total);
+  add(Dimension::domain, found.domain, effect);
+  add(Dimension::sender, found.sender, effect);
   add(Dimension::total, total_slot, effect);
-  const std::uint32_t domain = domain_slot(batch, event);
-  add(Dimension::domain, domain, effect);
-  add(Dimension::sender, sender_slot(batch, event), effect);
-  const std::uint32_t campaign = campaign_slot(batch, event);
-  add(Dimension::campaign, campaign, effect);
-  add(Dimension::stream, cached_slot(streams, Dimension::stream, event.stream), effect);
-  add(Dimension::tenant, cached_slot(tenants, Dimension::tenant, event.tenant), effect);
-  if (event.failing()) count_failure(batch, event, effect, domain, campaign);
+  add(Dimension::campaign, run.campaign_slot, effect);
+  add(Dimension::stream, run.stream_slot, effect);
+  add(Dimension::tenant, run.tenant_slot, effect);
+  if (event.failing()) count_failure(batch, event, effect, found.domain);
+}
+
+/// Finds what is known of the next events of this hour and sends for their cells; changes nothing.
+/// Returns how many it looked at.
+std::size_t Rates::Impl::look_up(const Batch& batch, std::span<Event* const> events,
+                                 std::array<Found, kLookAhead>& found) const {
+  const std::size_t size = std::min(events.size(), kLookAhead);
+  const Cells& domains = hour->of(Dimension::domain);
+  const Cells& senders = hour->of(Dimension::sender);
+  for (std::size_t i = 0; i < size; ++i) {
+    if (i + kPrefetchAhead < events.size()) {
+      const Event& ahead = *events[i + kPrefetchAhead];
+      __builtin_prefetch(hour->domain_by_id.address_of(ahead.domain_id.lo));
+      if (!ahead.sender.empty()) {
+        __builtin_prefetch(batch.view(ahead.sender).data() + ahead.sender.size - 1);
+      }
+    }
+    const Event& event = *events[i];
+    if (event.time_us < hour_begin_us || event.time_us >= hour_end_us) return i;
+    Found& slots = found[i];
+    slots.domain = hour->domain_by_id.find(event.domain_id.lo);
+    if (slots.domain != IndexMap::kNone) __builtin_prefetch(domains.address_of(slots.domain), 1);
+    // VERP senders differ before the '@' only.
+    const std::string_view domain =
+        event.sender.empty() ? std::string_view{} : domain_of(batch.view(event.sender));
+    slots.sender = domain.empty() ? no_sender_slot : hour->sender_by_text.find(text_key(domain));
+    if (slots.sender != IndexMap::kNone) __builtin_prefetch(senders.address_of(slots.sender), 1);
+  }
+  return size;
 }
 
 Rates::Rates(store::Names& names, Options options)
@@ -295,29 +344,36 @@ Result<void> Rates::open(const store::Store* store) {
 Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
                           const std::vector<bool>& counted) {
   Impl& impl = *impl_;
-  for (std::size_t i = 0; i < events.size(); ++i) {
-    if (impl.hour != nullptr && i + kPrefetchAhead < events.size()) {
-      const Event& ahead = *events[i + kPrefetchAhead];
-      __builtin_prefetch(impl.hour->domain_by_id.address_of(ahead.domain_id.lo));
-      const Event& next = *events[i + kPrefetchAhead / 2];
-      const std::uint32_t slot = impl.hour->domain_by_id.find(next.domain_id.lo);
-      if (slot != IndexMap::kNone) {
-        __builtin_prefetch(impl.hour->of(Dimension::domain).address_of(slot), 1);
+  std::array<Found, kLookAhead> found;
+  for (std::size_t i = 0; i < events.size();) {
+    const Event& first = *events[i];
+    if (!impl.in_hour(first)) {
+      if (!counted[i] || effect_of(batch, first).first == nullptr) {
+        ++i;
+        continue;
       }
-      if (!ahead.sender.empty()) {
-        __builtin_prefetch(batch.view(ahead.sender).data() + ahead.sender.size - 1);
+      impl.end_run();
+      impl.run.open = false;
+      if (auto selected = impl.select_hour(first.time_us); !selected) return selected;
+    }
+    const std::size_t size = impl.look_up(batch, events.subspan(i), found);
+    Cells& domains = impl.hour->of(Dimension::domain);
+    Cells& senders = impl.hour->of(Dimension::sender);
+    for (std::size_t n = 0; n < size; ++n, ++i) {
+      if (!counted[i]) continue;
+      const Event& event = *events[i];
+      if (event.kind == EventKind::delivered) [[likely]] {
+        impl.complete(batch, event, found[n]);
+        ++impl.run.delivered;
+        ++domains.touch(found[n].domain).delivered;
+        ++senders.touch(found[n].sender).delivered;
+        continue;
       }
+      const Effect effect = effect_of(batch, event);
+      if (effect.first != nullptr) impl.count(batch, event, effect, found[n]);
     }
-    if (!counted[i]) continue;
-    const Event& event = *events[i];
-    const Effect effect = effect_of(batch, event);
-    if (effect.first == nullptr) continue;
-    if (impl.hour == nullptr || event.time_us < impl.hour_begin_us ||
-        event.time_us >= impl.hour_end_us) {
-      if (auto selected = impl.select_hour(event.time_us); !selected) return selected;
-    }
-    impl.count(batch, event, effect);
   }
+  impl.end_run();
   return {};
 }
 

@@ -20,6 +20,7 @@ struct Header {
   std::uint8_t slot;
 };
 constexpr std::size_t kHead = sizeof(Header);
+constexpr std::size_t kValueMax = 160 + 6 * kTextBytesMax + limits::kDiagnosticBytesMax;
 
 /// Writes into a buffer that is large enough; no checks, no growth.
 struct Writer {
@@ -50,11 +51,21 @@ bool read_text(std::string_view& in, std::string& out) {
 
 }  // namespace
 
+std::uint32_t PendingEvidence::room() {
+  std::uint32_t from = std::max<std::uint32_t>(used_, 16);
+  if (kChunkBytes - (from & (kChunkBytes - 1)) < kHead + kValueMax) {
+    from = ((from >> kChunkBits) + 1) << kChunkBits;
+  }
+  // Not make_unique: it would zero what is overwritten anyway.
+  while (chunks_.size() <= from >> kChunkBits) chunks_.emplace_back(new char[kChunkBytes]);
+  return from;
+}
+
 void PendingEvidence::add(std::uint32_t& head, std::uint8_t slot, const Batch& batch,
                           const Event& event, const Verdict& verdict, std::string_view rule) {
-  constexpr std::size_t kMax = 160 + 6 * kTextBytesMax + limits::kDiagnosticBytesMax;
-  value_.resize(kMax);
-  Writer w{value_.data()};
+  const std::uint32_t fresh = room();
+  char* const value = at(fresh) + kHead;
+  Writer w{value};
   w.byte(kVersion);
   w.byte(static_cast<unsigned>(event.kind) | static_cast<unsigned>(event.phase) << 4);
   w.number(store::zigzag(event.time_us));
@@ -78,56 +89,54 @@ void PendingEvidence::add(std::uint32_t& head, std::uint8_t slot, const Batch& b
   w.text(batch.view(event.mta_host));
   w.text(batch.view(event.mta_ip));
   w.text(batch.view(event.diagnostic), limits::kDiagnosticBytesMax);
-  const auto size = static_cast<std::uint16_t>(w.p - value_.data());
+  const auto size = static_cast<std::uint16_t>(w.p - value);
 
   // The same slot again within this cut: in place where it fits, else the old one is unchained
   // (its room is lost until the cut; each next one is larger, so this ends).
-  for (std::uint32_t at = head, before = 0; at != 0;) {
+  for (std::uint32_t here = head, before = 0; here != 0;) {
     Header h;
-    std::memcpy(&h, arena_.data() + at, kHead);
+    std::memcpy(&h, at(here), kHead);
     if (h.slot != slot) {
-      before = at;
-      at = h.next;
+      before = here;
+      here = h.next;
       continue;
     }
     if (size <= h.capacity) {
       h.size = size;
-      std::memcpy(arena_.data() + at, &h, kHead);
-      std::memcpy(arena_.data() + at + kHead, value_.data(), size);
+      std::memcpy(at(here), &h, kHead);
+      std::memcpy(at(here) + kHead, value, size);
       return;
     }
     --records_;
     if (before == 0) {
       head = h.next;
     } else {
-      std::memcpy(arena_.data() + before + offsetof(Header, next), &h.next, sizeof h.next);
+      std::memcpy(at(before) + offsetof(Header, next), &h.next, sizeof h.next);
     }
     break;
   }
-  if (arena_.empty()) arena_.resize(16);  // offset 0 ends a chain
   Header h{};
   h.next = head;
   h.capacity = size;
   h.size = size;
   h.slot = slot;
-  head = static_cast<std::uint32_t>(arena_.size());
-  const char* bytes = reinterpret_cast<const char*>(&h);
-  arena_.insert(arena_.end(), bytes, bytes + kHead);
-  arena_.insert(arena_.end(), value_.data(), value_.data() + size);
+  head = fresh;
+  std::memcpy(at(fresh), &h, kHead);
+  used_ = fresh + static_cast<std::uint32_t>(kHead) + size;
   ++records_;
 }
 
-bool PendingEvidence::next(std::uint32_t& at, Item& out) const {
-  if (at == 0) return false;
+bool PendingEvidence::next(std::uint32_t& offset, Item& out) const {
+  if (offset == 0) return false;
   Header h;
-  std::memcpy(&h, arena_.data() + at, kHead);
-  out = {h.slot, {arena_.data() + at + kHead, h.size}};
-  at = h.next;
+  std::memcpy(&h, at(offset), kHead);
+  out = {h.slot, {at(offset) + kHead, h.size}};
+  offset = h.next;
   return true;
 }
 
 void PendingEvidence::clear() {
-  arena_.clear();
+  used_ = 0;
   records_ = 0;
 }
 

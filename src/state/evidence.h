@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -17,7 +18,8 @@ inline std::uint8_t evidence_slot_of_deferral(std::uint64_t message) {
   return static_cast<std::uint8_t>(kEvidenceFinals + (message & 1));
 }
 
-/// Byte arena of chains: one chain per dirty address. Not thread safe.
+/// Byte arena of chains: one chain per dirty address. Not thread safe. A value is encoded where it
+/// will stay; chunks are kept from cut to cut, so that their pages are faulted in once.
 class PendingEvidence {
  public:
   /// Encodes what `event` says into the chain that starts at `head` (0 = none; updated). A value
@@ -28,16 +30,24 @@ class PendingEvidence {
     std::uint8_t slot = 0;
     std::string_view value;
   };
-  /// Takes the item at `at` and steps to the next; false at the end (at == 0).
-  bool next(std::uint32_t& at, Item& out) const;
+  /// Takes the item at `offset` and steps to the next; false at the end (0).
+  bool next(std::uint32_t& offset, Item& out) const;
   void clear();
-  [[nodiscard]] std::size_t bytes() const { return arena_.size(); }
+  [[nodiscard]] std::size_t bytes() const { return used_; }
   [[nodiscard]] std::size_t records() const { return records_; }
 
  private:
-  std::vector<char> arena_;
+  static constexpr unsigned kChunkBits = 20;
+  static constexpr std::uint32_t kChunkBytes = std::uint32_t{1} << kChunkBits;
+  [[nodiscard]] char* at(std::uint32_t offset) const {
+    return chunks_[offset >> kChunkBits].get() + (offset & (kChunkBytes - 1));
+  }
+  /// Offset of room for the largest record; in one chunk.
+  std::uint32_t room();
+
+  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::uint32_t used_ = 0;  ///< end of the last record; offset 0 ends a chain
   std::size_t records_ = 0;
-  std::vector<char> value_;
 };
 
 }  // namespace bounced::state

@@ -100,7 +100,11 @@ void States::append_to(store::WriteSet& set) {
   Impl& m = *impl_;
   char key[18];
   for (std::size_t i = 0; i < m.dirty.size(); ++i) {
-    if (i + 8 < m.dirty.size()) __builtin_prefetch(m.dirty[i + 8].entry);
+    if (i + 8 < m.dirty.size()) {
+      const char* ahead = reinterpret_cast<const char*>(m.dirty[i + 8].entry);
+      __builtin_prefetch(ahead);
+      __builtin_prefetch(ahead + 64);
+    }
     Entry* entry = m.dirty[i].entry;
     const std::size_t size = address_key(entry->id(), entry->domain(), key);
     set.put(Family::address, {key, size}, entry->view());

@@ -1,5 +1,6 @@
 // States: what comes from the store, and what may stay in RAM.
 #include <algorithm>
+#include <cstring>
 
 #include "base/clock.h"
 #include "state/states_impl.h"
@@ -14,10 +15,8 @@ constexpr std::string_view kSeqKey = "state/seq";
 }  // namespace
 
 std::size_t address_key(const AddressId& id, bool domain, char* out) {
-  for (int i = 0; i < 8; ++i) {
-    out[i] = static_cast<char>(id.hi >> (56 - 8 * i));
-    out[8 + i] = static_cast<char>(id.lo >> (56 - 8 * i));
-  }
+  const std::uint64_t words[2] = {__builtin_bswap64(id.hi), __builtin_bswap64(id.lo)};
+  std::memcpy(out, words, sizeof words);
   out[16] = 'D';
   return domain ? 17 : 16;
 }

@@ -90,6 +90,12 @@ bool decode_provider(std::string_view in, Provider& p) {
   return in.empty();
 }
 
+std::uint64_t load_word(const char* p) {
+  std::uint64_t v = 0;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
 std::uint64_t weight(const Provider& p) {
   std::uint64_t n = p.base_attempts;
   return n + p.attempts[static_cast<std::size_t>(p.day) % Provider::kDays];
@@ -232,14 +238,17 @@ bool Surroundings::outage(const SendingHost& h, std::int64_t time_us) const {
 Provider& Surroundings::provider(std::string_view mx_host) {
   const std::size_t size = mx_host.size();
   if (size < 8 || size > sizeof(HostLine::text)) return provider_by_name(mx_host);
-  std::uint64_t head = 0, tail = 0;
-  std::memcpy(&head, mx_host.data(), sizeof head);
-  std::memcpy(&tail, mx_host.data() + size - sizeof tail, sizeof tail);
+  const std::uint64_t head = load_word(mx_host.data());
+  const std::uint64_t tail = load_word(mx_host.data() + size - sizeof head);
   const std::uint64_t mixed = ((head ^ (tail << 29 | tail >> 35)) + size) * 0x9e3779b97f4a7c15ULL;
   HostLine& line = host_lines_[mixed >> 32 & (kHostLines - 1)];
-  if (line.size == size && line.place->key == line.key &&
-      std::memcmp(line.text, mx_host.data(), size) == 0) {
-    return *line.place;
+  if (line.size == size && line.place->key == line.key) {
+    // Whole words, the last one overlapping: a call of memcmp costs more than it compares.
+    std::uint64_t differing = load_word(line.text + size - sizeof tail) ^ tail;
+    for (std::size_t i = 0; i + sizeof head < size; i += sizeof head) {
+      differing |= load_word(line.text + i) ^ load_word(mx_host.data() + i);
+    }
+    if (differing == 0) return *line.place;
   }
   Provider& found = provider_by_name(mx_host);
   line.place = &found;
@@ -275,9 +284,8 @@ Provider& Surroundings::provider_by_name(std::string_view mx_host) {
   return *place;
 }
 
-void Surroundings::roll(Provider& p, std::int64_t time_us) const {
-  const std::int64_t hour = time_us / kHourUs;
-  if (hour <= p.hour) return;
+/// To an hour newer than the record's.
+void Surroundings::roll(Provider& p, std::int64_t hour) const {
   p.incident_before = hour == p.hour + 1 && incident(p);
   p.hour = hour;
   p.hour_attempts = p.hour_hard = 0;
@@ -296,21 +304,10 @@ void Surroundings::roll(Provider& p, std::int64_t time_us) const {
   }
 }
 
-void Surroundings::attempt(Provider& p, std::int64_t time_us, bool hard) {
-  if (time_us < 0) return;
-  if (!p.dirty) {
-    p.dirty = true;
-    ++dirty_;
-    dirty_providers_.push_back(static_cast<std::uint32_t>(&p - providers_.data()));
-  }
-  roll(p, time_us);
-  const std::int64_t hour = time_us / kHourUs;
-  if (hour != p.hour) return;  // late: the hour it belongs to is over
-  ++p.hour_attempts;
-  p.hour_hard += hard;
-  const auto i = static_cast<std::size_t>(p.day) % Provider::kDays;
-  ++p.attempts[i];
-  p.hard[i] += hard;
+void Surroundings::note_dirty(Provider& p) {
+  p.dirty = true;
+  ++dirty_;
+  dirty_providers_.push_back(static_cast<std::uint32_t>(&p - providers_.data()));
 }
 
 bool Surroundings::incident(const Provider& p) const {

@@ -2,7 +2,7 @@
 // network down (outage), has a provider gone mad (incident). Both are counted in event order and
 // written with every cut, so that neither cuts nor restarts change an answer.
 //
-// Thread safety: none; the apply thread's. Memory: fixed (about 2.5 MiB).
+// Thread safety: none; the apply thread's. Memory: fixed (about 2.6 MiB).
 #pragma once
 
 #include <array>
@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time.h"
 #include "bounced/event.h"
 #include "bounced/policy.h"
 #include "bounced/result.h"
@@ -60,14 +61,28 @@ class Surroundings {
   [[nodiscard]] bool outage(const SendingHost& host, std::int64_t time_us) const;
 
   Provider& provider(std::string_view mx_host);
-  void attempt(Provider& provider, std::int64_t time_us, bool hard);
+  void attempt(Provider& provider, std::int64_t time_us, bool hard) {
+    if (time_us < 0) return;
+    if (!provider.dirty) note_dirty(provider);
+    const std::int64_t hour = time_us / kHourUs;
+    if (hour != provider.hour) {
+      if (hour < provider.hour) return;  // late: the hour it belongs to is over
+      roll(provider, hour);
+    }
+    ++provider.hour_attempts;
+    provider.hour_hard += hard;
+    const auto i = static_cast<std::size_t>(provider.day) % Provider::kDays;
+    ++provider.attempts[i];
+    provider.hard[i] += hard;
+  }
   [[nodiscard]] bool incident(const Provider& provider) const;
 
   void append_to(store::WriteSet& set);
   [[nodiscard]] std::size_t dirty_records() const { return dirty_; }
 
  private:
-  void roll(Provider& provider, std::int64_t time_us) const;
+  void roll(Provider& provider, std::int64_t hour) const;
+  void note_dirty(Provider& provider);
 
   static constexpr std::size_t kHosts = 64, kWays = 4, kSets = 2048;
   const Policy& policy_;
@@ -83,7 +98,7 @@ class Surroundings {
     std::uint8_t size = 0;
     char text[47];
   };
-  static constexpr std::size_t kHostLines = 512;
+  static constexpr std::size_t kHostLines = 2048;
   std::vector<HostLine> host_lines_{kHostLines};
   std::vector<std::uint32_t> dirty_providers_;
   std::size_t dirty_ = 0;

@@ -75,6 +75,11 @@ void Sorted::sort_items(Item* begin, Item* end, std::size_t depth) {
   });
   for (Item* run = begin; run != end;) {
     Item* run_end = run + 1;
+    // Prefixes mostly differ: no look at the entry then, which is a cache miss.
+    if (run_end == end || run_end->prefix != run->prefix) {
+      run = run_end;
+      continue;
+    }
     bool longer = part_->entries[run->index].key_size > depth + 8;
     bool equal_sizes = true;
     while (run_end != end && run_end->prefix == run->prefix) {
@@ -83,7 +88,7 @@ void Sorted::sort_items(Item* begin, Item* end, std::size_t depth) {
       equal_sizes = equal_sizes && size == part_->entries[run->index].key_size;
       ++run_end;
     }
-    const bool decided = run_end - run == 1 || (!longer && equal_sizes);
+    const bool decided = !longer && equal_sizes;
     if (!decided && longer && run_end - run > kSmallRun) {
       for (Item* item = run; item != run_end; ++item) {
         item->prefix = prefix_at(part_->entries[item->index], depth + 8);

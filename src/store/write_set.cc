@@ -1,19 +1,41 @@
 #include "store/write_set.h"
 
+#include <algorithm>
 #include <cassert>
+#include <cstdlib>
 #include <cstring>
+#include <new>
+#include <type_traits>
 
 namespace bounced::store {
+
+template <class T>
+RawArray<T>::~RawArray() {
+  std::free(data_);
+}
+
+template <class T>
+void RawArray<T>::enlarge(std::size_t n) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  const std::size_t room = std::max({room_ * 2, size_ + n, 512 / sizeof(T)});
+  void* const data = std::realloc(data_, room * sizeof(T));
+  if (data == nullptr) throw std::bad_alloc();
+  data_ = static_cast<T*>(data);
+  room_ = room;
+}
+
+template class RawArray<char>;
+template class RawArray<WriteSet::Entry>;
 
 void WriteSet::append(Family family, std::string_view key, std::string_view value, bool erase) {
   assert(!key.empty() && key.size() <= UINT16_MAX && value.size() <= UINT32_MAX);
   Part& part = parts_[static_cast<std::size_t>(family)];
   const std::size_t offset = part.arena.size();
-  // insert() from pointers, not resize(): no zeroing of bytes that are overwritten at once.
-  part.arena.insert(part.arena.end(), key.begin(), key.end());
-  part.arena.insert(part.arena.end(), value.begin(), value.end());
-  part.entries.push_back(Entry{offset, static_cast<std::uint32_t>(value.size()),
-                               static_cast<std::uint16_t>(key.size()), erase});
+  char* const bytes = part.arena.grow(key.size() + value.size());
+  std::memcpy(bytes, key.data(), key.size());
+  if (!value.empty()) std::memcpy(bytes + key.size(), value.data(), value.size());
+  *part.entries.grow(1) = Entry{offset, static_cast<std::uint32_t>(value.size()),
+                                static_cast<std::uint16_t>(key.size()), erase};
 }
 
 std::size_t WriteSet::records() const {

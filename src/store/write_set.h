@@ -2,9 +2,11 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 namespace bounced::store {
 
@@ -24,6 +26,49 @@ enum class Family : std::uint8_t {
   meta,       ///< version, secret, options, counters
 };
 inline constexpr std::size_t kFamilies = 12;
+
+/// Growing array of trivial elements on realloc(): nothing is zeroed, and a large one grows by
+/// moving pages (mremap), not bytes. clear() keeps the memory, so that a WriteSet that serves many
+/// cuts faults its pages in once.
+template <class T>
+class RawArray {
+ public:
+  RawArray() = default;
+  RawArray(const RawArray& other) {
+    if (other.size_ != 0) std::memcpy(grow(other.size_), other.data_, other.size_ * sizeof(T));
+  }
+  RawArray(RawArray&& other) noexcept { swap(other); }
+  RawArray& operator=(RawArray other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~RawArray();
+
+  [[nodiscard]] const T* data() const { return data_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] const T* begin() const { return data_; }
+  [[nodiscard]] const T* end() const { return data_ + size_; }
+  [[nodiscard]] const T& operator[](std::size_t i) const { return data_[i]; }
+  void clear() { size_ = 0; }
+  /// `n` more elements, for the caller to fill.
+  T* grow(std::size_t n) {
+    if (room_ - size_ < n) enlarge(n);
+    T* const at = data_ + size_;
+    size_ += n;
+    return at;
+  }
+  void swap(RawArray& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(room_, other.room_);
+  }
+
+ private:
+  void enlarge(std::size_t n);
+  T* data_ = nullptr;
+  std::size_t size_ = 0, room_ = 0;
+};
 
 /// Append-only list of puts and deletes over all families; a later entry of a key wins.
 /// Not thread safe. Memory: one byte arena per family.
@@ -46,8 +91,8 @@ class WriteSet {
     bool erase;
   };
   struct Part {
-    std::vector<char> arena;
-    std::vector<Entry> entries;
+    RawArray<char> arena;
+    RawArray<Entry> entries;
     [[nodiscard]] std::string_view key(const Entry& e) const {
       return {arena.data() + e.offset, e.key_size};
     }

@@ -29,7 +29,7 @@ def main():
     odd = json.loads(t.run("replay", "--summary", "json", "--data", t.path("d3"), "odd.log").stdout)
     t.expect(plain["events"] == odd["events"], f"odd lines changed the events: {plain} {odd}")
     t.expect(odd["oversize"] > 0, "oversize lines are not counted")
-    t.expect(plain["events"]["delivered"] == truth["delivered"], f"{plain} against {truth}")
+    t.expect(plain["events"]["delivered"] == truth["events"]["delivered"], f"{plain} against {truth}")
 
     # A truncated .gz: what is whole counts, the error names the file, exit 3.
     packed = gzip.compress(b"".join(good))

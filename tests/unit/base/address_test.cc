@@ -29,9 +29,13 @@ TEST(Address, UnquotesOnlyDotAtoms) {
 }
 
 TEST(Address, InternationalDomains) {
-  EXPECT_EQ(normal("x@B\xC3\xBC" "cher.example"), "x@xn--bcher-kva.example");
+  EXPECT_EQ(normal("x@B\xC3\xBC"
+                   "cher.example"),
+            "x@xn--bcher-kva.example");
   EXPECT_EQ(normal("x@xn--bcher-kva.example"), "x@xn--bcher-kva.example");
-  EXPECT_EQ(normalise_domain("B\xC3\x9C" "CHER.Example."), "xn--bcher-kva.example");
+  EXPECT_EQ(normalise_domain("B\xC3\x9C"
+                             "CHER.Example."),
+            "xn--bcher-kva.example");
 }
 
 TEST(Address, RefusesWhatIsNoAddress) {

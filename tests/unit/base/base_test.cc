@@ -19,7 +19,9 @@ TEST(Text, JsonEscapesAndRepairs) {
 }
 
 TEST(Text, PrintableTamesTerminals) {
-  EXPECT_EQ(printable("ok \x1b[31m\xC2\x9B" "x\xFF \xC3\xA4"), "ok ?[31m?x? \xC3\xA4");
+  EXPECT_EQ(printable("ok \x1b[31m\xC2\x9B"
+                      "x\xFF \xC3\xA4"),
+            "ok ?[31m?x? \xC3\xA4");
 }
 
 TEST(Text, Nearest) {

@@ -5,7 +5,9 @@
 namespace bounced {
 namespace {
 
-std::int64_t at(std::string_view text) { return *parse_time(text); }
+std::int64_t at(std::string_view text) {
+  return *parse_time(text);
+}
 
 // Civil time in the leap year 2000, as parse leaves a stamp without year.
 std::int64_t yearless(unsigned month, unsigned day, unsigned hour = 12, unsigned minute = 0) {
@@ -25,7 +27,8 @@ TEST(Time, ParsesAndFormats) {
   EXPECT_EQ(format_time(at("2026-11-21T20:22:31+02:00")), "2026-11-21T18:22:31Z");
   EXPECT_EQ(format_time(at("2024-02-29")), "2024-02-29T00:00:00Z");
   EXPECT_EQ(at("1700000000"), 1'700'000'000 * kSecondUs);
-  for (const char* bad : {"", "yesterday", "2026-13-01", "2026-11-21T20", "2026-11-21T20:22:31+xx"}) {
+  for (const char* bad :
+       {"", "yesterday", "2026-13-01", "2026-11-21T20", "2026-11-21T20:22:31+xx"}) {
     EXPECT_FALSE(parse_time(bad)) << bad;
   }
 }
@@ -47,7 +50,8 @@ TEST(Resolver, YearFromTheAnchor) {
   auto r = make("", "2026-01-03T00:00:00Z");
   EXPECT_EQ(format_time(r.resolve(yearless(12, 31), TimeForm::yearless)), "2025-12-31T12:00:00Z");
   auto tomorrow = make("", "2026-01-03T00:00:00Z");
-  EXPECT_EQ(format_time(tomorrow.resolve(yearless(1, 3), TimeForm::yearless)), "2026-01-03T12:00:00Z")
+  EXPECT_EQ(format_time(tomorrow.resolve(yearless(1, 3), TimeForm::yearless)),
+            "2026-01-03T12:00:00Z")
       << "up to a day ahead of the anchor is this year";
 }
 
@@ -82,12 +86,17 @@ TEST(Resolver, StateGoesOnAfterARestart) {
 TEST(Resolver, ZonesAndTheRepeatedHour) {
   auto r = make("Europe/Berlin", "2026-12-01");
   const auto local = [](std::string_view text) { return at(text); };  // civil as if UTC
-  EXPECT_EQ(format_time(r.resolve(local("2026-07-01T12:00:00Z"), TimeForm::local)), "2026-07-01T10:00:00Z");
-  EXPECT_EQ(format_time(r.resolve(local("2026-10-25T01:59:00Z"), TimeForm::local)), "2026-10-24T23:59:00Z");
-  EXPECT_EQ(format_time(r.resolve(local("2026-10-25T02:30:00Z"), TimeForm::local)), "2026-10-25T00:30:00Z");
-  EXPECT_EQ(format_time(r.resolve(local("2026-10-25T02:10:00Z"), TimeForm::local)), "2026-10-25T01:10:00Z")
+  EXPECT_EQ(format_time(r.resolve(local("2026-07-01T12:00:00Z"), TimeForm::local)),
+            "2026-07-01T10:00:00Z");
+  EXPECT_EQ(format_time(r.resolve(local("2026-10-25T01:59:00Z"), TimeForm::local)),
+            "2026-10-24T23:59:00Z");
+  EXPECT_EQ(format_time(r.resolve(local("2026-10-25T02:30:00Z"), TimeForm::local)),
+            "2026-10-25T00:30:00Z");
+  EXPECT_EQ(format_time(r.resolve(local("2026-10-25T02:10:00Z"), TimeForm::local)),
+            "2026-10-25T01:10:00Z")
       << "the clock was set back: the second reading";
-  EXPECT_EQ(format_time(r.resolve(local("2026-10-25T03:00:00Z"), TimeForm::local)), "2026-10-25T02:00:00Z");
+  EXPECT_EQ(format_time(r.resolve(local("2026-10-25T03:00:00Z"), TimeForm::local)),
+            "2026-10-25T02:00:00Z");
   EXPECT_FALSE(TimeResolver::make("Mars/Olympus", {}));
 }
 

@@ -33,7 +33,8 @@ listen = "127.0.0.1:8025"
 provider = "sendgrid"
 path = "/hooks/sendgrid"
 secrets = ["file:/etc/bounced/sendgrid.pub"]
-)", "b.toml");
+)",
+                                   "b.toml");
   ASSERT_TRUE(config) << config.error().message();
   ASSERT_EQ(config->tails.size(), 1u);
   EXPECT_EQ(config->tails[0].name, "edge");
@@ -42,16 +43,20 @@ secrets = ["file:/etc/bounced/sendgrid.pub"]
 }
 
 TEST(Config, ErrorsNameLineAndNearestKey) {
-  struct Bad { const char* text; const char* where; const char* says; };
-  for (const Bad& bad : {Bad{"data_dirr = \"x\"", "b.toml:1", "data_dir"},
-                         Bad{"\n[[tail]]\npaths = [\"x\"]\nformaat = \"auto\"", "b.toml:4", "format"},
-                         Bad{"mode = \"sometimes\"", "b.toml:1", "observe enforce"},
-                         Bad{"workers = -1", "b.toml:1", "0 to 256"},
-                         Bad{"state_memory = \"lots\"", "b.toml:1", "512MiB"},
-                         Bad{"[[tail]]\nname = \"a\"", "b.toml:1", "paths"},
-                         Bad{"[[tail]]\npaths = [\"x\"]\ntimezone = \"Mars\"", "b.toml:3", "IANA"},
-                         Bad{"[tail]\npaths = [\"x\"]", "b.toml:1", "[[tail]]"},
-                         Bad{"x = ", "b.toml:1", ""}}) {
+  struct Bad {
+    const char* text;
+    const char* where;
+    const char* says;
+  };
+  for (const Bad& bad :
+       {Bad{"data_dirr = \"x\"", "b.toml:1", "data_dir"},
+        Bad{"\n[[tail]]\npaths = [\"x\"]\nformaat = \"auto\"", "b.toml:4", "format"},
+        Bad{"mode = \"sometimes\"", "b.toml:1", "observe enforce"},
+        Bad{"workers = -1", "b.toml:1", "0 to 256"},
+        Bad{"state_memory = \"lots\"", "b.toml:1", "512MiB"},
+        Bad{"[[tail]]\nname = \"a\"", "b.toml:1", "paths"},
+        Bad{"[[tail]]\npaths = [\"x\"]\ntimezone = \"Mars\"", "b.toml:3", "IANA"},
+        Bad{"[tail]\npaths = [\"x\"]", "b.toml:1", "[[tail]]"}, Bad{"x = ", "b.toml:1", ""}}) {
     const auto config = parse_config(bad.text, "b.toml");
     ASSERT_FALSE(config) << bad.text;
     const std::string message = config.error().message();

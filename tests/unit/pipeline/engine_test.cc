@@ -76,22 +76,27 @@ std::string host_log(const std::string& host, int messages, int offset_s) {
     const std::string stamp = format_time(begin + (std::int64_t{i} * 7 + offset_s) * kSecondUs + 1);
     const std::string head = stamp + " " + host + " postfix/";
     const std::string id = "4jX" + std::to_string(100000 + i) + "zAbCdEf";
-    const std::string to = "user" + std::to_string(i % 97) + "@example" + std::to_string(i % 5) + ".com";
-    text += head + "qmgr[1]: " + id + ": from=<news@esp.example>, size=100, nrcpt=1 (queue active)\n";
+    const std::string to =
+        "user" + std::to_string(i % 97) + "@example" + std::to_string(i % 5) + ".com";
+    text +=
+        head + "qmgr[1]: " + id + ": from=<news@esp.example>, size=100, nrcpt=1 (queue active)\n";
     const std::string tail = ", relay=mx.example.com[192.0.2.7]:25, delay=1, delays=0/0/0/1, dsn=";
-    const char* const kinds[] = {
-        "2.0.0, status=sent (250 2.0.0 ok)",
-        "4.2.2, status=deferred (host mx.example.com[192.0.2.7] said: 452 4.2.2 Mailbox full (in reply "
-        "to RCPT TO command))",
-        "5.1.1, status=bounced (host mx.example.com[192.0.2.7] said: 550 5.1.1 User unknown (in reply "
-        "to RCPT TO command))"};
+    const char* const kinds[] = {"2.0.0, status=sent (250 2.0.0 ok)",
+                                 "4.2.2, status=deferred (host mx.example.com[192.0.2.7] said: 452 "
+                                 "4.2.2 Mailbox full (in reply "
+                                 "to RCPT TO command))",
+                                 "5.1.1, status=bounced (host mx.example.com[192.0.2.7] said: 550 "
+                                 "5.1.1 User unknown (in reply "
+                                 "to RCPT TO command))"};
     text += head + "smtp[2]: " + id + ": to=<" + to + ">" + tail + kinds[i % 3] + "\n";
     if (i % 3 != 1) text += head + "qmgr[1]: " + id + ": removed\n";
   }
   return text;
 }
 
-std::size_t count(const Metrics& m, EventKind kind) { return m.events[static_cast<std::size_t>(kind)]; }
+std::size_t count(const Metrics& m, EventKind kind) {
+  return m.events[static_cast<std::size_t>(kind)];
+}
 
 TEST_F(EngineTest, CountsEveryLineOnce) {
   const auto file = write("a.log", host_log("mx1", 3000, 0));
@@ -132,7 +137,8 @@ TEST_F(EngineTest, ManyFilesNeedNoManyBlocks) {
     std::size_t end = std::min(all.size(), at + 10'000);
     end = all.find('\n', end - 1) + 1;
     if (end == 0) end = all.size();
-    files.push_back(write("part" + std::to_string(files.size()) + ".log", all.substr(at, end - at)));
+    files.push_back(
+        write("part" + std::to_string(files.size()) + ".log", all.substr(at, end - at)));
     at = end;
   }
   ASSERT_GT(files.size(), 100u);
@@ -180,23 +186,25 @@ TEST_F(EngineTest, TailFollowsAndChangesAreDurable) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     EXPECT_EQ(applied(), 800u);
-    std::ofstream(file, std::ios::app) << host_log("mx1", 600, 0).substr(host_log("mx1", 300, 0).size());
+    std::ofstream(file, std::ios::app)
+        << host_log("mx1", 600, 0).substr(host_log("mx1", 300, 0).size());
     for (int i = 0; i < 500 && applied() < 1600; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     EXPECT_EQ(applied(), 1600u);
-    auto changed = (*engine)->change([](state::States& states, store::Names& names) -> Result<void> {
-      state::States::Command command;
-      command.address = "by.hand@example.com";
-      command.record.kind = BlockKind::manual;
-      command.record.actor = names.intern(store::Dictionary::actor, "test");
-      command.time_us = *parse_time("2026-11-21");
-      command.record.since_us = command.time_us;
-      auto done = states.command(command);
-      if (!done) return tl::unexpected(done.error());
-      EXPECT_TRUE(*done);
-      return {};
-    });
+    auto changed =
+        (*engine)->change([](state::States& states, store::Names& names) -> Result<void> {
+          state::States::Command command;
+          command.address = "by.hand@example.com";
+          command.record.kind = BlockKind::manual;
+          command.record.actor = names.intern(store::Dictionary::actor, "test");
+          command.time_us = *parse_time("2026-11-21");
+          command.record.since_us = command.time_us;
+          auto done = states.command(command);
+          if (!done) return tl::unexpected(done.error());
+          EXPECT_TRUE(*done);
+          return {};
+        });
     EXPECT_TRUE(changed);
     AddressId id, domain;
     ASSERT_TRUE((*engine)->hasher().ids("by.hand@example.com", id, domain));
