@@ -66,35 +66,42 @@ bool unquote(std::string_view local, char* out, std::size_t& size) {
   return is_dot_atom({out, size});
 }
 
-// Lower-cases ASCII in place; true when every byte is ASCII. May touch up to 15 bytes behind.
-bool fold_ascii(char* bytes, std::size_t size) {
+constexpr std::size_t kNoAt = static_cast<std::size_t>(-1);
+
+// Copies `text` with ASCII lower-cased and finds its last '@' (kNoAt = none); true when every byte
+// is ASCII. One pass: chunks of 16, the last one overlapping its neighbour. `to` has 16 spare
+// bytes.
+[[gnu::always_inline]] inline bool fold_ascii(std::string_view text, char* to, std::size_t& at) {
+  at = kNoAt;
 #if defined(__SSE2__)
   const __m128i before_a = _mm_set1_epi8('A' - 1), after_z = _mm_set1_epi8('Z' + 1);
-  const __m128i bit = _mm_set1_epi8(0x20);
+  const __m128i bit = _mm_set1_epi8(0x20), sign = _mm_set1_epi8('@');
   __m128i all = _mm_setzero_si128();
-  std::size_t i = 0;
-  for (; i + 16 <= size; i += 16) {
-    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
+  const auto fold = [&](const char* from, std::size_t i) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     all = _mm_or_si128(all, v);
     const __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(v, before_a), _mm_cmplt_epi8(v, after_z));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes + i),
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i),
                      _mm_or_si128(v, _mm_and_si128(upper, bit)));
+    const auto signs = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, sign)));
+    if (signs != 0) at = i + 31 - static_cast<unsigned>(__builtin_clz(signs));
+  };
+  const std::size_t size = text.size();
+  if (size < 16) {
+    char small[16] = {};
+    std::memcpy(small, text.data(), size);
+    fold(small, 0);
+  } else {
+    for (std::size_t i = 0; i + 16 < size; i += 16) fold(text.data() + i, i);
+    fold(text.data() + size - 16, size - 16);
   }
-  bool ascii = _mm_movemask_epi8(all) == 0;
-  if (i < size) {
-    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
-    const unsigned mask = (1U << (size - i)) - 1;
-    ascii = ascii && (static_cast<unsigned>(_mm_movemask_epi8(v)) & mask) == 0;
-    const __m128i upper = _mm_and_si128(_mm_cmpgt_epi8(v, before_a), _mm_cmplt_epi8(v, after_z));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes + i),
-                     _mm_or_si128(v, _mm_and_si128(upper, bit)));
-  }
-  return ascii;
+  return _mm_movemask_epi8(all) == 0;
 #else
   unsigned char all = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    all |= static_cast<unsigned char>(bytes[i]);
-    bytes[i] = ascii_lower(bytes[i]);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    all |= static_cast<unsigned char>(text[i]);
+    to[i] = ascii_lower(text[i]);
+    if (text[i] == '@') at = i;
   }
   return all < 0x80;
 #endif
@@ -106,29 +113,37 @@ void append_lower(NormalisedAddress& out, std::string_view text) {
 
 }  // namespace
 
+namespace {
+
+enum class Plain { good, bad, unsure };
+
+// Nearly every address: ASCII, unquoted, folded; the others are `unsure`.
+[[gnu::always_inline]] inline Plain normalise_plain(std::string_view raw,
+                                                    const AddressOptions& options,
+                                                    NormalisedAddress& out) {
+  out.size = out.at = 0;
+  std::size_t size = raw.size();
+  if (size == 0 || size > limits::kAddressBytesMax) return Plain::bad;
+  if (raw[0] == '"' || !options.fold_local_part) return Plain::unsure;
+  std::size_t at = 0;
+  if (!fold_ascii(raw, out.bytes, at)) return Plain::unsure;
+  if (at == kNoAt) {
+    out.size = out.at = static_cast<std::uint32_t>(size);
+    return Plain::good;
+  }
+  out.at = static_cast<std::uint32_t>(at);
+  if (at == 0) return Plain::bad;
+  while (size > at + 1 && out.bytes[size - 1] == '.') --size;
+  out.size = static_cast<std::uint32_t>(size);
+  return size > at + 1 ? Plain::good : Plain::bad;  // else "a@b@." would share its key with a@b
+}
+
+}  // namespace
+
 bool normalise_address(std::string_view raw, const AddressOptions& options,
                        NormalisedAddress& out) {
-  out.size = 0;
-  out.at = 0;
-  if (raw.empty() || raw.size() > limits::kAddressBytesMax) return false;
-  if (raw.front() != '"' && options.fold_local_part) {
-    // Nearly every address: plain ASCII, unquoted. The buffer has room for what fold_ascii touches.
-    std::memcpy(out.bytes, raw.data(), raw.size());
-    std::memset(out.bytes + raw.size(), 0, 16);
-    if (fold_ascii(out.bytes, raw.size())) {
-      const void* found = ::memrchr(out.bytes, '@', raw.size());
-      std::size_t size = raw.size();
-      if (found == nullptr) {
-        out.size = out.at = static_cast<std::uint32_t>(size);
-        return true;
-      }
-      out.at = static_cast<std::uint32_t>(static_cast<const char*>(found) - out.bytes);
-      if (out.at == 0) return false;
-      while (size > out.at + 1 && out.bytes[size - 1] == '.') --size;
-      out.size = static_cast<std::uint32_t>(size);
-      return size > out.at + 1;  // else "a@b@." would share its key with a@b
-    }
-  }
+  const Plain quick = normalise_plain(raw, options, out);
+  if (quick != Plain::unsure) return quick == Plain::good;
   const std::size_t at = raw.rfind('@');
   const std::string_view local = at == std::string_view::npos ? raw : raw.substr(0, at);
   std::string_view domain = at == std::string_view::npos ? std::string_view{} : raw.substr(at + 1);
@@ -173,7 +188,9 @@ std::string normalise_domain(std::string_view raw) {
 
 bool AddressHasher::ids(std::string_view raw, AddressId& address, AddressId& domain) const {
   NormalisedAddress normal;
-  if (!normalise_address(raw, options_, normal)) return false;
+  const Plain plain = normalise_plain(raw, options_, normal);
+  if (plain == Plain::bad) return false;
+  if (plain == Plain::unsure && !normalise_address(raw, options_, normal)) return false;
   address = address_id(normal);
   domain = domain_id(normal.domain());
   return true;

@@ -48,7 +48,8 @@ const char* skip_host(const char* p, const char* end, Phase& phase) {
   const char* name_end = word_end(p, end);
   const string_view name(p, static_cast<std::size_t>(name_end - p));
   const char* next = skip_blanks(name_end, end);
-  if (!name.empty() && name.back() == ']' && name.find('[') != string_view::npos) {
+  if (!name.empty() && name.back() == ']' && name.find('[') != string_view::npos &&
+      name.find('@') == string_view::npos) {
     if (const char* q = match_words(next, end, "said: ")) return q;
     if (const char* q = match_words(next, end, "refused to talk to me: ")) {
       phase = Phase::connect;
@@ -80,7 +81,11 @@ const char* skip_exim(const char* p, const char* end, Phase& phase) {
   if (after == nullptr) after = match_words(p, end, "smtp error from remote mailer after ");
   if (after == nullptr) return nullptr;
   const string_view rest(after, static_cast<std::size_t>(end - after));
-  const auto colon = rest.find(": ");
+  // Not that of "2001:db8:: ", which an address would take along.
+  auto colon = rest.find(": ");
+  while (colon != string_view::npos && colon > 0 && rest[colon - 1] == ':') {
+    colon = rest.find(": ", colon + 1);
+  }
   if (colon == string_view::npos) return nullptr;
   // The command alone: its argument may hold any words (and Sketch takes it away).
   const auto command = std::min(colon, rest.find('<'));

@@ -98,6 +98,13 @@ void check_causes(RuleFiles& files) {
   }
 }
 
+constexpr std::uint32_t kSuffixSeed = 2'166'136'261u;
+/// FNV-1a, folded so that the low bits depend on all of them.
+std::uint32_t suffix_hash(std::uint32_t hash, char c) {
+  hash = (hash ^ static_cast<unsigned char>(c)) * 16'777'619u;
+  return hash ^ (hash >> 15);
+}
+
 }  // namespace
 
 void RuleSet::validate(RuleFiles& files) {
@@ -131,8 +138,6 @@ void RuleSet::add_providers() {
   for (const string& suffix : suffixes) {
     provider_numbers_.emplace(suffix, static_cast<ProviderId>(providers.size()));
     providers.push_back({suffix, kNoProvider});
-    const auto dots = static_cast<std::size_t>(std::count(suffix.begin(), suffix.end(), '.'));
-    provider_labels_max_ = std::max(provider_labels_max_, dots + 1);
   }
   for (std::size_t i = 1; i < providers.size(); ++i) {
     const std::string_view suffix = providers[i].suffix;
@@ -141,6 +146,7 @@ void RuleSet::add_providers() {
       providers[i].parent = provider_number(suffix.substr(dot + 1));
     }
   }
+  index_suffixes();
 }
 
 /// Longest known suffix, whole labels.
@@ -154,16 +160,57 @@ RuleSet::ProviderId RuleSet::provider_number(std::string_view suffix) const {
   }
 }
 
+void RuleSet::add_suffix(std::string_view suffix, ProviderId provider) {
+  std::uint32_t hash = kSuffixSeed;
+  for (std::size_t i = suffix.size(); i > 0; --i) hash = suffix_hash(hash, suffix[i - 1]);
+  const std::size_t mask = suffixes_.size() - 1;
+  std::size_t at = hash & mask;
+  while (suffixes_[at].used) at = (at + 1) & mask;
+  suffixes_[at] = {hash, provider, true};
+}
+
+/// Every trailing run of labels of every suffix, so that a walk may stop at the first it misses.
+void RuleSet::index_suffixes() {
+  std::map<string, ProviderId> all;
+  for (std::size_t i = 1; i < providers.size(); ++i) {
+    const string& suffix = providers[i].suffix;
+    for (auto dot = suffix.find('.'); dot != string::npos; dot = suffix.find('.', dot + 1)) {
+      all.emplace(suffix.substr(dot + 1), kNoProvider);
+    }
+  }
+  for (std::size_t i = 1; i < providers.size(); ++i) {
+    all[providers[i].suffix] = static_cast<ProviderId>(i);
+  }
+  std::size_t slots = 64;
+  while (slots < all.size() * 4) slots *= 2;
+  suffixes_.assign(slots, {});
+  for (const auto& [suffix, provider] : all) add_suffix(suffix, provider);
+}
+
+/// Walks from the right and asks at each dot. Most names are done after their last two labels.
 RuleSet::ProviderId RuleSet::provider_of(std::string_view name) const {
   if (!name.empty() && name.back() == '.') name.remove_suffix(1);
-  // No known suffix has more labels than this: start there.
-  std::size_t labels = 0;
-  std::size_t from = name.size();
-  while (from > 0) {
-    if (name[from - 1] == '.' && ++labels == provider_labels_max_) break;
-    --from;
+  ProviderId best = kNoProvider;
+  std::uint32_t hash = kSuffixSeed;
+  const std::size_t mask = suffixes_.size() - 1;
+  for (std::size_t from = name.size(); from > 0;) {
+    const char c = name[--from];
+    if (c != '.') hash = suffix_hash(hash, ascii_lower(c));
+    if (c != '.' && from != 0) continue;
+    const std::string_view suffix = name.substr(c == '.' ? from + 1 : 0);
+    bool goes_on = false;
+    for (std::size_t at = hash & mask; suffixes_[at].used; at = (at + 1) & mask) {
+      const SuffixSlot& slot = suffixes_[at];
+      if (slot.hash != hash) continue;
+      goes_on = true;
+      if (slot.provider != kNoProvider && iequals(suffix, providers[slot.provider].suffix)) {
+        best = slot.provider;
+      }
+    }
+    if (!goes_on) break;
+    hash = suffix_hash(hash, '.');
   }
-  return provider_number(ascii_lower(name.substr(from)));
+  return best;
 }
 
 void RuleSet::add_patterns() {

@@ -81,12 +81,20 @@ class RuleSet {
   void add_patterns();
   void rank_rules();
   void hash_contents();
+  void index_suffixes();
+  void add_suffix(std::string_view suffix, ProviderId provider);
   [[nodiscard]] ProviderId provider_number(std::string_view suffix) const;
 
   std::unordered_map<std::string, ProviderId> provider_numbers_;
   std::unordered_map<std::string, Cause> cause_numbers_;
   std::vector<std::uint32_t> cause_index_;  ///< cause number -> 1 + index in causes; 0 = unknown
-  std::size_t provider_labels_max_ = 0;
+  /// Open addressing by the hash of a suffix read from its end.
+  struct SuffixSlot {
+    std::uint32_t hash = 0;
+    ProviderId provider = kNoProvider;  ///< none: only the end of a longer suffix
+    bool used = false;
+  };
+  std::vector<SuffixSlot> suffixes_;
 
   friend Cause find_cause(const RuleSet& rules, std::string_view id);
 };

@@ -57,6 +57,18 @@ TellingDigits::TellingDigits(const Patterns& patterns) {
       i = j + 1;
     }
   }
+  choose_neutral();
+}
+
+void TellingDigits::choose_neutral() {
+  for (std::size_t size = 1; size <= kDigitsMax; ++size) {
+    std::size_t value = 0;
+    while (value < kPowers[size] && runs_.test(kFirstOf[size] + value)) ++value;
+    // Where every run tells, tells() never lets this one be asked for.
+    for (std::size_t i = size; i > 0; --i, value /= 10) {
+      neutral_[size][i - 1] = static_cast<char>('0' + value % 10);
+    }
+  }
 }
 
 /// A run at a literal's edge is part of any longer run that begins or ends with it.
@@ -77,8 +89,7 @@ void TellingDigits::mark(std::string_view run, bool open_left, bool open_right) 
 }
 
 bool TellingDigits::tells(const char* p, std::size_t size) const {
-  return all_ || size > kDigitsMax || runs_.test(kFirstOf[size]) ||
-         runs_.test(kFirstOf[size] + number({p, size}));
+  return all_ || size > kDigitsMax || runs_.test(kFirstOf[size] + number({p, size}));
 }
 
 Sketch::Sketch(const TellingDigits& telling, const SendingIps& ours)
@@ -158,16 +169,16 @@ void Sketch::words(std::size_t size, bool any_at) {
 void Sketch::word(char* from, char* to, bool any_at) {
   const auto size = static_cast<std::size_t>(to - from);
   if (is_digit(*from)) {
-    if (size >= 4 && from[3] == '-' && is_reply_code(from)) return;
+    if (size >= 4 && (from[3] == '-' || from[3] == ':') && is_reply_code(from)) return;
     if (size <= 6) {
       const std::size_t digits = size >= 2 && is_digit(from[1]) ? 2 : 1;
       const char next = size > digits ? from[digits] : ' ';
-      if (!is_digit(next) && next != '.' && next != ':' && !telling_.tells(from, digits)) {
-        std::memset(from, '0', digits);
-      }
+      if (!is_digit(next) && next != '.' && next != ':') telling_.neutralise(from, digits);
       return;
     }
   }
+  // "smtp;550-x", "x-unix;", "x-postfix;": wrapping, behind which a code may stand.
+  if (size > 4 && (from[4] == ';' || from[6] == ';' || from[9] == ';')) return;
   out_ = copy_over(copied_, from, out_);
   char* const begin = out_;
   EnhancedCode ignored;
@@ -191,7 +202,7 @@ void Sketch::blank_digits(char* const begin, char* const end) {
     const char after = p < end ? *p : ' ';
     const bool word = (class_of(before) & kAlpha) != 0;
     const bool number = size <= 2 && before != '.' && before != ':' && after != '.' && after != ':';
-    if ((word || number) && !telling_.tells(run, size)) std::memset(run, '0', size);
+    if (word || number) telling_.neutralise(run, size);
   }
 }
 

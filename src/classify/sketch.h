@@ -5,6 +5,7 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -22,17 +23,23 @@ class TellingDigits {
   TellingDigits() { all_ = true; }
   explicit TellingDigits(const Patterns& patterns);
   /// Of `size` digits at p. Where it is false for two runs of one length, whatever pattern matches a
-  /// text with one matches it with the other. False implies that zeros do not tell, either.
+  /// text with one matches it with the other.
   [[nodiscard]] bool tells(const char* p, std::size_t size) const;
+  /// Puts one run of this length that does not tell in the place of any other.
+  void neutralise(char* p, std::size_t size) const {
+    if (!tells(p, size)) std::memcpy(p, neutral_[size], size);
+  }
 
  private:
   void mark(std::string_view run, bool open_left, bool open_right);
+  void choose_neutral();
   bool all_ = false;           ///< a regex looks at digits: every run tells
-  std::bitset<111'111> runs_;  ///< by length (offset 0, 1, 11, 111, ..) and value
+  std::bitset<111'110> runs_;  ///< by length (kFirstOf) and value
+  char neutral_[kDigitsMax + 1][8] = {};  ///< by length: the first run that does not tell
 };
 
 /// M: words that vary become what the normaliser N makes of them, digits that no pattern looks at
-/// become zeros; all else stays, codes and wrapping too. For one told code, verdict(M(x)) =
+/// become others such; all else stays, codes and wrapping too. For one told code, verdict(M(x)) =
 /// verdict(x), so a memo keyed by M(x) is exact. Thread safety: none; one per thread.
 class Sketch {
  public:

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "classify/chars.h"
+#include "classify/quick_word.h"
 
 namespace bounced::classify {
 namespace {
@@ -379,6 +380,7 @@ void Word::whole() {
 
 char* append_word(const char* begin, const char* end, bool with_at, char* to,
                   const SendingIps& ours, EnhancedCode& enhanced) {
+  if (char* done = quick_word(begin, end, to, ours)) return done;
   Word word{begin, end, ours, enhanced, Sink{to}};
   if (with_at) {
     word.whole();

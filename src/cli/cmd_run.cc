@@ -60,6 +60,7 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     for (const std::string& path : tail.paths) t.tail.paths.push_back(app.path(path));
     t.tail.format = tail.format == "auto" ? -1 : parse::find_format(tail.format);
     t.tail.poll_us = tail.poll_us;
+    t.tail.rotated_wait_us = tail.rotated_wait_us;
     t.tail.use_inotify = tail.inotify;
     t.tail.from_start = tail.from_start;
     t.timezone = tail.timezone;

@@ -164,6 +164,7 @@ Check read_tail(const toml::table& table, std::size_t n, const std::string& file
   BOUNCED_TRY(s.text("timezone", tail.timezone));
   BOUNCED_TRY(s.flag("inotify", tail.inotify));
   BOUNCED_TRY(s.duration("poll", tail.poll_us));
+  BOUNCED_TRY(s.duration("rotated_wait", tail.rotated_wait_us));
   BOUNCED_TRY(s.flag("from_start", tail.from_start));
   BOUNCED_TRY(s.done());
   if (tail.name.empty()) tail.name = "tail" + std::to_string(n + 1);
@@ -341,6 +342,7 @@ cut_interval    = "1s"               # how often what was applied becomes durabl
 # timezone   = ""                    # IANA name for stamps without offset; "" = UTC
 # inotify    = true                  # false: poll only (network file systems)
 # poll       = "250ms"
+# rotated_wait = "5s"                # a renamed file is watched this long for late writers
 # from_start = true                  # a file never seen is read from its start
 
 # [[stream]]                         # kinds of mail; first match wins, every list given must match

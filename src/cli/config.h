@@ -17,6 +17,7 @@ struct Tail {
   std::string timezone;
   bool inotify = true;
   std::int64_t poll_us = 250'000;
+  std::int64_t rotated_wait_us = 5'000'000;
   bool from_start = true;
 };
 

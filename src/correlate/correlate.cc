@@ -9,6 +9,9 @@
 #include "correlate/open_table.h"
 #include "correlate/streams.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 namespace bounced::correlate {
 namespace {
 
@@ -19,15 +22,21 @@ constexpr std::uint64_t kSeedQueue = 0x71756575656B6579ull;
 constexpr std::uint32_t kNotesAhead = 32;
 constexpr std::uint32_t kEventsAhead = 16;
 
-std::uint64_t hash_of(std::uint64_t a, std::uint64_t b, std::uint64_t seed) {
+/// hash64() of two words; inline, because every delivery needs one and its length is constant.
+inline std::uint64_t hash_of(std::uint64_t a, std::uint64_t b, std::uint64_t seed) {
   const std::array<std::uint64_t, 2> words = {a, b};
-  const std::uint64_t hash =
-      hash64({reinterpret_cast<const char*>(words.data()), sizeof words}, seed);
+  const std::uint64_t hash = XXH3_64bits_withSeed(words.data(), sizeof words, seed);
   return hash == 0 ? 1 : hash;
 }
 
+/// For prefetching: texts of lines lie in the block; another's address is merely of no use.
+inline const void* text_address(const Batch& batch, Text text) {
+  return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(batch.block->data) +
+                                       text.offset);
+}
+
 /// A Message-ID that names something: cleanup also logs "<>" and nothing at all.
-bool usable_id(std::string_view id) {
+inline bool usable_id(std::string_view id) {
   return !id.empty() && id != "<>";
 }
 
@@ -61,20 +70,24 @@ struct Correlator::Impl {
   Stats stats;
   std::uint32_t stamp = 0;  ///< number of the apply() call; never 0 while one runs
 
-  void on_note(Batch& batch, const Note& note, std::vector<Event*>& out);
-  void on_event(Batch& batch, Event& event);
-  void on_begin(const Batch& batch, const Note& note);
+  // The parts of the usual delivery are made one with the loop over the batch: their prologues
+  // would cost a third of it.
+  [[gnu::always_inline]] void on_note(Batch& batch, const Note& note, std::vector<Event*>& out);
+  [[gnu::noinline]] void on_rare_note(Batch& batch, const Note& note, std::vector<Event*>& out);
+  [[gnu::always_inline]] void on_event(Batch& batch, Event& event);
+  [[gnu::always_inline]] void on_begin(const Batch& batch, const Note& note);
   void on_message_id(const Batch& batch, const Note& note);
   void on_client(const Batch& batch, const Note& note);
   void on_campaign(const Batch& batch, const Note& note);
   void on_expired(Batch& batch, const Note& note, std::vector<Event*>& out);
-  void finish(OpenMessage& message, std::uint64_t recipients);
-  void defer(const Batch& batch, const Event& event);
-  void enrich(Batch& batch, Event& event, OpenMessage& message);
-  void enrich_alone(const Batch& batch, Event& event);
-  void resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message);
+  [[gnu::always_inline]] void finish(OpenMessage& message, std::uint64_t recipients);
+  [[gnu::noinline]] OpenMessage& defer(const Batch& batch, const Event& event);
+  [[gnu::noinline]] void copy_texts(Batch& batch, OpenMessage& message) const;
+  [[gnu::always_inline]] void enrich(Batch& batch, Event& event, OpenMessage& message);
+  [[gnu::noinline]] void enrich_alone(const Batch& batch, Event& event);
+  [[gnu::noinline]] void resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message);
   void prefetch(const Batch& batch, const Cursor& cursor) const;
-  std::uint64_t fingerprint(OpenMessage& message) const;
+  [[gnu::always_inline]] std::uint64_t fingerprint(OpenMessage& message) const;
   Event& synthesise(Batch& batch, const Note& note, OpenMessage& message,
                     const DeferredRecipient& recipient, std::uint64_t number);
   Verdict verdict_of_expiry(const DeferredRecipient& recipient) const;
@@ -83,8 +96,14 @@ struct Correlator::Impl {
     OpenMessage* message = table.find(key);
     return message != nullptr ? *message : table.create(key, time_us);
   }
-  void set_text(OpenMessage& message, Field field, std::string_view value) {
-    if (!message.set_text(field, value)) return;
+  void set_text(const Batch& batch, OpenMessage& message, Field field, Text text) {
+    // When all that is known was told by this batch, its events can share the lines' own bytes.
+    const bool here = message.used == 0 || message.copy_stamp == stamp;
+    if (!message.set_text(field, batch.view(text))) return;
+    if (here) {
+      message.copy_stamp = stamp;
+      if (field != Field::sasl_user) message.place(field) = text.offset;
+    }
     message.fingerprint = 0;
     message.flags &= static_cast<std::uint8_t>(~OpenMessage::kResolved);
     table.changed(message);
@@ -103,17 +122,25 @@ struct Correlator::Impl {
 //  - from= with another sender, once qmgr has seen the id.
 // A repeated from= of the same sender starts nothing.
 
-void Correlator::Impl::on_begin(const Batch& batch, const Note& note) {
-  OpenMessage& message = find_or_create(note.queue_key, note.time_us);
-  const std::string_view sender = batch.view(note.text);
-  if (message.has(OpenMessage::kBegun)) {
-    if (message.text(Field::sender) == sender.substr(0, kFieldBytesMax[0])) return;
-    table.restart(message, note.time_us);
+inline void Correlator::Impl::on_begin(const Batch& batch, const Note& note) {
+  constexpr std::uint8_t kFlags = OpenMessage::kBegun | OpenMessage::kSenderKnown;
+  OpenMessage* message = table.find(note.queue_key);
+  if (message == nullptr) {
+    message = &table.create(note.queue_key, note.time_us);
+    message->set_first_sender(batch.view(note.text));
+    message->copy_stamp = stamp;
+    message->place(Field::sender) = note.text.offset;
+  } else {
+    if (message->has(OpenMessage::kBegun)) {
+      const std::string_view sender = batch.view(note.text).substr(0, kFieldBytesMax[0]);
+      if (message->text(Field::sender) == sender) return;
+      table.restart(*message, note.time_us);
+    }
+    set_text(batch, *message, Field::sender, note.text);
+    table.changed(*message);
   }
-  set_text(message, Field::sender, sender);
-  message.nrcpt = note.number;
-  message.flags |= OpenMessage::kBegun | OpenMessage::kSenderKnown;
-  table.changed(message);
+  message->nrcpt = note.number;
+  message->flags |= kFlags;
 }
 
 void Correlator::Impl::on_message_id(const Batch& batch, const Note& note) {
@@ -126,7 +153,7 @@ void Correlator::Impl::on_message_id(const Batch& batch, const Note& note) {
     if (known == id.substr(0, kFieldBytesMax[static_cast<std::size_t>(Field::message_id)])) return;
     table.restart(message, note.time_us);
   }
-  set_text(message, Field::message_id, id);
+  set_text(batch, message, Field::message_id, note.text);
 }
 
 void Correlator::Impl::on_client(const Batch& batch, const Note& note) {
@@ -135,19 +162,23 @@ void Correlator::Impl::on_client(const Batch& batch, const Note& note) {
     table.restart(message, note.time_us);
   }
   message.flags |= OpenMessage::kClient;
-  if (note.kind == NoteKind::sasl_user) set_text(message, Field::sasl_user, batch.view(note.text));
+  if (note.kind == NoteKind::sasl_user) set_text(batch, message, Field::sasl_user, note.text);
   table.changed(message);
 }
 
 void Correlator::Impl::on_campaign(const Batch& batch, const Note& note) {
-  set_text(find_or_create(note.queue_key, note.time_us), Field::campaign, batch.view(note.text));
+  set_text(batch, find_or_create(note.queue_key, note.time_us), Field::campaign, note.text);
 }
 
-void Correlator::Impl::on_note(Batch& batch, const Note& note, std::vector<Event*>& out) {
+inline void Correlator::Impl::on_note(Batch& batch, const Note& note, std::vector<Event*>& out) {
   if (note.queue_key == 0) return;
+  if (note.kind == NoteKind::begin) return on_begin(batch, note);
+  if (note.kind == NoteKind::removed) return table.erase(note.queue_key);
+  on_rare_note(batch, note, out);
+}
+
+void Correlator::Impl::on_rare_note(Batch& batch, const Note& note, std::vector<Event*>& out) {
   switch (note.kind) {
-    case NoteKind::begin:
-      return on_begin(batch, note);
     case NoteKind::message_id:
       return on_message_id(batch, note);
     case NoteKind::sasl_user:
@@ -155,8 +186,6 @@ void Correlator::Impl::on_note(Batch& batch, const Note& note, std::vector<Event
       return on_client(batch, note);
     case NoteKind::campaign:
       return on_campaign(batch, note);
-    case NoteKind::removed:
-      return table.erase(note.queue_key);
     case NoteKind::expired:
       return on_expired(batch, note, out);
     case NoteKind::mx_failure:
@@ -165,6 +194,8 @@ void Correlator::Impl::on_note(Batch& batch, const Note& note, std::vector<Event
         if (message->set_text(Field::mx_failure, batch.view(note.text))) table.changed(*message);
       }
       return;
+    case NoteKind::begin:
+    case NoteKind::removed:
     case NoteKind::notification:
       return;
   }
@@ -230,7 +261,7 @@ void Correlator::Impl::on_expired(Batch& batch, const Note& note, std::vector<Ev
 /// All recipients that qmgr counted (nrcpt=) have their outcome: the message is over, whether or
 /// not `removed` is ever seen. Where it is not logged this keeps entries from piling up; where it
 /// is, entries are gone a little earlier.
-void Correlator::Impl::finish(OpenMessage& message, std::uint64_t recipients) {
+inline void Correlator::Impl::finish(OpenMessage& message, std::uint64_t recipients) {
   message.done =
       static_cast<std::uint16_t>(std::min<std::uint64_t>(message.done + recipients, UINT16_MAX));
   if (message.nrcpt != 0 && message.done >= message.nrcpt && message.first_recipient == 0) {
@@ -241,7 +272,7 @@ void Correlator::Impl::finish(OpenMessage& message, std::uint64_t recipients) {
 
 // --- events -------------------------------------------------------------------------------------
 
-void Correlator::Impl::defer(const Batch& batch, const Event& event) {
+OpenMessage& Correlator::Impl::defer(const Batch& batch, const Event& event) {
   OpenMessage& message = find_or_create(event.queue_key, event.time_us);
   DeferredRecipient* recipient = table.find_recipient(message, event.recipient_id);
   if (recipient == nullptr) {
@@ -251,7 +282,7 @@ void Correlator::Impl::defer(const Batch& batch, const Event& event) {
   table.changed(message);
   const bool attempted = !event.has(EventFlags::kNotAttempted);
   // Once there are words of an attempt, a replay of somebody else's failure does not hide them.
-  if (!attempted && recipient->attempted) return;
+  if (!attempted && recipient->attempted) return message;
   recipient->arrived_us = event.time_us - std::int64_t{event.delay_ms} * 1000;
   recipient->smtp_code = event.smtp_code;
   recipient->mta_port = event.mta_port;
@@ -263,11 +294,12 @@ void Correlator::Impl::defer(const Batch& batch, const Event& event) {
   recipient->set_parts({batch.view(event.recipient), batch.view(event.queue_id),
                         batch.view(event.mta_host), batch.view(event.mta_ip),
                         batch.view(event.diagnostic)});
-  if (!attempted) return;
+  if (!attempted) return message;
   if (const Verdict* verdict = batch.verdict(event); verdict != nullptr) recipient->judge(*verdict);
+  return message;
 }
 
-std::uint64_t Correlator::Impl::fingerprint(OpenMessage& message) const {
+inline std::uint64_t Correlator::Impl::fingerprint(OpenMessage& message) const {
   if (message.fingerprint == 0) {
     const std::string_view id = message.text(Field::message_id);
     message.fingerprint =
@@ -280,7 +312,6 @@ std::uint64_t Correlator::Impl::fingerprint(OpenMessage& message) const {
 
 void Correlator::Impl::resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message) {
   message.flags |= OpenMessage::kResolved;
-  if (streams.empty()) return;
   const Origin* from = batch.origin(origin);
   const StreamMatcher::Match match =
       streams.match({message.text(Field::sasl_user), message.text(Field::sender),
@@ -290,18 +321,24 @@ void Correlator::Impl::resolve(const Batch& batch, std::uint16_t origin, OpenMes
   message.stream = match.stream;
 }
 
-void Correlator::Impl::enrich(Batch& batch, Event& event, OpenMessage& message) {
-  if (!message.has(OpenMessage::kResolved)) resolve(batch, event.origin, message);
+/// One copy serves every event of the message in this call.
+void Correlator::Impl::copy_texts(Batch& batch, OpenMessage& message) const {
+  const std::uint32_t begin = batch.add({message.data(), message.used}).offset;
+  for (const Field field : {Field::sender, Field::message_id, Field::campaign}) {
+    message.place(field) = begin + message.pieces[static_cast<std::size_t>(field)].offset;
+  }
+  message.copy_stamp = stamp;
+}
+
+inline void Correlator::Impl::enrich(Batch& batch, Event& event, OpenMessage& message) {
+  if (!streams.empty() && !message.has(OpenMessage::kResolved)) {
+    resolve(batch, event.origin, message);
+  }
   if (message.used != 0) {
-    // One copy of all texts serves every event of the message in this call.
-    if (message.copy_stamp != stamp) {
-      message.copy_offset = batch.add({message.data(), message.used}).offset;
-      message.copy_stamp = stamp;
-    }
+    if (message.copy_stamp != stamp) copy_texts(batch, message);
     const auto give = [&](Field field, Text& text) {
       const OpenMessage::Piece piece = message.pieces[static_cast<std::size_t>(field)];
-      if (text.size == 0 && piece.size != 0)
-        text = {message.copy_offset + piece.offset, piece.size};
+      if (text.size == 0 && piece.size != 0) text = {message.place(field), piece.size};
     };
     give(Field::sender, event.sender);
     give(Field::message_id, event.message_id);
@@ -337,10 +374,10 @@ void Correlator::Impl::enrich_alone(const Batch& batch, Event& event) {
   if (event.tenant == 0) event.tenant = match.tenant;
 }
 
-void Correlator::Impl::on_event(Batch& batch, Event& event) {
+inline void Correlator::Impl::on_event(Batch& batch, Event& event) {
   if (event.queue_key == 0) return enrich_alone(batch, event);
-  if (event.kind == EventKind::deferred) defer(batch, event);
-  OpenMessage* message = table.find(event.queue_key);
+  OpenMessage* message =
+      event.kind == EventKind::deferred ? &defer(batch, event) : table.find(event.queue_key);
   if (message == nullptr) return enrich_alone(batch, event);
   enrich(batch, event, *message);
   // A probe is not mail; whatever else happened, the message is done with this recipient.
@@ -372,36 +409,49 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
                        std::vector<Event*>& out) {
   Impl& impl = *impl_;
   if (++impl.stamp == 0) impl.stamp = 1;
-  impl.prefetch(batch, cursor);
-  const std::vector<Note>& notes = batch.notes;
-  std::vector<Event>& events = batch.events;
+  const bool large = impl.table.large();
+  if (large) impl.prefetch(batch, cursor);
+  const Note* const notes = batch.notes.data();
+  Event* const events = batch.events.data();
+  const std::size_t notes_end = batch.notes.size(), events_end = batch.events.size();
+  std::size_t at_note = cursor.note, at_event = cursor.event;
   for (;;) {
-    const bool event_left = cursor.event < events.size();
-    if (cursor.note < notes.size() &&
-        (notes[cursor.note].before_event <= cursor.event || !event_left)) {
-      const std::size_t at = cursor.note;
-      if (notes[at].time_us > until_us) return;
-      if (at + kNotesAhead < notes.size()) {
-        impl.table.prefetch_slot(notes[at + kNotesAhead].queue_key);
-        impl.table.prefetch_message(notes[at + kNotesAhead / 2].queue_key);
+    if (at_note < notes_end &&
+        (notes[at_note].before_event <= at_event || at_event >= events_end)) {
+      const Note& note = notes[at_note];
+      if (note.time_us > until_us) break;
+      if (at_note + kNotesAhead < notes_end) {
+        const Note& next = notes[at_note + kNotesAhead / 2];
+        __builtin_prefetch(text_address(batch, next.text));
+        if (large) {
+          impl.table.prefetch_slot(notes[at_note + kNotesAhead].queue_key);
+          impl.table.prefetch_message(next.queue_key);
+        }
       }
-      impl.table.advance(notes[at].time_us);
-      ++cursor.note;
-      impl.on_note(batch, notes[at], out);
+      impl.table.advance(note.time_us);
+      ++at_note;
+      impl.on_note(batch, note, out);
       continue;
     }
-    if (!event_left) return;
-    Event& event = events[cursor.event];
-    if (event.time_us > until_us) return;
-    if (cursor.event + kEventsAhead < events.size()) {
-      impl.table.prefetch_slot(events[cursor.event + kEventsAhead].queue_key);
-      impl.table.prefetch_message(events[cursor.event + kEventsAhead / 2].queue_key);
+    if (at_event >= events_end) break;
+    Event& event = events[at_event];
+    if (event.time_us > until_us) break;
+    if (at_event + kEventsAhead < events_end) {
+      impl.table.prefetch_slot(events[at_event + kEventsAhead].queue_key);
+      const Event& next = events[at_event + kEventsAhead / 2];
+      impl.table.prefetch_message(next.queue_key);
+      if (next.kind == EventKind::deferred) {
+        __builtin_prefetch(text_address(batch, next.recipient));
+        __builtin_prefetch(text_address(batch, next.diagnostic));
+      }
     }
     impl.table.advance(event.time_us);
-    ++cursor.event;
+    ++at_event;
     impl.on_event(batch, event);
     out.push_back(&event);
   }
+  cursor.note = static_cast<std::uint32_t>(at_note);
+  cursor.event = static_cast<std::uint32_t>(at_event);
 }
 
 void Correlator::append_to(store::WriteSet& set) {

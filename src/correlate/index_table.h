@@ -14,46 +14,50 @@ namespace bounced::correlate {
 /// safe.
 class IndexTable {
  public:
-  IndexTable() : slots_(kSlotsMin), shift_(32 - kSlotsMinLog2) {}
+  IndexTable() : slots_(kSlotsMin), mask_(kSlotsMin - 1), shift_(32 - kSlotsMinLog2) {}
 
   /// Index of the first slot that may be `key` and for which same(index) holds; 0 = none.
   template <class Same>
   [[nodiscard]] std::uint32_t find(std::uint64_t key, Same&& same) const {
     const std::uint32_t tag = tag_of(key);
+    const Slot* const slots = slots_.data();
     for (std::size_t i = tag >> shift_;; i = next(i)) {
-      const Slot& slot = slots_[i];
+      const Slot& slot = slots[i];
       if (slot.index == 0) return 0;
       if (slot.tag == tag && same(slot.index)) return slot.index;
     }
   }
-  /// The index of the first slot that may be `key`; 0 = none. For prefetching.
+  /// The index in the home slot of `key` when it may be that key's; 0 = none. For prefetching: at
+  /// half load most keys are at home, and the others are not worth a search.
   [[nodiscard]] std::uint32_t guess(std::uint64_t key) const {
-    return find(key, [](std::uint32_t) { return true; });
+    const std::uint32_t tag = tag_of(key);
+    const Slot& slot = slots_.data()[tag >> shift_];
+    return slot.tag == tag ? slot.index : 0;
   }
 
   void insert(std::uint64_t key, std::uint32_t index) {
-    if ((count_ + 1) * 2 > slots_.size()) grow();
+    if ((count_ + 1) * 2 > mask_ + 1) grow();
     place({tag_of(key), index});
     ++count_;
   }
 
   void erase(std::uint64_t key, std::uint32_t index) {
+    Slot* const slots = slots_.data();
     std::size_t i = tag_of(key) >> shift_;
-    while (slots_[i].index != index) {
-      if (slots_[i].index == 0) return;
+    while (slots[i].index != index) {
+      if (slots[i].index == 0) return;
       i = next(i);
     }
     --count_;
     // Close the gap: move back every later slot of the run whose home is not behind the gap.
-    const std::size_t mask = slots_.size() - 1;
-    for (std::size_t j = next(i); slots_[j].index != 0; j = next(j)) {
-      const std::size_t wanted = slots_[j].tag >> shift_;
-      if (((j - wanted) & mask) >= ((j - i) & mask)) {
-        slots_[i] = slots_[j];
+    for (std::size_t j = next(i); slots[j].index != 0; j = next(j)) {
+      const std::size_t wanted = slots[j].tag >> shift_;
+      if (((j - wanted) & mask_) >= ((j - i) & mask_)) {
+        slots[i] = slots[j];
         i = j;
       }
     }
-    slots_[i].index = 0;
+    slots[i].index = 0;
   }
 
   void prefetch(std::uint64_t key) const { __builtin_prefetch(&slots_[tag_of(key) >> shift_]); }
@@ -70,16 +74,17 @@ class IndexTable {
   static std::uint32_t tag_of(std::uint64_t key) {
     return static_cast<std::uint32_t>((key * 0x9E3779B97F4A7C15ull) >> 32);
   }
-  [[nodiscard]] std::size_t next(std::size_t i) const { return (i + 1) & (slots_.size() - 1); }
+  [[nodiscard]] std::size_t next(std::size_t i) const { return (i + 1) & mask_; }
 
   void place(Slot slot) {
     std::size_t i = slot.tag >> shift_;
     while (slots_[i].index != 0) i = next(i);
     slots_[i] = slot;
   }
-  void grow() {
+  [[gnu::noinline]] void grow() {
     std::vector<Slot> old(slots_.size() * 2);
     old.swap(slots_);
+    mask_ = slots_.size() - 1;
     --shift_;
     for (const Slot& slot : old) {
       if (slot.index != 0) place(slot);
@@ -87,6 +92,7 @@ class IndexTable {
   }
 
   std::vector<Slot> slots_;
+  std::size_t mask_;
   unsigned shift_;  ///< tag >> shift_ is a slot; tables of more than 2^32 slots do not happen
   std::size_t count_ = 0;
 };

@@ -1,17 +1,42 @@
 #include "correlate/open_message.h"
 
-#include <cstring>
+#include <algorithm>
 
 namespace bounced::correlate {
+namespace {
+
+constexpr std::size_t kPartBytesMax = 1024;
+/// A freed recipient keeps a buffer up to this size for the next one.
+constexpr std::uint16_t kKeptBytesMax = 512;
+
+}  // namespace
 
 void DeferredRecipient::set_parts(const std::array<std::string_view, kParts>& parts) {
-  texts.clear();
+  std::size_t total = 0;
   for (std::size_t i = 0; i < kParts; ++i) {
-    const std::string_view part =
-        parts[i].substr(0, i == kWords ? kLastWordsBytesMax : std::size_t{1024});
-    sizes[i] = static_cast<std::uint16_t>(part.size());
-    texts.append(part);
+    sizes[i] = static_cast<std::uint16_t>(
+        std::min(parts[i].size(), i == kWords ? kLastWordsBytesMax : kPartBytesMax));
+    total += sizes[i];
   }
+  if (total > texts.capacity) {
+    texts.capacity = static_cast<std::uint16_t>((total + 127) / 128 * 128);
+    texts.bytes.reset(new char[texts.capacity]);
+  }
+  texts.size = static_cast<std::uint16_t>(total);
+  char* to = texts.bytes.get();
+  for (std::size_t i = 0; i < kParts; ++i) {
+    copy_short(to, parts[i].data(), sizes[i]);
+    to += sizes[i];
+  }
+}
+
+void DeferredRecipient::reset(const AddressId& recipient) {
+  TextBuffer kept;
+  if (texts.capacity <= kKeptBytesMax) kept = std::move(texts);
+  kept.size = 0;
+  *this = DeferredRecipient{};
+  id = recipient;
+  texts = std::move(kept);
 }
 
 void DeferredRecipient::judge(const Verdict& verdict) {
@@ -43,17 +68,8 @@ int specificity(const Verdict& verdict) {
   }
 }
 
-bool OpenMessage::set_text(Field field, std::string_view value) {
+void OpenMessage::rebuild(Field field, std::string_view value) {
   const auto number = static_cast<std::size_t>(field);
-  value = value.substr(0, kFieldBytesMax[number]);
-  if (text(field) == value) return false;
-  copy_stamp = 0;
-  if (!overflow && used + value.size() <= kInlineBytes) {
-    std::memcpy(bytes + used, value.data(), value.size());
-    pieces[number] = {used, static_cast<std::uint16_t>(value.size())};
-    used = static_cast<std::uint16_t>(used + value.size());
-    return true;
-  }
   // Rare: rebuilt whole, so that replaced texts leave no garbage behind.
   auto joined = std::make_unique<std::string>();
   for (std::size_t i = 0; i < kFields; ++i) {
@@ -66,20 +82,6 @@ bool OpenMessage::set_text(Field field, std::string_view value) {
   }
   used = static_cast<std::uint16_t>(joined->size());
   overflow = std::move(joined);
-  return true;
-}
-
-void OpenMessage::reset(std::uint64_t new_key, std::int64_t time_us) {
-  key = new_key;
-  first_us = time_us;
-  fingerprint = 0;
-  overflow.reset();
-  first_recipient = last_recipient = 0;
-  copy_stamp = 0;
-  nrcpt = 0;
-  used = tenant = stream = done = 0;
-  flags = static_cast<std::uint8_t>((flags & (kListed | kStored)) | kAlive);
-  pieces = {};
 }
 
 }  // namespace bounced::correlate

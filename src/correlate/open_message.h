@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,6 +22,14 @@ inline constexpr std::size_t kFields = 5;
 /// Longest text kept per field; what is longer is cut (RFC 5321 4.5.3.1, RFC 5322 2.1.1).
 inline constexpr std::array<std::uint16_t, kFields> kFieldBytesMax = {1024, 998, 256, 256, 512};
 inline constexpr std::size_t kLastWordsBytesMax = 512;
+
+/// Bytes that are written whole: keeps its memory, never fills it with zeros.
+struct TextBuffer {
+  std::unique_ptr<char[]> bytes;
+  std::uint16_t size = 0;
+  std::uint16_t capacity = 0;
+  operator std::string_view() const { return {bytes.get(), size}; }
+};
 
 /// A recipient whose last attempt was a deferral. Invariant: on the list of exactly one message.
 struct DeferredRecipient {
@@ -43,14 +52,16 @@ struct DeferredRecipient {
   /// recipient, queue id, MTA host, MTA IP, last words: back to back.
   enum Part : std::uint8_t { kRecipient, kQueueId, kMtaHost, kMtaIp, kWords, kParts };
   std::array<std::uint16_t, kParts> sizes{};
-  std::string texts;
+  TextBuffer texts;
 
   [[nodiscard]] std::string_view part(Part wanted) const {
     std::size_t at = 0;
     for (std::uint8_t i = 0; i < wanted; ++i) at += sizes[i];
-    return std::string_view(texts).substr(at, sizes[wanted]);
+    return {texts.bytes.get() + at, sizes[wanted]};
   }
   void set_parts(const std::array<std::string_view, kParts>& parts);
+  /// As new, but for the buffer, which is kept unless it is a large one.
+  void reset(const AddressId& recipient);
   /// Takes in one more attempt's verdict.
   void judge(const Verdict& verdict);
 };
@@ -62,10 +73,26 @@ bool exempts(const Verdict& verdict);
 /// over unknown.
 int specificity(const Verdict& verdict);
 
+/// memcpy() for texts of a few dozen bytes, without the call.
+[[gnu::always_inline]] inline void copy_short(char* to, const char* from, std::size_t size) {
+  if (size >= 16) {
+    for (std::size_t i = 0; i + 16 < size; i += 16) std::memcpy(to + i, from + i, 16);
+    std::memcpy(to + size - 16, from + size - 16, 16);
+  } else if (size >= 8) {
+    std::uint64_t head, tail;
+    std::memcpy(&head, from, 8);
+    std::memcpy(&tail, from + size - 8, 8);
+    std::memcpy(to, &head, 8);
+    std::memcpy(to + size - 8, &tail, 8);
+  } else {
+    for (std::size_t i = 0; i < size; ++i) to[i] = from[i];
+  }
+}
+
 /// Three cache lines. Texts lie inline, in the order of their arrival; those that do not fit go
 /// together to `overflow`, so that they are always one contiguous piece.
 struct alignas(64) OpenMessage {
-  static constexpr std::size_t kInlineBytes = 106;
+  static constexpr std::size_t kInlineBytes = 96;
   enum Flag : std::uint8_t {
     kAlive = 1,
     kSenderKnown = 2,  ///< qmgr has named the reverse-path (an empty sender is the null one)
@@ -85,15 +112,17 @@ struct alignas(64) OpenMessage {
   std::unique_ptr<std::string> overflow;
   std::uint32_t first_recipient = 0;  ///< 0 = nobody is deferred
   std::uint32_t last_recipient = 0;
-  std::uint32_t copy_stamp = 0;   ///< apply() call whose batch holds a copy of the texts ...
-  std::uint32_t copy_offset = 0;  ///< ... here
+  std::uint32_t copy_stamp = 0;  ///< apply() call whose batch holds the texts `where` says
   std::uint32_t nrcpt = 0;
   std::uint32_t index = 0;  ///< its own slab index
   std::uint16_t used = 0;   ///< bytes of text
   std::uint16_t tenant = 0;
   std::uint16_t stream = 0;
-  std::uint8_t flags = 0;
   std::uint16_t done = 0;  ///< recipients with a final outcome; saturating
+  std::uint8_t flags = 0;
+  /// Text::offset of sender, message id and campaign in the batch of `copy_stamp`: either of the
+  /// line that told it, or of a copy in the arena.
+  std::array<std::uint32_t, 3> where{};
   struct Piece {
     std::uint16_t offset = 0, size = 0;
   };
@@ -106,10 +135,51 @@ struct alignas(64) OpenMessage {
     const Piece piece = pieces[static_cast<std::size_t>(field)];
     return {data() + piece.offset, piece.size};
   }
-  /// False when it was that text already.
-  bool set_text(Field field, std::string_view value);
+  [[nodiscard]] std::uint32_t& place(Field field) {
+    return where[field == Field::campaign ? 2 : static_cast<std::size_t>(field)];
+  }
+  /// False when it was that text already. Else `where` is no longer to be trusted.
+  [[gnu::always_inline]] bool set_text(Field field, std::string_view value) {
+    const auto number = static_cast<std::size_t>(field);
+    value = value.substr(0, kFieldBytesMax[number]);
+    if (text(field) == value) return false;
+    if (field != Field::mx_failure) copy_stamp = 0;
+    if (overflow || used + value.size() > kInlineBytes) {
+      rebuild(field, value);
+      return true;
+    }
+    copy_short(bytes + used, value.data(), value.size());
+    pieces[number] = {used, static_cast<std::uint16_t>(value.size())};
+    used = static_cast<std::uint16_t>(used + value.size());
+    return true;
+  }
+  /// The sender of a message of which nothing else is known yet.
+  [[gnu::always_inline]] void set_first_sender(std::string_view value) {
+    constexpr auto kSender = static_cast<std::size_t>(Field::sender);
+    if (value.size() > kInlineBytes) [[unlikely]] {
+      rebuild(Field::sender, value.substr(0, kFieldBytesMax[kSender]));
+      return;
+    }
+    copy_short(bytes, value.data(), value.size());
+    used = static_cast<std::uint16_t>(value.size());
+    pieces[kSender] = {0, used};
+  }
   /// As new, but for kListed and kStored, which belong to the key's place in the store.
-  void reset(std::uint64_t new_key, std::int64_t time_us);
+  [[gnu::always_inline]] void reset(std::uint64_t new_key, std::int64_t time_us) {
+    key = new_key;
+    first_us = time_us;
+    fingerprint = 0;
+    if (overflow) overflow.reset();
+    first_recipient = last_recipient = 0;
+    copy_stamp = 0;
+    nrcpt = 0;
+    used = tenant = stream = done = 0;
+    flags = static_cast<std::uint8_t>((flags & (kListed | kStored)) | kAlive);
+    pieces = {};
+  }
+
+ private:
+  void rebuild(Field field, std::string_view value);
 };
 static_assert(sizeof(OpenMessage) == 192, "three cache lines");
 

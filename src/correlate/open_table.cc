@@ -11,36 +11,8 @@ namespace bounced::correlate {
 
 // --- messages -----------------------------------------------------------------------------------
 
-OpenMessage& OpenTable::create(std::uint64_t key, std::int64_t time_us) {
-  if (by_key_.size() - waiting_ >= entries_max_) make_room();
-  const std::uint32_t index = messages_.take();
-  OpenMessage& message = messages_[index];
-  message.index = index;
-  message.reset(key, time_us);
-  by_key_.insert(key, index);
-  changed(message);
-  return message;
-}
-
-void OpenTable::free_message(std::uint32_t index) {
-  OpenMessage& message = messages_[index];
-  remove_all_recipients(message);
-  message.overflow.reset();
-  message.flags &= OpenMessage::kListed;
-  messages_.give_back(index);
-}
-
-void OpenTable::erase(OpenMessage& message) {
-  const std::uint64_t key = message.key;
-  const std::uint32_t index = message.index;
-  if (message.has(OpenMessage::kStored)) erased_.push_back(key);
-  by_key_.erase(key, index);
-  free_message(index);
-}
-
-void OpenTable::erase(std::uint64_t key) {
-  if (const std::uint32_t index = index_of(key); index != 0) return erase(messages_[index]);
-  if (!spilled_.empty() && spilled_.erase(key) != 0) erased_.push_back(key);
+void OpenTable::erase_spilled(std::uint64_t key) {
+  if (spilled_.erase(key) != 0) erased_.push_back(key);
 }
 
 void OpenTable::restart(OpenMessage& message, std::int64_t time_us) {
@@ -64,13 +36,15 @@ DeferredRecipient* OpenTable::find_recipient(const OpenMessage& message, const A
 }
 
 DeferredRecipient& OpenTable::add_recipient(OpenMessage& message, const AddressId& id) {
-  DeferredRecipient recipient;
-  recipient.id = id;
-  return recipients_[link_recipient(message, std::move(recipient))];
+  const std::uint32_t index = recipients_.take();
+  DeferredRecipient& recipient = recipients_[index];
+  recipient.reset(id);
+  link_recipient(message, index);
+  return recipient;
 }
 
-std::uint32_t OpenTable::link_recipient(OpenMessage& message, DeferredRecipient&& recipient) {
-  const std::uint32_t index = recipients_.take();
+void OpenTable::link_recipient(OpenMessage& message, std::uint32_t index) {
+  DeferredRecipient& recipient = recipients_[index];
   recipient.message = message.index;
   recipient.previous = message.last_recipient;
   recipient.next = 0;
@@ -82,8 +56,6 @@ std::uint32_t OpenTable::link_recipient(OpenMessage& message, DeferredRecipient&
   }
   message.last_recipient = index;
   by_recipient_.insert(recipient_key(message.key, recipient.id), index);
-  recipients_[index] = std::move(recipient);
-  return index;
 }
 
 void OpenTable::unlink(OpenMessage& message, std::uint32_t index) {
@@ -103,7 +75,7 @@ void OpenTable::unlink(OpenMessage& message, std::uint32_t index) {
   if (message.first_recipient == 0) --waiting_;
 }
 
-void OpenTable::remove_recipient(OpenMessage& message, const AddressId& id) {
+void OpenTable::remove_listed(OpenMessage& message, const AddressId& id) {
   const std::uint32_t index = recipient_index(message, id);
   if (index == 0) return;
   unlink(message, index);
@@ -166,12 +138,16 @@ Result<OpenMessage*> OpenTable::restore(std::uint64_t key, std::string_view valu
   message.reset(key, 0);
   std::vector<DeferredRecipient> recipients;
   if (auto ok = decode_open(key, value, message, recipients); !ok) {
-    free_message(index);
+    free_message(message);
     return tl::unexpected<Error>(ok.error());
   }
   message.flags |= OpenMessage::kStored;
   by_key_.insert(key, index);
-  for (DeferredRecipient& recipient : recipients) link_recipient(message, std::move(recipient));
+  for (DeferredRecipient& recipient : recipients) {
+    const std::uint32_t place = recipients_.take();
+    recipients_[place] = std::move(recipient);
+    link_recipient(message, place);
+  }
   return &message;
 }
 
@@ -259,11 +235,11 @@ void OpenTable::spill() {
   for (std::uint32_t seen = 0; seen < messages_.used() && by_recipient_.size() > entries_max_;
        ++seen) {
     spill_hand_ = spill_hand_ >= messages_.used() ? 1 : spill_hand_ + 1;
-    const OpenMessage& message = messages_[spill_hand_];
+    OpenMessage& message = messages_[spill_hand_];
     if ((message.flags & kMask) != kClean || message.first_recipient == 0) continue;
     spilled_.insert(message.key);
     by_key_.erase(message.key, spill_hand_);
-    free_message(spill_hand_);
+    free_message(message);
   }
 }
 

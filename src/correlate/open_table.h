@@ -38,14 +38,32 @@ class OpenTable {
     if (index != 0) return &messages_[index];
     return spilled_.empty() ? nullptr : fetch(key);
   }
-  /// `key` must be absent.
-  OpenMessage& create(std::uint64_t key, std::int64_t time_us);
-  void erase(std::uint64_t key);
-  void erase(OpenMessage& message);
+  /// `key` must be absent. Counts as changed.
+  [[gnu::always_inline]] OpenMessage& create(std::uint64_t key, std::int64_t time_us) {
+    if (by_key_.size() - waiting_ >= entries_max_) [[unlikely]]
+      make_room();
+    const std::uint32_t index = messages_.take();
+    OpenMessage& message = messages_[index];
+    message.index = index;
+    message.reset(key, time_us);
+    by_key_.insert(key, index);
+    changed(message);
+    return message;
+  }
+  [[gnu::always_inline]] void erase(std::uint64_t key) {
+    const std::uint32_t index = index_of(key);
+    if (index != 0) return erase(messages_[index]);
+    if (!spilled_.empty()) erase_spilled(key);
+  }
+  [[gnu::always_inline]] void erase(OpenMessage& message) {
+    if (message.has(OpenMessage::kStored)) erased_.push_back(message.key);
+    by_key_.erase(message.key, message.index);
+    free_message(message);
+  }
   /// Another message under the same key: forgets everything.
   void restart(OpenMessage& message, std::int64_t time_us);
   /// Must follow every change of a message or of its recipients.
-  void changed(OpenMessage& message) {
+  [[gnu::always_inline]] void changed(OpenMessage& message) {
     message.flags |= OpenMessage::kChanged;
     if (message.has(OpenMessage::kListed)) return;
     message.flags |= OpenMessage::kListed;
@@ -54,7 +72,9 @@ class OpenTable {
 
   DeferredRecipient* find_recipient(const OpenMessage& message, const AddressId& id);
   DeferredRecipient& add_recipient(OpenMessage& message, const AddressId& id);
-  void remove_recipient(OpenMessage& message, const AddressId& id);
+  void remove_recipient(OpenMessage& message, const AddressId& id) {
+    if (message.first_recipient != 0) remove_listed(message, id);
+  }
   void remove_all_recipients(OpenMessage& message);
   /// The recipient behind a list link (OpenMessage::first_recipient, DeferredRecipient::next).
   DeferredRecipient& recipient(std::uint32_t index) { return recipients_[index]; }
@@ -66,6 +86,8 @@ class OpenTable {
     if (time_us >= hour_end_us_ || time_us < hour_back_us_) new_hour(time_us);
   }
 
+  /// True when messages and slots no longer fit a core's own cache.
+  [[nodiscard]] bool large() const { return by_key_.size() > kSmall; }
   void prefetch_slot(std::uint64_t key) const { by_key_.prefetch(key); }
   void prefetch_message(std::uint64_t key) const {
     const std::uint32_t index = by_key_.guess(key);
@@ -85,6 +107,7 @@ class OpenTable {
   [[nodiscard]] const Result<void>& status() const { return status_; }
 
  private:
+  static constexpr std::size_t kSmall = 2048;  ///< x 200 bytes
   [[nodiscard]] std::uint32_t index_of(std::uint64_t key) const {
     return by_key_.find(key, [&](std::uint32_t i) { return messages_[i].key == key; });
   }
@@ -93,9 +116,17 @@ class OpenTable {
   }
   [[nodiscard]] std::uint32_t recipient_index(const OpenMessage& message,
                                               const AddressId& id) const;
-  std::uint32_t link_recipient(OpenMessage& message, DeferredRecipient&& recipient);
+  /// At the end of the message's list; recipient.id is set.
+  void link_recipient(OpenMessage& message, std::uint32_t index);
   void unlink(OpenMessage& message, std::uint32_t index);
-  void free_message(std::uint32_t index);
+  void remove_listed(OpenMessage& message, const AddressId& id);
+  [[gnu::always_inline]] void free_message(OpenMessage& message) {
+    if (message.first_recipient != 0) remove_all_recipients(message);
+    if (message.overflow) message.overflow.reset();
+    message.flags &= OpenMessage::kListed;
+    messages_.give_back(message.index);
+  }
+  void erase_spilled(std::uint64_t key);
   Result<OpenMessage*> restore(std::uint64_t key, std::string_view value);
   OpenMessage* fetch(std::uint64_t key);
   void make_room();

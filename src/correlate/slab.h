@@ -13,11 +13,9 @@ namespace bounced::correlate {
 template <class T>
 class Slab {
  public:
-  std::uint32_t take() {
-    if (free_.empty()) {
-      if ((used_ & kChunkMask) == 0) chunks_.push_back(std::make_unique<T[]>(kChunkSize));
-      return ++used_;
-    }
+  [[gnu::always_inline]] std::uint32_t take() {
+    if (free_.empty()) [[unlikely]]
+      return take_fresh();
     const std::uint32_t index = free_.back();
     free_.pop_back();
     return index;
@@ -34,6 +32,11 @@ class Slab {
   [[nodiscard]] std::uint32_t used() const { return used_; }
 
  private:
+  [[gnu::noinline]] std::uint32_t take_fresh() {
+    if ((used_ & kChunkMask) == 0) chunks_.push_back(std::make_unique<T[]>(kChunkSize));
+    return ++used_;
+  }
+
   static constexpr unsigned kChunkLog2 = 10;
   static constexpr std::uint32_t kChunkSize = 1u << kChunkLog2;
   static constexpr std::uint32_t kChunkMask = kChunkSize - 1;

@@ -188,7 +188,12 @@ BOUNCED_HOT bool HeaderReader::read_iso_time(const char*& p, const char* end, He
     const int minutes = two_digits(p + (colon ? 4 : 3));
     if (hours < 0 || minutes < 0) return false;
     const std::int64_t offset = (hours * 60 + minutes) * 60 * kSecondUs;
-    out.time_us -= *p == '+' ? offset : -offset;
+    const std::int64_t east_us = *p == '+' ? offset : -offset;
+    out.time_us -= east_us;
+    if (colon && end - p > 6) {
+      std::memcpy(zone_bytes_, p, 7);
+      zone_us_ = east_us;
+    }
     p += colon ? 6 : 5;
   } else {
     out.time_form = TimeForm::local;

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "bounced/event.h"
+#include "parse/scan.h"
 
 namespace bounced::parse {
 
@@ -39,6 +40,11 @@ class HeaderReader {
   /// False when the line has no header that we know. `padding`: readable bytes behind the line.
   bool read(std::string_view line, std::size_t padding, Header& out);
 
+  /// The stamp at p when it repeats the last one: RFC 3164's second, or RFC 3339's minute with six
+  /// digits of fraction and the same offset. Sets the time alone; p moves to the blank behind it.
+  /// Needs 40 readable bytes at p.
+  bool read_usual_stamp(const char*& p, Header& out) const;
+
  private:
   bool read_bsd(const char* p, const char* end, Header& out);
   bool read_iso(const char* p, const char* end, Header& out);
@@ -52,9 +58,39 @@ class HeaderReader {
   std::int64_t bsd_us_ = 0;
   char iso_bytes_[17] = {"none yet........"};  // "2026-11-21T20:45"
   std::int64_t iso_us_ = 0;
+  char zone_bytes_[9] = {"........"};  // "+00:00" and a blank
+  std::int64_t zone_us_ = 0;
   struct Json;
   std::unique_ptr<Json> json_;
 };
+
+BOUNCED_HOT bool HeaderReader::read_usual_stamp(const char*& p, Header& out) const {
+  const std::uint64_t first = load64(p);
+  if (first == load64(bsd_bytes_)) {
+    if (load64(p + 7) != load64(bsd_bytes_ + 7) || p[15] != ' ') return false;
+    out.time_us = bsd_us_;
+    out.time_form = TimeForm::yearless;
+    p += 15;
+    return true;
+  }
+  if (first != load64(iso_bytes_) || load64(p + 8) != load64(iso_bytes_ + 8)) return false;
+  const int second = two_digits(p + 17);
+  if (p[16] != ':' || second < 0 || second > 59 || p[19] != '.') return false;
+  if (load64(p + 26) << 8 != load64(zone_bytes_) << 8) return false;
+  // Six digits at once, as "00" and the fraction.
+  std::uint64_t word = load64(p + 20) << 16 | 0x3030u;
+  if ((((word + 0x0606060606060606u) | word) & 0xF0F0F0F0F0F0F0F0u) != 0x3030303030303030u) {
+    return false;
+  }
+  word = (word & 0x0F0F0F0F0F0F0F0Fu) * 2561 >> 8;
+  word = (word & 0x00FF00FF00FF00FFu) * 6553601 >> 16;
+  word = (word & 0x0000FFFF0000FFFFu) * 42949672960001u >> 32;
+  out.time_us =
+      iso_us_ + second * std::int64_t{1'000'000} + static_cast<std::int64_t>(word) - zone_us_;
+  out.time_form = TimeForm::utc;
+  p += 32;
+  return true;
+}
 
 /// Daemon part of a tag: behind the last '/'; empty when there is none.
 inline std::string_view tag_daemon(std::string_view tag) {

@@ -9,6 +9,7 @@
 #include "parse/postfix_reason.h"
 #include "parse/relay.h"
 #include "parse/scan.h"
+#include "parse/usual.h"
 
 namespace bounced::parse {
 namespace {
@@ -28,6 +29,20 @@ struct Tag {
   std::uint16_t origin = 0;
   std::uint64_t hash = 0;  ///< of the origin
 };
+
+/// A host and tag as the line has them ("mx-out1 postfix/smtp", up to the '['), and their meaning.
+struct Head {
+  static constexpr std::size_t kBytesMax = 47;
+  char bytes[kBytesMax + 1];
+  std::uint8_t size = 0;  ///< 0 = unused
+  Tag tag;
+};
+constexpr std::size_t kHeads = 64;
+
+/// Two heads of one log differ in their last bytes. Reads 8 bytes before `end`.
+BOUNCED_HOT std::size_t head_slot(const char* end) {
+  return (load64(end - 8) * 0x9E3779B97F4A7C15ull) >> 58;
+}
 
 /// Copied, not constructed: g++ zeroes 192 bytes by `rep stos`, whose start costs 20 ns; twelve
 /// vector moves cost 3. The pointer is volatile so that it does not see through this.
@@ -58,6 +73,10 @@ class PostfixParser {
   enum class Outcome : std::uint8_t { used, ignored, unparsed, foreign };
 
   Outcome line(std::string_view text, std::size_t padding);
+  const Tag* usual_header(const char* p, const char* end);
+  void remember_head(const Tag& tag);
+  void add_note(const Tag& tag, std::string_view queue_id, NoteKind kind, std::string_view text,
+                std::uint32_t number);
   Outcome message(const Tag& tag, const char* p, const char* end);
   Outcome delivery(const Tag& tag, std::string_view queue_id, std::string_view text);
   Outcome remark(const Tag& tag, std::string_view queue_id, std::string_view text);
@@ -73,6 +92,8 @@ class PostfixParser {
     if (bytes.empty()) return {};
     return header_.unescaped ? arena_text(bytes) : batch_.inside(bytes);
   }
+  /// The message lies in the block, which has readable bytes behind it and ends in a newline.
+  [[nodiscard]] bool padded() const { return !header_.unescaped && !truncated_; }
   void count(Outcome outcome, std::uint64_t offset);
 
   const Context& context_;
@@ -86,6 +107,7 @@ class PostfixParser {
   bool truncated_ = false;  ///< by the line limit
   Tag tags_[kTagEntries];
   Tag uncached_;
+  Head heads_[kHeads];
 };
 
 /// A JSON message is copied to the arena when the first of its bytes is wanted, so that lines of no
@@ -215,10 +237,72 @@ std::string_view without_severity(std::string_view text) {
   return text;
 }
 
+/// The header of most lines: the last stamp again, a head seen before, "[PID]: TEXT". Sets time and
+/// text of header_; nullptr when HeaderReader must read it.
+BOUNCED_HOT const Tag* PostfixParser::usual_header(const char* p, const char* end) {
+#if defined(__SSE2__)
+  if (end - p < 48 || truncated_ || !scratch_.headers.read_usual_stamp(p, header_)) return nullptr;
+  ++p;
+  // At most 81 bytes from the line's first one: inside the line or the block's padding.
+  const auto matches = [](const char* at, __m128i other) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    return static_cast<std::uint64_t>(
+        static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, other))));
+  };
+  const __m128i open = _mm_set1_epi8('[');
+  std::uint64_t found = matches(p, open) | matches(p + 16, open) << 16;
+  if (found == 0) found = matches(p + 32, open) << 32;
+  if (found == 0) return nullptr;
+  const auto size = static_cast<std::size_t>(__builtin_ctzll(found));
+  const Head& head = heads_[head_slot(p + size)];
+  const auto same = [&](std::size_t at) {
+    return matches(p + at, _mm_loadu_si128(reinterpret_cast<const __m128i*>(head.bytes + at)));
+  };
+  std::uint64_t equal = same(0) | same(16) << 16;
+  if (size > 32) equal |= same(32) << 32;
+  if (head.size != size || (~equal & ((std::uint64_t{1} << size) - 1)) != 0) return nullptr;
+  p += size + 1;
+  const std::uint64_t close = matches(p, _mm_set1_epi8(']'));
+  if (close == 0) return nullptr;
+  p += __builtin_ctzll(close);
+  std::uint32_t word = 0;
+  std::memcpy(&word, p, sizeof word);
+  constexpr std::uint32_t kColon = ']' | ':' << 8 | ' ' << 16;
+  const std::uint32_t next = word >> 24;
+  if ((word & 0xFFFFFF) != kColon || next == ' ' || next == '[' || end - p < 4) return nullptr;
+  header_.unescaped = false;
+  header_.text = between(p + 3, end);
+  return &head.tag;
+#else
+  (void)p;
+  (void)end;
+  return nullptr;
+#endif
+}
+
+/// header_'s host and tag for usual_header(), where they stand in the line as it wants them.
+void PostfixParser::remember_head(const Tag& tag) {
+  if (header_.unescaped || !header_.full_tag || header_.host.empty()) return;
+  const char* const begin = header_.host.data();
+  const char* const end = header_.tag.data() + header_.tag.size();
+  const auto size = static_cast<std::size_t>(end - begin);
+  if (size > Head::kBytesMax || *end != '[') return;
+  if (header_.stamp.data() + header_.stamp.size() + 1 != begin) return;  // "<mail.info>" between
+  Head& head = heads_[head_slot(end)];
+  std::memcpy(head.bytes, begin, size);
+  head.size = static_cast<std::uint8_t>(size);
+  head.tag = tag;
+}
+
 PostfixParser::Outcome PostfixParser::line(std::string_view text, std::size_t padding) {
-  home_ = nullptr;
-  if (!scratch_.headers.read(text, padding, header_)) return Outcome::foreign;
-  const Tag& tag = resolve_tag();
+  const Tag* known = usual_header(text.data(), text.data() + text.size());
+  if (known == nullptr) {
+    home_ = nullptr;
+    if (!scratch_.headers.read(text, padding, header_)) return Outcome::foreign;
+    known = &resolve_tag();
+    remember_head(*known);
+  }
+  const Tag& tag = *known;
   if (tag.daemon == Daemon::logger) {
     const std::uint64_t lost = lost_messages(header_.text);
     batch_.counts.lost_messages += lost;
@@ -247,8 +331,37 @@ PostfixParser::Outcome PostfixParser::message(const Tag& tag, const char* p, con
   return remark(tag, between(p, p + id_size), between(rest, end));
 }
 
+BOUNCED_HOT void PostfixParser::add_note(const Tag& tag, std::string_view queue_id, NoteKind kind,
+                                         std::string_view text, std::uint32_t number) {
+  Note note;
+  note.time_us = header_.time_us;
+  note.queue_key = hash64(queue_id, tag.hash);
+  if (note.queue_key == 0) note.queue_key = 1;
+  note.offset = line_offset_;
+  note.text = text_of(text);
+  note.before_event = static_cast<std::uint32_t>(batch_.events.size());
+  note.number = number;
+  note.origin = tag.origin;
+  note.kind = kind;
+  note.time_form = header_.time_form;
+  batch_.notes.push_back(note);
+}
+
 PostfixParser::Outcome PostfixParser::remark(const Tag& tag, std::string_view queue_id,
                                              std::string_view text) {
+  if (tag.daemon == Daemon::qmgr && padded()) {
+    const char* const p = text.data();
+    if (text.size() == 7 && equal_bytes(p, "removed", 7)) {
+      add_note(tag, queue_id, NoteKind::removed, {}, 0);
+      return Outcome::used;
+    }
+    std::string_view sender;
+    std::uint32_t recipients = 0;
+    if (read_usual_begin(p, p + text.size(), sender, recipients)) {
+      add_note(tag, queue_id, NoteKind::begin, sender, recipients);
+      return Outcome::used;
+    }
+  }
   RemarkLine found;
   read_remark(tag.daemon, text, context_.campaign_header, found);
   NoteKind kind = NoteKind::begin;
@@ -282,17 +395,7 @@ PostfixParser::Outcome PostfixParser::remark(const Tag& tag, std::string_view qu
       kind = NoteKind::mx_failure;
       break;
   }
-  Note& note = batch_.notes.emplace_back();
-  note.time_us = header_.time_us;
-  note.time_form = header_.time_form;
-  note.queue_key = hash64(queue_id, tag.hash);
-  if (note.queue_key == 0) note.queue_key = 1;
-  note.offset = line_offset_;
-  note.text = text_of({found.text.data(), found.text.size()});
-  note.number = found.number;
-  note.before_event = static_cast<std::uint32_t>(batch_.events.size());
-  note.origin = tag.origin;
-  note.kind = kind;
+  add_note(tag, queue_id, kind, found.text, found.number);
   return Outcome::used;
 }
 
@@ -378,7 +481,8 @@ void PostfixParser::fill_failure(const Tag& tag, const Delivery& delivery, Event
 PostfixParser::Outcome PostfixParser::delivery(const Tag& tag, std::string_view queue_id,
                                                std::string_view text) {
   Delivery found;
-  if (!read_delivery(text, found)) {
+  const bool usual = padded() && read_usual_delivery(text.data(), text.data() + text.size(), found);
+  if (!usual && !read_delivery(text, found)) {
     return tag.ours || tag.daemon == Daemon::by_text ? Outcome::unparsed : Outcome::foreign;
   }
   batch_.events.push_back(*kNoEvent);

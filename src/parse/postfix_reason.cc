@@ -5,11 +5,9 @@
 namespace bounced::parse {
 namespace {
 
-/// Three digits 200..599 that end there; 0 otherwise. `p` is not moved.
+/// reply_code() of [p, end).
 std::uint16_t code_at(const char* p, const char* end) {
-  if (end - p < 3 || p[0] < '2' || p[0] > '5' || !is_digit(p[1]) || !is_digit(p[2])) return 0;
-  if (end - p > 3 && p[3] != ' ' && p[3] != '-') return 0;
-  return static_cast<std::uint16_t>((p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0'));
+  return reply_code(between(p, end));
 }
 
 EnhancedCode enhanced_after(const char* p, const char* end) {
@@ -131,10 +129,6 @@ bool is_session_text(std::string_view reason) {
 }
 
 }  // namespace
-
-std::uint16_t reply_code(std::string_view reply) {
-  return code_at(reply.data(), reply.data() + reply.size());
-}
 
 bool read_enhanced(const char*& p, const char* end, EnhancedCode& out) {
   const char* q = p;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "bounced/event.h"
+#include "parse/scan.h"
 
 namespace bounced::parse {
 
@@ -24,7 +25,12 @@ struct Reason {
 Reason read_reason(std::string_view reason, EnhancedCode dsn);
 
 /// The three-digit code that a reply begins with, 200..599; 0 = none.
-std::uint16_t reply_code(std::string_view reply);
+inline std::uint16_t reply_code(std::string_view reply) {
+  const char* const p = reply.data();
+  if (reply.size() < 3 || p[0] < '2' || p[0] > '5' || !is_digit(p[1]) || !is_digit(p[2])) return 0;
+  if (reply.size() > 3 && p[3] != ' ' && p[3] != '-') return 0;
+  return static_cast<std::uint16_t>((p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0'));
+}
 
 /// "5.1.1" at p (each part <= 999); p moves behind it. False leaves p alone.
 bool read_enhanced(const char*& p, const char* end, EnhancedCode& out);

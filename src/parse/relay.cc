@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "parse/scan.h"
+#include "parse/usual.h"
 
 namespace bounced::parse {
 namespace {
@@ -68,12 +69,41 @@ constexpr std::string_view kSubmissionHosts[] = {
     "smtp.zoho.in",
 };
 
-bool is_submission_host(std::string_view host) {
+/// Where a host's first four letters and its size put it in the filter.
+constexpr std::size_t host_slot(std::string_view host) {
+  const auto byte = [&](std::size_t i) {
+    return std::uint32_t{static_cast<unsigned char>(host[i])};
+  };
+  std::uint32_t word = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
+  word = (word | 0x20202020u) + static_cast<std::uint32_t>(host.size()) * 0x9E3779B1u;
+  return word * 0x85EBCA6Bu >> 22;
+}
+
+/// Most hosts are none of these: one bit says so.
+constexpr std::array<std::uint64_t, 16> make_host_filter() {
+  std::array<std::uint64_t, 16> filter{};
+  for (const std::string_view host : kSubmissionHosts) {
+    const std::size_t slot = host_slot(host);
+    filter[slot / 64] |= std::uint64_t{1} << (slot % 64);
+  }
+  return filter;
+}
+constexpr std::array<std::uint64_t, 16> kHostFilter = make_host_filter();
+
+bool is_listed_host(std::string_view host) {
+  if (host.size() < 4) return false;
+  const std::size_t slot = host_slot(host);
+  if ((kHostFilter[slot / 64] >> (slot % 64) & 1) == 0) return false;
   for (const std::string_view name : kSubmissionHosts) {
     if (host.size() == name.size() && ascii_lower(host[0]) == name[0] && iequals(host, name)) {
       return true;
     }
   }
+  return false;
+}
+
+bool is_submission_host(std::string_view host) {
+  if (is_listed_host(host)) return true;
   constexpr std::string_view kSes = "email-smtp.";
   return host.size() > kSes.size() && ascii_lower(host[0]) == 'e' &&
          iequals(host.substr(0, kSes.size()), kSes) && domain_matches(host, "amazonaws.com");
@@ -85,16 +115,27 @@ std::span<const std::string_view> submission_hosts() {
   return kSubmissionHosts;
 }
 
-Relay split_relay(std::string_view text) {
-  Relay relay;
+namespace {
+
+/// `padded`: 16 readable bytes behind the text.
+template <bool padded>
+BOUNCED_HOT const char* find_in(const char* p, const char* end, char c) {
+  if constexpr (!padded) return find_byte(p, end, c);
+  const char* const found = find_padded(p, end, c);
+  return found < end ? found : end;
+}
+
+template <bool padded>
+BOUNCED_HOT void split(std::string_view text, Relay& relay) {
+  relay = {};
   const char* const begin = text.data();
   const char* const end = begin + text.size();
-  const char* const open = find_byte(begin, end, '[');
-  if (open == end) return relay;
-  const char* const close = find_byte(open, end, ']');
+  const char* const open = find_in<padded>(begin, end, '[');
+  if (open == end) return;
+  const char* const close = find_in<padded>(open, end, ']');
   relay.host = between(begin, open);
   const std::string_view inside = between(open + 1, close);
-  if (inside.find('/') != std::string_view::npos) {
+  if (find_in<padded>(open + 1, close, '/') != close) {
     relay.socket = true;
   } else {
     relay.ip = inside;
@@ -104,14 +145,29 @@ Relay split_relay(std::string_view text) {
     const std::uint32_t port = read_number(p, end);
     if (port <= 65535) relay.port = static_cast<std::uint16_t>(port);
   }
-  relay.loopback =
-      starts(relay.ip, "127.") || relay.ip == "::1" || iequals(relay.host, "localhost");
+  relay.loopback = starts(relay.ip, "127.") || relay.ip == "::1" ||
+                   (relay.host.size() == 9 && iequals(relay.host, "localhost"));
+}
+
+BOUNCED_HOT bool is_submission(const Relay& relay) {
+  return relay.port == 587 || relay.port == 465 || relay.port == 2525 ||
+         is_submission_host(relay.host);
+}
+
+}  // namespace
+
+Relay split_relay(std::string_view text) {
+  Relay relay;
+  split<false>(text, relay);
   return relay;
 }
 
-RelayReader::RelayReader(const Context& context) : context_(context), entries_(kEntries) {
+RelayReader::RelayReader(const Context& context) : context_(context) {
   add_networks(context.smarthosts);
   add_networks(context.relays);
+  configured_ =
+      !context.smarthosts.names.empty() || !context.relays.names.empty() || !networks_.empty();
+  if (configured_) entries_.resize(kEntries);
 }
 
 void RelayReader::add_networks(const RelayHosts& hosts) {
@@ -133,8 +189,7 @@ void RelayReader::add_networks(const RelayHosts& hosts) {
 }
 
 void RelayReader::judge(std::string_view text, Relay& relay) const {
-  relay.submission = relay.port == 587 || relay.port == 465 || relay.port == 2525 ||
-                     is_submission_host(relay.host);
+  relay.submission = is_submission(relay);
   const std::string_view name = relay.host.empty() ? text : relay.host;
   for (const RelayHosts* hosts : {&context_.smarthosts, &context_.relays}) {
     for (const std::string_view suffix : hosts->names) {
@@ -150,6 +205,11 @@ void RelayReader::judge(std::string_view text, Relay& relay) const {
 }
 
 const Relay& RelayReader::read(std::string_view text, bool stays) {
+  if (stays && !configured_) {  // splitting costs less than looking it up
+    split<true>(text, uncached_);
+    uncached_.submission = is_submission(uncached_);
+    return uncached_;
+  }
   if (text.size() < 8 || !stays) {
     uncached_ = split_relay(text);
     judge(text, uncached_);
@@ -159,7 +219,7 @@ const Relay& RelayReader::read(std::string_view text, bool stays) {
   const std::uint64_t mixed =
       (load64(text.data()) ^ load64(text.data() + text.size() - 8) * 0x9E3779B97F4A7C15ull) *
       0xD6E8FEB86659FD93ull;
-  Entry& entry = entries_[mixed >> 57];
+  Entry& entry = entries_[mixed >> 55];
   if (entry.text.size() != text.size() ||
       !equal_bytes(entry.text.data(), text.data(), text.size())) {
     entry.text = text;

@@ -33,8 +33,8 @@ std::span<const std::string_view> submission_hosts();
 class RelayReader {
  public:
   explicit RelayReader(const Context& context);
-  /// Views into `text`'s first occurrence in the batch: the cached text must outlive the reader,
-  /// so only texts inside the block are remembered.
+  /// Views into this `text` or an equal one of the batch; valid until the next read(). `stays`:
+  /// the text lies in the block, with readable bytes behind it, and may be remembered.
   const Relay& read(std::string_view text, bool stays);
 
  private:
@@ -46,15 +46,16 @@ class RelayReader {
     std::string_view text;
     Relay relay;
   };
-  static constexpr std::size_t kEntries = 128;  // 12 KiB
+  static constexpr std::size_t kEntries = 512;  // 44 KiB
 
   void add_networks(const RelayHosts& hosts);
   void judge(std::string_view text, Relay& relay) const;
 
   const Context& context_;
   std::vector<Network> networks_;
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_;  ///< none unless configured_
   Relay uncached_;
+  bool configured_ = false;  ///< the context names hosts or networks
 };
 
 }  // namespace bounced::parse

@@ -14,11 +14,12 @@ namespace bounced::rates {
 class IndexMap {
  public:
   static constexpr std::uint32_t kNone = UINT32_MAX;
-  IndexMap() : slots_(kFirst) {}
+  IndexMap() : slots_(kFirst), mask_(kFirst - 1) {}
 
   [[nodiscard]] std::uint32_t find(std::uint64_t key) const {
-    for (std::size_t i = home(key);; i = (i + 1) & (slots_.size() - 1)) {
-      if (slots_[i].value == kNone || slots_[i].key == key) return slots_[i].value;
+    const Slot* const slots = slots_.data();
+    for (std::size_t i = home(key);; i = (i + 1) & mask_) {
+      if (slots[i].value == kNone || slots[i].key == key) return slots[i].value;
     }
   }
   /// `key` must be absent.
@@ -31,6 +32,7 @@ class IndexMap {
 
  private:
   static constexpr std::size_t kFirst = 16;
+  static constexpr std::size_t kSmall = std::size_t{1} << 15;  ///< 512 KiB
   struct Slot {
     std::uint64_t key = 0;
     std::uint32_t value = kNone;
@@ -40,18 +42,22 @@ class IndexMap {
   }
   void place(const Slot& slot) {
     std::size_t i = home(slot.key);
-    while (slots_[i].value != kNone) i = (i + 1) & (slots_.size() - 1);
+    while (slots_[i].value != kNone) i = (i + 1) & mask_;
     slots_[i] = slot;
   }
-  void grow() {
-    std::vector<Slot> old(slots_.size() * 2);
+  // Every hour begins anew, and half of its keys come in its first minutes: small maps grow by 4.
+  [[gnu::noinline]] void grow() {
+    const unsigned bits = slots_.size() < kSmall ? 2 : 1;
+    std::vector<Slot> old(slots_.size() << bits);
     old.swap(slots_);
-    --shift_;
+    shift_ -= bits;
+    mask_ = slots_.size() - 1;
     for (const Slot& slot : old) {
       if (slot.value != kNone) place(slot);
     }
   }
   std::vector<Slot> slots_;
+  std::size_t mask_;
   std::size_t size_ = 0;
   unsigned shift_ = 60;  ///< 64 - log2(slots)
 };

@@ -278,7 +278,7 @@ void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Ef
 }
 
 // New names get their numbers here, in the order of the events, whatever was looked up before.
-void Rates::Impl::complete(const Batch& batch, const Event& event, Found& found) {
+inline void Rates::Impl::complete(const Batch& batch, const Event& event, Found& found) {
   if (found.domain == IndexMap::kNone) [[unlikely]]
     found.domain = make_domain_slot(batch, event);
   if (found.sender == IndexMap::kNone) [[unlikely]]

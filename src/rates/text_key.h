@@ -38,7 +38,7 @@ class TextKey {
       b = std::uint64_t{static_cast<unsigned char>(at[left / 2])} << 8 |
           static_cast<unsigned char>(at[left - 1]);
     }
-    return fold(fold(a ^ words_[2], b ^ hash) ^ words_[3], words_[1]);
+    return fold(a ^ words_[2], b ^ hash);
   }
 
  private:
@@ -57,7 +57,7 @@ class TextKey {
     const Wide product = Wide{a} * b;
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
   }
-  std::array<std::uint64_t, 4> words_{};
+  std::array<std::uint64_t, 3> words_{};
 };
 
 /// raw_domain() with the C library's vector search.

@@ -139,6 +139,12 @@ struct Input {
   bool ok = true;
 
   std::uint64_t number(std::uint64_t max = ~std::uint64_t{0}) {
+    if (ok && !in.empty() && in[0] >= 0) {  // one byte: most of them
+      const auto v = static_cast<std::uint8_t>(in[0]);
+      in.remove_prefix(1);
+      ok = v <= max;
+      return ok ? v : 0;
+    }
     std::uint64_t v = 0;
     ok = ok && read_varint(in, v) && v <= max;
     return ok ? v : 0;
@@ -348,6 +354,100 @@ EncodedHead::Counted EncodedHead::count_delivery(char* p, std::int64_t time_us,
     store_at(p + kSizeMin + 8, message);
   }
   return Counted::in_place;
+}
+
+bool EncodedHead::add_delivery(std::string_view in, std::int64_t time_us, std::uint64_t message,
+                               std::string& out) {
+  const char* p = in.data();
+  if (in.size() < kSizeMin || time_us <= 0) return false;
+  const auto first = load<std::int64_t>(p + 8);
+  // With a streak, or a failure that may be newer than this delivery, the rules must look.
+  if (p[1] != 0 || first == 0 || time_us < first) return false;
+  std::string_view rest = in.substr(kSizeMin);
+  std::uint64_t last = 0;
+  if (!store::read_varint(rest, last) || undelta(last, first) > time_us) {
+    return false;
+  }
+  const auto delivered = load<std::uint32_t>(p + 4);
+  char head[kSizeMin + 16];
+  std::memcpy(head, p, kSizeMin);
+  head[1] = kDelivery;
+  store_at(head + 4, delivered == UINT32_MAX ? delivered : delivered + 1);
+  store_at(head + kSizeMin, time_us);
+  store_at(head + kSizeMin + 8, message);
+  out.assign(head, sizeof head);
+  out.append(in.substr(kSizeMin));
+  return true;
+}
+
+bool EncodedHead::add_deferral(std::string_view in, std::int64_t time_us, std::string& out) {
+  if (in.size() < kSizeMin) return false;
+  const auto first = load<std::int64_t>(in.data() + 8);
+  // An older event moves `first`; a state without text takes the event's.
+  if (first == 0 || time_us < first || in.back() == 0) return false;
+  const std::size_t head =
+      kSizeMin + ((static_cast<std::uint8_t>(in[1]) & kDelivery) != 0 ? 16 : 0);
+  if (in.size() < head) return false;
+  std::string_view rest = in.substr(head);
+  std::uint64_t last = 0, other = 0, deferred = 0;
+  if (!store::read_varint(rest, last)) return false;
+  const std::size_t between = in.size() - rest.size();
+  if (!store::read_varint(rest, other) || !store::read_varint(rest, other)) return false;
+  const std::string_view middle = in.substr(between, in.size() - rest.size() - between);
+  if (!store::read_varint(rest, deferred) || deferred > UINT32_MAX) return false;
+  const std::uint64_t newest = delta(std::max(undelta(last, first), time_us), first);
+  char changed[48];  // three varints of at most ten bytes, and the newest
+  Writer w{changed};
+  w.number(newest);
+  if (middle.size() > 20) return false;
+  std::memcpy(w.p, middle.data(), middle.size());
+  w.p += middle.size();
+  w.number(deferred == UINT32_MAX ? deferred : deferred + 1);
+  out.assign(in.substr(0, head));
+  out.append(changed, static_cast<std::size_t>(w.p - changed));
+  out.append(rest);
+  return true;
+}
+
+namespace {
+/// Encodes a state that has but an event or a delivery, a count of deferrals and its text.
+void encode_plain(std::int64_t first_us, bool delivery, std::int64_t last_event_us,
+                  unsigned deferred, std::string_view text, std::string& out) {
+  char head[64];
+  Writer w{head};
+  w.byte(EncodedHead::kVersion);
+  w.byte(delivery ? EncodedHead::kDelivery : 0u);
+  w.fixed(std::uint16_t{0});  // no failures, no blocks
+  w.fixed(std::uint32_t{0});  // delivered
+  w.fixed(first_us);
+  if (delivery) {
+    w.fixed(first_us);
+    w.fixed(std::uint64_t{0});
+  }
+  w.number(delta(last_event_us, first_us));
+  w.fixed(std::uint16_t{0});  // bounced, expired
+  w.byte(deferred);
+  w.fixed(std::uint32_t{0});  // complained, suppressed, evidence, no optional parts
+  text = text.substr(0, kTextBytesMax);
+  w.number(text.size());
+  out.assign(head, static_cast<std::size_t>(w.p - head));
+  out.append(text);
+}
+}  // namespace
+
+void EncodedHead::first_deferral(std::int64_t time_us, std::string_view text, std::string& out) {
+  encode_plain(time_us, false, time_us, 1, text, out);
+}
+
+void EncodedHead::quiet_domain(std::int64_t hour_us, std::string_view text, std::string& out) {
+  encode_plain(hour_us, true, 0, 0, text, out);
+}
+
+bool EncodedHead::move_delivery(char* p, std::int64_t hour_us) {
+  if ((static_cast<std::uint8_t>(p[1]) & kDelivery) == 0) return false;
+  store_at(p + kSizeMin, hour_us);
+  store_at(p + kSizeMin + 8, std::uint64_t{0});
+  return true;
 }
 
 }  // namespace bounced::state

@@ -125,6 +125,19 @@ struct EncodedHead {
   };
   static std::int64_t last_delivery(const char* bytes);  ///< 0 = none
   static Counted count_delivery(char* bytes, std::int64_t time_us, std::uint64_t message);
+
+  // Those that may change the size write the new bytes to `out`, whose old ones go; false: decode.
+  /// The first delivery to an address that has failed, where it begins and ends nothing.
+  static bool add_delivery(std::string_view bytes, std::int64_t time_us, std::uint64_t message,
+                           std::string& out);
+  /// A deferral: time of the newest event and the counter.
+  static bool add_deferral(std::string_view bytes, std::int64_t time_us, std::string& out);
+  /// The state of an address that was deferred once, after 1970.
+  static void first_deferral(std::int64_t time_us, std::string_view text, std::string& out);
+  /// The state of a domain without failures. `hour_us` is not 0.
+  static void quiet_domain(std::int64_t hour_us, std::string_view text, std::string& out);
+  /// Moves it on to a later hour; false (and nothing done) when the pair is missing.
+  static bool move_delivery(char* bytes, std::int64_t hour_us);
 };
 
 }  // namespace bounced::state

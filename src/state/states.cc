@@ -1,5 +1,6 @@
 // States: events in order -> decisions.
 #include <algorithm>
+#include <cstring>
 #include <tuple>
 
 #include "base/text.h"
@@ -54,17 +55,19 @@ SendingHost& States::Impl::host_of(const Batch& batch, const Event& event) {
   return *host;
 }
 
+/// Field by field: the vectors and the text keep their capacity.
 void States::Impl::clear_state() {
-  AddressState fresh_state;
-  fresh_state.failures.swap(state.failures);
-  fresh_state.blocks.swap(state.blocks);
-  fresh_state.days.swap(state.days);
-  fresh_state.text.swap(state.text);
-  fresh_state.failures.clear();
-  fresh_state.blocks.clear();
-  fresh_state.days.clear();
-  fresh_state.text.clear();
-  std::swap(state, fresh_state);
+  state.first_us = state.last_delivery_us = state.last_event_us = 0;
+  state.last_delivery_message = 0;
+  state.totals = Totals{};
+  state.evidence = 0;
+  state.dead_terms = state.soft_terms = 0;
+  state.cleared_us = state.lifted_us = state.lapsed_us = 0;
+  state.base = Terms{};
+  state.days.clear();
+  state.failures.clear();
+  state.blocks.clear();
+  state.text.clear();
 }
 
 Entry* States::Impl::load(const AddressId& id) {
@@ -106,6 +109,8 @@ Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict
 void States::Impl::surround(const Batch& batch, const Event& event, const Verdict& verdict,
                             Fact& fact) {
   const bool domain_trouble = policy.of(verdict.cause).level == PolicyLevel::domain;
+  // What a deferral would be told is of no use to it: only final failures remember.
+  const bool asks = event.final_failure();
   if (event.has(EventFlags::kSession) || domain_trouble) {
     SendingHost& host = host_of(batch, event);
     if (fact.attempted) {
@@ -113,12 +118,12 @@ void States::Impl::surround(const Batch& batch, const Event& event, const Verdic
       const std::string_view mx = batch.view(event.mta_host);
       around.failed(host, mx.empty() ? event.domain_id.hi : hash64(provider_of(mx)), event.time_us);
     }
-    fact.outage = around.outage(host, event.time_us);
+    if (asks) fact.outage = around.outage(host, event.time_us);
   }
   if (event.mta_host.empty() || !fact.attempted) return;
   Provider& provider = around.provider(batch.view(event.mta_host));
   around.attempt(provider, event.time_us, event.final_failure() && verdict.hard());
-  fact.incident = around.incident(provider);
+  if (asks) fact.incident = around.incident(provider);
 }
 
 Decision States::Impl::decide_one(const AddressId& id, bool domain, std::string_view text,
@@ -143,9 +148,7 @@ Decision States::Impl::decide_one(const AddressId& id, bool domain, std::string_
   }
   Entry* entry = finish(id, domain, decision);
   if (words) {
-    const std::string_view rule =
-        options.rule_name ? options.rule_name(verdict.rule) : std::string_view{};
-    evidence.add(dirty[entry->dirty].evidence, slot, *batch, *event, verdict, rule);
+    evidence.add(dirty[entry->dirty].evidence, slot, *batch, *event, verdict, rule_of(verdict));
   }
   return decision;
 }
@@ -154,9 +157,19 @@ Entry* States::Impl::finish(const AddressId& id, bool domain, const Decision& de
   bytes.clear();
   encode(state, bytes);
   if (!known) ++(domain ? domains : addresses);
-  Entry* entry = put(id, bytes, domain);
-  mark_dirty(entry);
+  Entry* entry = put_bytes(id, domain, nullptr);
   if (!decision.changes.empty()) publish(id, domain, decision);
+  return entry;
+}
+
+/// Takes `bytes` as the state of the id, which is at `entry` if it has one.
+Entry* States::Impl::put_bytes(const AddressId& id, bool domain, Entry* entry) {
+  if (entry != nullptr && entry->size == bytes.size()) {
+    std::memcpy(entry->bytes(), bytes.data(), bytes.size());
+  } else {
+    entry = put(id, bytes, domain);
+  }
+  mark_dirty(entry);
   return entry;
 }
 
@@ -169,12 +182,17 @@ void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
   if (cached.hi == event.domain_id.hi && cached.hour_us >= hour) return;
   Entry* entry = find_entry(event.domain_id, true);
   if (entry == nullptr) {
-    clear_state();
-    known = false;
-    state.first_us = hour;
-    state.last_delivery_us = hour;
-    state.text = normalise_domain(raw_domain(batch.view(event.recipient)));
-    finish(event.domain_id, true, {});
+    const std::string domain = normalise_domain(raw_domain(batch.view(event.recipient)));
+    if (hour != 0) {
+      EncodedHead::quiet_domain(hour, domain, bytes);
+      ++domains;
+      put_bytes(event.domain_id, true, nullptr);
+    } else {
+      clear_state();
+      known = false;
+      state.text = domain;
+      finish(event.domain_id, true, {});
+    }
     cached = {event.domain_id.hi, hour};
     return;
   }
@@ -197,13 +215,18 @@ void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
     decide_one(event.domain_id, true, {}, fact, {}, nullptr, nullptr);
     return;
   }
-  load(event.domain_id);
-  if (state.last_delivery_us < hour) {
-    state.last_delivery_us = hour;
-    state.last_delivery_message = 0;
-    finish(event.domain_id, true, {});
+  const std::int64_t last = EncodedHead::last_delivery(entry->bytes());
+  if (last < hour) {
+    if (EncodedHead::move_delivery(entry->bytes(), hour)) {
+      mark_dirty(entry);
+    } else {
+      load(event.domain_id);
+      state.last_delivery_us = hour;
+      state.last_delivery_message = 0;
+      finish(event.domain_id, true, {});
+    }
   }
-  cached = {event.domain_id.hi, std::max(hour, state.last_delivery_us)};
+  cached = {event.domain_id.hi, std::max(hour, last)};
 }
 
 void States::Impl::delivered(const Batch& batch, const Event& event) {
@@ -218,6 +241,10 @@ void States::Impl::delivered(const Batch& batch, const Event& event) {
         mark_dirty(entry);
         break;
       case EncodedHead::Counted::decode: {
+        if (EncodedHead::add_delivery(entry->view(), event.time_us, message, bytes)) {
+          put_bytes(event.recipient_id, false, entry);
+          break;
+        }
         Fact fact;
         fact.kind = EventKind::delivered;
         fact.time_us = event.time_us;
@@ -232,6 +259,23 @@ void States::Impl::delivered(const Batch& batch, const Event& event) {
     around.delivered(host_of(batch, event), event.time_us);
   }
   domain_delivered(batch, event);
+}
+
+/// A deferral on the encoded bytes, as decide() would have it; false: decode and decide.
+bool States::Impl::deferred(const Batch& batch, const Event& event, const Verdict& verdict,
+                            Entry* entry) {
+  if (entry != nullptr) {
+    if (!EncodedHead::add_deferral(entry->view(), event.time_us, bytes)) return false;
+  } else {
+    const std::string_view text = batch.view(event.recipient);
+    if (event.time_us <= 0) return false;
+    EncodedHead::first_deferral(event.time_us, text.substr(0, limits::kAddressBytesMax), bytes);
+    ++addresses;
+  }
+  entry = put_bytes(event.recipient_id, false, entry);
+  evidence.add(dirty[entry->dirty].evidence, evidence_slot_of_deferral(message_of(event)), batch,
+               event, verdict, rule_of(verdict));
+  return true;
 }
 
 /// Deferred, bounced, expired. True when it counts for rates.
@@ -254,7 +298,11 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
       if (answered.dirty) finish(event.domain_id, true, answered);
     }
   }
-  find_entry(event.recipient_id, false);
+  Entry* const entry = find_entry(event.recipient_id, false);
+  if (event.kind == EventKind::deferred && !no_failure(verdict) &&
+      deferred(batch, event, verdict, entry)) {
+    return true;
+  }
   const Decision decision = decide_one(event.recipient_id, false, batch.view(event.recipient), fact,
                                        verdict, &batch, &event);
   if (no_failure(verdict) || decision.duplicate) {
@@ -335,12 +383,10 @@ Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
   }
   m.hosts.assign(batch.origins.size() + 1, nullptr);
   const std::size_t n = events.size();
-  for (std::size_t i = 0; i < std::min(n, kSlotAhead); ++i) {
-    m.table.prefetch_slot(events[i]->recipient_id);
-  }
+  for (std::size_t i = 0; i < std::min(n, kSlotAhead); ++i) m.prefetch_slots(batch, *events[i]);
   for (std::size_t i = 0; i < n; ++i) {
-    if (i + kSlotAhead < n) m.table.prefetch_slot(events[i + kSlotAhead]->recipient_id);
-    if (i + kEntryAhead < n) m.table.prefetch_entry(events[i + kEntryAhead]->recipient_id);
+    if (i + kSlotAhead < n) m.prefetch_slots(batch, *events[i + kSlotAhead]);
+    if (i + kEntryAhead < n) m.prefetch_entries(*events[i + kEntryAhead]);
     m.apply_one(batch, *events[i], i, counted);
   }
   m.absent.clear();

@@ -41,6 +41,7 @@ struct States::Impl {
   void delivered(const Batch& batch, const Event& event);
   void domain_delivered(const Batch& batch, const Event& event);
   bool failing(const Batch& batch, const Event& event);
+  bool deferred(const Batch& batch, const Event& event, const Verdict& verdict, Entry* entry);
   bool other(const Batch& batch, const Event& event);
   Fact fact_of(const Batch& batch, const Event& event, const Verdict& verdict);
   void surround(const Batch& batch, const Event& event, const Verdict& verdict, Fact& fact);
@@ -49,6 +50,22 @@ struct States::Impl {
   SendingHost& host_of(const Batch& batch, const Event& event);
   /// After a decision about state_: writes it back, notes what a cut needs, publishes the word.
   Entry* finish(const AddressId& id, bool domain, const Decision& decision);
+  Entry* put_bytes(const AddressId& id, bool domain, Entry* entry);
+  [[nodiscard]] std::string_view rule_of(const Verdict& verdict) const {
+    return options.rule_name ? options.rule_name(verdict.rule) : std::string_view{};
+  }
+  /// A batch was parsed on another core: its texts are as cold as the slots.
+  void prefetch_slots(const Batch& batch, const Event& event) const {
+    table.prefetch_slot(event.recipient_id);
+    const FreshDomain& cached = fresh[event.domain_id.hi % kFresh];
+    if (cached.hi != event.domain_id.hi) table.prefetch_slot(event.domain_id);
+    __builtin_prefetch(batch.view(event.mta_host).data());
+  }
+  void prefetch_entries(const Event& event) const {
+    table.prefetch_entry(event.recipient_id);
+    const FreshDomain& cached = fresh[event.domain_id.hi % kFresh];
+    if (cached.hi != event.domain_id.hi) table.prefetch_entry(event.domain_id);
+  }
   void publish(const AddressId& id, bool domain, const Decision& decision);
   void index_block(const AddressId& id, bool domain, BlockKind kind);
   /// state_ of the id; a new, empty one when there is none.
@@ -64,11 +81,23 @@ struct States::Impl {
   }
   [[nodiscard]] bool cold_possible() const { return scanning || !filter.empty(); }
   Result<void> fetch_cold(std::span<Event* const> events);
-  Entry* find_entry(const AddressId& id, bool domain);
+  Entry* find_entry(const AddressId& id, bool domain) {
+    Entry* entry = table.find(id);
+    return entry != nullptr || !cold_possible() ? entry : find_cold(id, domain);
+  }
+  Entry* find_cold(const AddressId& id, bool domain);
   Entry* put(const AddressId& id, std::string_view bytes, bool domain);
   bool make_room();
   void set_bound();
-  void mark_dirty(Entry* entry);
+  void mark_dirty(Entry* entry) {
+    if (entry->epoch == epoch) {
+      dirty[entry->dirty].entry = entry;
+      return;
+    }
+    entry->epoch = epoch;
+    entry->dirty = static_cast<std::uint32_t>(dirty.size());
+    dirty.push_back({entry, 0});
+  }
 
   Policy policy;
   store::Names& names;

@@ -124,16 +124,6 @@ Entry* States::Impl::put(const AddressId& id, std::string_view value, bool domai
   return entry;
 }
 
-void States::Impl::mark_dirty(Entry* entry) {
-  if (entry->epoch == epoch) {
-    dirty[entry->dirty].entry = entry;
-    return;
-  }
-  entry->epoch = epoch;
-  entry->dirty = static_cast<std::uint32_t>(dirty.size());
-  dirty.push_back({entry, 0});
-}
-
 /// One MultiGet for all ids of the events that are not in RAM and may be in the store.
 Result<void> States::Impl::fetch_cold(std::span<Event* const> events) {
   wanted.clear();
@@ -171,9 +161,8 @@ Result<void> States::Impl::fetch_cold(std::span<Event* const> events) {
   return {};
 }
 
-Entry* States::Impl::find_entry(const AddressId& id, bool domain) {
-  Entry* entry = table.find(id);
-  if (entry != nullptr || !cold_possible() || !needs_store(id)) return entry;
+Entry* States::Impl::find_cold(const AddressId& id, bool domain) {
+  if (!needs_store(id)) return nullptr;
   // Evicted since this batch's MultiGet, or asked for outside of a batch.
   if (std::binary_search(absent.begin(), absent.end(), id)) return nullptr;
   char key[17];

@@ -18,6 +18,7 @@ def config(folder, rng, live=None):
     text = f'data_dir = "{folder}/data"\nlog_level = "error"\ncut_interval = "{interval}"\n'
     if live:
         text += f'[[tail]]\nname = "live"\npaths = ["{live}"]\nformat = "postfix"\npoll = "20ms"\n'
+        text += 'rotated_wait = "50ms"\n'
     with open(path, "w") as out:
         out.write(text)
     return path
@@ -128,18 +129,26 @@ class Writer:
         return True
 
 
-def wait_caught_up(a, folder, seconds=60):
+def wait_caught_up(a, folder, wanted, seconds=60):
+    """Until the daemon has the expected digest, or time is up; the comparison comes after its stop."""
     end = time.time() + seconds
-    calm = 0
+    while time.time() < end:
+        out = run([a.bounced, "digest", "--parts", "--data", f"{folder}/data"])
+        if out.returncode == 0 and out.stdout == wanted:
+            return
+        time.sleep(0.1)
+
+
+def wait_first_cut(a, folder):
+    """A source is known from its first durable cut on; before it, a rotation leaves nothing to find."""
+    end = time.time() + 30
     while time.time() < end:
         out = run([a.bounced, "status", "--json", "--data", f"{folder}/data"])
-        if out.returncode == 0:
-            status = json.loads(out.stdout)
-            calm = calm + 1 if status["lag"]["bytes"] == 0 and status["queue"]["batches"] == 0 else 0
-            if calm >= 3:
-                return
-        time.sleep(0.05)
-    sys.exit("the daemon did not catch up: " + out.stdout + out.stderr)
+        if out.returncode == 0 and json.loads(out.stdout)["lines"] > 0:
+            digest(a.bounced, folder)  # reads after a cut
+            return
+        time.sleep(0.02)
+    sys.exit("the daemon never made its first cut: " + out.stderr)
 
 
 def crash_tail(a, rng, base, log):
@@ -154,12 +163,16 @@ def crash_tail(a, rng, base, log):
         folder = fresh(base, "killed")
         live = os.path.join(folder, "mail.log")
         writer = Writer(rng, log, live)
-        process = None
-        more = True
+        process, known, more = None, False, True
+        writer.out.write(writer.data[:200_000])
+        writer.at = 200_000
         while more:
             cfg = config(folder, rng, live)
             process = subprocess.Popen([a.bounced, "run", "--config", cfg], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.PIPE, text=True)
+            if not known:
+                wait_first_cut(a, folder)
+                known = True
             end = time.time() + rng.uniform(0.02, 0.7)
             while more and time.time() < end:
                 more = writer.step()
@@ -177,7 +190,7 @@ def crash_tail(a, rng, base, log):
                 while writer.step():
                     pass
                 more = False
-        wait_caught_up(a, folder)
+        wait_caught_up(a, folder, wanted)
         process.send_signal(signal.SIGTERM)
         error = process.communicate(timeout=60)[1]
         if process.returncode != 0:
