@@ -2,8 +2,7 @@
 
 #include <sys/random.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "base/hash_inline.h"
 
 namespace bounced {
 
@@ -30,13 +29,11 @@ const Secret& public_secret() {
 }
 
 std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
-  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+  return hash64_inline(bytes.data(), bytes.size(), seed);
 }
 
 AddressId hash128(std::string_view bytes, const Secret& secret) {
-  const XXH128_hash_t h =
-      XXH3_128bits_withSecret(bytes.data(), bytes.size(), secret.data(), secret.size());
-  return {h.high64, h.low64};
+  return hash128_inline(bytes, secret);
 }
 
 }  // namespace bounced

@@ -24,6 +24,15 @@ class BlockingQueue {
   std::optional<T> pop() {
     std::optional<T> value;
     queue_.wait_dequeue(value);
+    if (!value.has_value()) {
+      // Order holds per producer only: an end mark may overtake what others pushed before it.
+      std::optional<T> more;
+      if (queue_.try_dequeue(more)) {
+        queue_.enqueue(std::optional<T>());
+        if (!more.has_value()) return value;
+        value = std::move(more);
+      }
+    }
     if (value.has_value()) depth_.fetch_sub(1, std::memory_order_relaxed);
     return value;
   }

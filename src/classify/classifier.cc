@@ -27,7 +27,8 @@ struct KeyTail {
   std::uint16_t subject, detail;
   std::uint16_t provider;
   std::uint8_t klass, phase, kind, hint;
-  std::uint32_t road;  ///< kSketched or kNormalised: whose text stands in front, whose codes these are
+  std::uint32_t
+      road;  ///< kSketched or kNormalised: whose text stands in front, whose codes these are
 };
 static_assert(sizeof(KeyTail) == 16, "no padding: it is hashed");
 static_assert(sizeof(KeyTail) <= classify::Normaliser::kSlack);

@@ -48,8 +48,7 @@ const char* skip_host(const char* p, const char* end, Phase& phase) {
   const char* name_end = word_end(p, end);
   const string_view name(p, static_cast<std::size_t>(name_end - p));
   const char* next = skip_blanks(name_end, end);
-  if (!name.empty() && name.back() == ']' && name.find('[') != string_view::npos &&
-      name.find('@') == string_view::npos) {
+  if (!name.empty() && name.back() == ']' && name.find('[') != string_view::npos) {
     if (const char* q = match_words(next, end, "said: ")) return q;
     if (const char* q = match_words(next, end, "refused to talk to me: ")) {
       phase = Phase::connect;

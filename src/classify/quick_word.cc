@@ -169,7 +169,8 @@ char* quick_word(const char* begin, const char* end, char* to, const SendingIps&
   const Bits alnum = m.letter | m.digit;
   const Bits run = alnum | m.join;
   if (m.odd != 0 || (m.join & (m.join >> 1)) != 0 || (m.colon & (m.colon >> 1)) != 0 ||
-      (m.at & (m.at - 1)) != 0 || (m.at & ~(alnum << 1)) != 0 || (w.size > 5 && std::memcmp(begin, "name=", 5) == 0)) {
+      (m.at & (m.at - 1)) != 0 || (m.at & ~(alnum << 1)) != 0 ||
+      (w.size > 5 && std::memcmp(begin, "name=", 5) == 0)) {
     return nullptr;
   }
   for (unsigned at = 0;;) {
@@ -183,8 +184,7 @@ char* quick_word(const char* begin, const char* end, char* to, const SendingIps&
       // The local part begins behind a bracket or at the word's start; the domain is a plain one.
       if (from != 0 && std::memchr("<([", begin[from - 1], 3) == nullptr) return nullptr;
       if ((alnum >> (until + 1) & 1) == 0) return nullptr;
-      unsigned domain =
-          static_cast<unsigned>(std::countr_zero(~run & ~between(0, until + 1)));
+      unsigned domain = static_cast<unsigned>(std::countr_zero(~run & ~between(0, until + 1)));
       domain -= (m.join >> (domain - 1)) & 1;
       w.replace(from, domain, "{addr}");
       at = domain;

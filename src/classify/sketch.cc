@@ -7,17 +7,12 @@
 #include "classify/chars.h"
 #include "classify/tokens.h"
 
+#ifdef __SSE4_1__
+#include <immintrin.h>
+#endif
+
 namespace bounced::classify {
 namespace {
-
-constexpr std::size_t kFirstOf[] = {0, 0, 10, 110, 1'110, 11'110};
-constexpr std::size_t kPowers[] = {1, 10, 100, 1'000, 10'000, 100'000};
-
-std::size_t number(std::string_view digits) {
-  std::size_t value = 0;
-  for (const char c : digits) value = value * 10 + static_cast<std::size_t>(c - '0');
-  return value;
-}
 
 /// True when the expression may see a difference between two digits: one stands in it other than
 /// as a repeat count or in the range 0-9. In doubt, true.
@@ -45,51 +40,127 @@ bool looks_at_digits(std::string_view regex) {
   return false;
 }
 
+/// The first digit in [p, end), else end or more. Reads up to 15 bytes behind the end.
+char* next_digit(char* p, const char* end) {
+#ifdef __SSE4_1__
+  for (; p < end; p += 16) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i d = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+    const int bits = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(d, _mm_set1_epi8(9)), d));
+    if (bits != 0) return p + std::countr_zero(static_cast<unsigned>(bits));
+  }
+#else
+  while (p < end && !is_digit(*p)) ++p;
+#endif
+  return p;
+}
+
+bool bracket_in_address(const char* p, const char* end) {
+  const char* const begin = p;
+  while ((p = static_cast<const char*>(std::memchr(p, '@', static_cast<std::size_t>(end - p)))) !=
+         nullptr) {
+    if ((p + 1 < end && p[1] == '[') || (p > begin && p[-1] == '"')) return true;
+    ++p;
+  }
+  return false;
+}
+
 }  // namespace
 
 TellingDigits::TellingDigits(const Patterns& patterns) {
   for (const std::string& regex : patterns.regexes) all_ = all_ || looks_at_digits(regex);
   for (const std::string& literal : patterns.literals) {
-    for (std::size_t i = 0; i < literal.size();) {
-      std::size_t j = i;
-      while (j < literal.size() && is_digit(literal[j])) ++j;
-      if (j > i) mark(std::string_view(literal).substr(i, j - i), i == 0, j == literal.size());
-      i = j + 1;
+    for (std::size_t i = 0; i < literal.size(); ++i) {
+      const std::size_t from = i;
+      while (i < literal.size() && is_digit(literal[i])) ++i;
+      if (i > from) add(literal, from, i);
     }
   }
-  choose_neutral();
+  choose_neutral(patterns);
 }
 
-void TellingDigits::choose_neutral() {
+void TellingDigits::add(std::string_view literal, std::size_t from, std::size_t to) {
+  const Run run{std::string(literal.substr(from, to - from)), from == 0, to == literal.size(),
+                to == literal.size() ? '\0' : literal[to]};
+  if (run.digits.size() > kDigitsMax) return;  // runs that long are never asked for
+  if (run.open_left) {
+    open_.push_back(run);
+    if (run.open_right) {
+      open_after_.set();
+    } else {
+      open_after_.set(static_cast<unsigned char>(run.after));
+    }
+    return;
+  }
+  const char before = literal[from - 1];
+  by_[static_cast<unsigned char>(before)].push_back(run);
+  const bool one = run.digits.size() == 1;
+  if (one) begins_.set(place(before, run.digits[0], -1));
+  for (int second = 0; second < 10; ++second) {
+    if (one ? run.open_right : run.digits[1] == '0' + second) {
+      begins_.set(place(before, run.digits[0], second));
+    }
+  }
+}
+
+/// Of a bit in begins_; `second` is -1 where there is one digit.
+std::size_t TellingDigits::place(char before, char first, int second) {
+  return (static_cast<std::size_t>(static_cast<unsigned char>(before)) * 10 +
+          static_cast<std::size_t>(first - '0')) *
+             11 +
+         static_cast<std::size_t>(second + 1);
+}
+
+/// Any runs will do; those that few literals hold are seldom telling.
+void TellingDigits::choose_neutral(const Patterns& patterns) {
   for (std::size_t size = 1; size <= kDigitsMax; ++size) {
-    std::size_t value = 0;
-    while (value < kPowers[size] && runs_.test(kFirstOf[size] + value)) ++value;
-    // Where every run tells, tells() never lets this one be asked for.
-    for (std::size_t i = size; i > 0; --i, value /= 10) {
-      neutral_[size][i - 1] = static_cast<char>('0' + value % 10);
-    }
-  }
-}
-
-/// A run at a literal's edge is part of any longer run that begins or ends with it.
-void TellingDigits::mark(std::string_view run, bool open_left, bool open_right) {
-  const std::size_t value = number(run.substr(0, kDigitsMax + 1));
-  for (std::size_t size = run.size(); size <= kDigitsMax; ++size) {
-    const std::size_t left_max = open_left ? size - run.size() : 0;
-    for (std::size_t left = 0; left <= left_max; ++left) {
-      const std::size_t right = size - run.size() - left;
-      if (right != 0 && !open_right) continue;
-      for (std::size_t l = 0; l < kPowers[left]; ++l) {
-        const std::size_t low = (l * kPowers[run.size()] + value) * kPowers[right];
-        for (std::size_t r = 0; r < kPowers[right]; ++r) runs_.set(kFirstOf[size] + low + r);
+    std::size_t fewest = ~std::size_t{0};
+    for (char digit = '9'; digit >= '0'; --digit) {
+      const std::string run(size, digit);
+      std::size_t count = 0;
+      for (const std::string& literal : patterns.literals) {
+        count += literal.find(run) != std::string::npos ? 1 : 0;
       }
+      if (count >= fewest) continue;
+      fewest = count;
+      run.copy(neutral_[size], size);
     }
-    if (!open_left && !open_right) return;
   }
 }
 
-bool TellingDigits::tells(const char* p, std::size_t size) const {
-  return all_ || size > kDigitsMax || runs_.test(kFirstOf[size] + number({p, size}));
+bool TellingDigits::holds(const Run& run, std::string_view digits, char after) {
+  if (run.digits.size() > digits.size()) return false;
+  if (!run.open_right && run.after != after) return false;
+  if (run.open_left && run.open_right) return digits.find(run.digits) != std::string_view::npos;
+  if (run.open_left) {
+    return digits.substr(digits.size() - run.digits.size()) == run.digits;
+  }
+  if (!run.open_right && run.digits.size() != digits.size()) return false;
+  return digits.substr(0, run.digits.size()) == run.digits;
+}
+
+bool TellingDigits::tells(char before, const char* p, std::size_t size, char after) const {
+  if (all_ || size > kDigitsMax) return true;
+  const std::string_view digits(p, size);
+  if (open_after_.test(static_cast<unsigned char>(after))) {
+    for (const Run& run : open_) {
+      if (holds(run, digits, after)) return true;
+    }
+  }
+  if (!begins_.test(place(before, *p, size == 1 ? -1 : p[1] - '0'))) return false;
+  const auto at = static_cast<unsigned char>(before);
+  for (const Run& run : by_[at]) {
+    if (holds(run, digits, after)) return true;
+  }
+  return false;
+}
+
+void TellingDigits::neutralise(char before, char* p, std::size_t size, char after) const {
+  if (size > kDigitsMax || tells(before, p, size, after) ||
+      tells(before, neutral_[size], size, after)) {
+    return;
+  }
+  std::memcpy(p, neutral_[size], size);
 }
 
 Sketch::Sketch(const TellingDigits& telling, const SendingIps& ours)
@@ -149,9 +220,9 @@ void Sketch::words(std::size_t size, bool any_at) {
         after = blank[end_block];
       }
       const std::size_t to =
-          after == 0 ? size
-                     : std::min(size, end_block * 64 +
-                                          static_cast<std::size_t>(std::countr_zero(after)));
+          after == 0
+              ? size
+              : std::min(size, end_block * 64 + static_cast<std::size_t>(std::countr_zero(after)));
       word(low + from, low + to, any_at);
       if (end_block != block) {
         if (end_block >= blocks) return;
@@ -173,12 +244,16 @@ void Sketch::word(char* from, char* to, bool any_at) {
     if (size <= 6) {
       const std::size_t digits = size >= 2 && is_digit(from[1]) ? 2 : 1;
       const char next = size > digits ? from[digits] : ' ';
-      if (!is_digit(next) && next != '.' && next != ':') telling_.neutralise(from, digits);
+      if (!is_digit(next) && next != '.' && next != ':') {
+        telling_.neutralise(' ', from, digits, next);
+      }
       return;
     }
   }
   // "smtp;550-x", "x-unix;", "x-postfix;": wrapping, behind which a code may stand.
   if (size > 4 && (from[4] == ';' || from[6] == ';' || from[9] == ';')) return;
+  // The address would take a bracket along, by which wrapping is known: "host a@[192.0.2.1] said:".
+  if (any_at && bracket_in_address(from, to)) return;
   out_ = copy_over(copied_, from, out_);
   char* const begin = out_;
   EnhancedCode ignored;
@@ -190,11 +265,7 @@ void Sketch::word(char* from, char* to, bool any_at) {
 /// In a word out of append_word(): the runs whose value the normaliser does not look at, as they
 /// can be part of neither code, address nor time. Their length it does look at.
 void Sketch::blank_digits(char* const begin, char* const end) {
-  for (char* p = begin; p < end;) {
-    if (!is_digit(*p)) {
-      ++p;
-      continue;
-    }
+  for (char* p = next_digit(begin, end); p < end; p = next_digit(p, end)) {
     char* const run = p;
     while (p < end && is_digit(*p)) ++p;
     const auto size = static_cast<std::size_t>(p - run);
@@ -202,7 +273,7 @@ void Sketch::blank_digits(char* const begin, char* const end) {
     const char after = p < end ? *p : ' ';
     const bool word = (class_of(before) & kAlpha) != 0;
     const bool number = size <= 2 && before != '.' && before != ':' && after != '.' && after != ':';
-    if (word || number) telling_.neutralise(run, size);
+    if (word || number) telling_.neutralise(before, run, size, after);
   }
 }
 

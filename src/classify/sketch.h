@@ -2,10 +2,11 @@
 // price.
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -20,22 +21,32 @@ namespace bounced::classify {
 class TellingDigits {
  public:
   static constexpr std::size_t kDigitsMax = 5;
-  TellingDigits() { all_ = true; }
   explicit TellingDigits(const Patterns& patterns);
-  /// Of `size` digits at p. Where it is false for two runs of one length, whatever pattern matches a
-  /// text with one matches it with the other.
-  [[nodiscard]] bool tells(const char* p, std::size_t size) const;
+  /// Of the `size` digits at p between the bytes `before` and `after` (' ' at a word's edge). Where
+  /// it is false for two runs of one length between the same bytes, whatever pattern matches a text
+  /// with one matches it with the other.
+  [[nodiscard]] bool tells(char before, const char* p, std::size_t size, char after) const;
   /// Puts one run of this length that does not tell in the place of any other.
-  void neutralise(char* p, std::size_t size) const {
-    if (!tells(p, size)) std::memcpy(p, neutral_[size], size);
-  }
+  void neutralise(char before, char* p, std::size_t size, char after) const;
 
  private:
-  void mark(std::string_view run, bool open_left, bool open_right);
-  void choose_neutral();
-  bool all_ = false;           ///< a regex looks at digits: every run tells
-  std::bitset<111'110> runs_;  ///< by length (kFirstOf) and value
-  char neutral_[kDigitsMax + 1][8] = {};  ///< by length: the first run that does not tell
+  struct Run {
+    std::string digits;
+    bool open_left, open_right;  ///< at the literal's edge: a longer run holds it, too
+    char after;
+  };
+  void add(std::string_view literal, std::size_t from, std::size_t to);
+  void choose_neutral(const Patterns& patterns);
+  static std::size_t place(char before, char first, int second);
+  [[nodiscard]] static bool holds(const Run& run, std::string_view digits, char after);
+
+  bool all_ = false;                      ///< a regex looks at digits: every run tells
+  std::vector<Run> open_;                 ///< literals that begin with digits
+  std::array<std::vector<Run>, 256> by_;  ///< others, by the byte before the digits
+  /// What the first two digits (one alone, too) behind a byte may begin: most runs end here.
+  std::bitset<256 * 110> begins_;
+  std::bitset<256> open_after_;           ///< bytes behind the digits of open_
+  char neutral_[kDigitsMax + 1][8] = {};  ///< by length
 };
 
 /// M: words that vary become what the normaliser N makes of them, digits that no pattern looks at

@@ -326,7 +326,7 @@ std::string default_config() {
   return R"(# bounced: every key with its default. Lines with '#' in front are examples.
 
 data_dir        = "./bounced-data"   # the one data directory
-mode            = "observe"          # enforce: lookups refuse; observe: they only log what they would do
+mode            = "observe"          # enforce: lookups refuse; observe: they only log
 log_level       = "info"             # trace debug info warn error off
 fold_local_part = true               # Bob@x and bob@x are one address; fixed when the store is made
 campaign_header = "X-Campaign"       # the header that a Postfix header_checks INFO line logs
@@ -353,10 +353,10 @@ cut_interval    = "1s"               # how often what was applied becomes durabl
 # instances      = []                # syslog instance, e.g. "postfix-bulk"
 # campaigns      = []
 
-# [[smarthost]]                      # submission hosts: mail handed to them is relayed, not delivered
+# [[smarthost]]                      # submission hosts: mail handed to them is relayed
 # hosts = ["smtp.provider.example"]
 
-[relay]                              # content filters and own machines: relayed, not delivered
+[relay]                              # filters and own machines: relayed, not delivered
 hosts    = []
 networks = []                        # CIDR; loopback always counts
 

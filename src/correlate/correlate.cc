@@ -411,47 +411,45 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
   if (++impl.stamp == 0) impl.stamp = 1;
   const bool large = impl.table.large();
   if (large) impl.prefetch(batch, cursor);
-  const Note* const notes = batch.notes.data();
-  Event* const events = batch.events.data();
-  const std::size_t notes_end = batch.notes.size(), events_end = batch.events.size();
-  std::size_t at_note = cursor.note, at_event = cursor.event;
+  const Note* note = batch.notes.data() + cursor.note;
+  const Note* const notes_end = batch.notes.data() + batch.notes.size();
+  Event* event = batch.events.data() + cursor.event;
+  Event* const events_end = batch.events.data() + batch.events.size();
+  std::uint32_t at_event = cursor.event;
   for (;;) {
-    if (at_note < notes_end &&
-        (notes[at_note].before_event <= at_event || at_event >= events_end)) {
-      const Note& note = notes[at_note];
-      if (note.time_us > until_us) break;
-      if (at_note + kNotesAhead < notes_end) {
-        const Note& next = notes[at_note + kNotesAhead / 2];
+    if (note != notes_end && (note->before_event <= at_event || event == events_end)) {
+      if (note->time_us > until_us) break;
+      if (notes_end - note > std::ptrdiff_t{kNotesAhead}) {
+        const Note& next = note[kNotesAhead / 2];
         __builtin_prefetch(text_address(batch, next.text));
         if (large) {
-          impl.table.prefetch_slot(notes[at_note + kNotesAhead].queue_key);
+          impl.table.prefetch_slot(note[kNotesAhead].queue_key);
           impl.table.prefetch_message(next.queue_key);
         }
       }
-      impl.table.advance(note.time_us);
-      ++at_note;
-      impl.on_note(batch, note, out);
+      impl.table.advance(note->time_us);
+      impl.on_note(batch, *note++, out);
       continue;
     }
-    if (at_event >= events_end) break;
-    Event& event = events[at_event];
-    if (event.time_us > until_us) break;
-    if (at_event + kEventsAhead < events_end) {
-      impl.table.prefetch_slot(events[at_event + kEventsAhead].queue_key);
-      const Event& next = events[at_event + kEventsAhead / 2];
+    if (event == events_end) break;
+    if (event->time_us > until_us) break;
+    if (events_end - event > std::ptrdiff_t{kEventsAhead}) {
+      const Event& next = event[kEventsAhead / 2];
+      if (large) impl.table.prefetch_slot(event[kEventsAhead].queue_key);
       impl.table.prefetch_message(next.queue_key);
       if (next.kind == EventKind::deferred) {
         __builtin_prefetch(text_address(batch, next.recipient));
         __builtin_prefetch(text_address(batch, next.diagnostic));
       }
     }
-    impl.table.advance(event.time_us);
+    impl.table.advance(event->time_us);
+    impl.on_event(batch, *event);
+    out.push_back(event);
+    ++event;
     ++at_event;
-    impl.on_event(batch, event);
-    out.push_back(&event);
   }
-  cursor.note = static_cast<std::uint32_t>(at_note);
-  cursor.event = static_cast<std::uint32_t>(at_event);
+  cursor.note = static_cast<std::uint32_t>(note - batch.notes.data());
+  cursor.event = at_event;
 }
 
 void Correlator::append_to(store::WriteSet& set) {

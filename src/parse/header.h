@@ -79,7 +79,8 @@ BOUNCED_HOT bool HeaderReader::read_usual_stamp(const char*& p, Header& out) con
   if (load64(p + 26) << 8 != load64(zone_bytes_) << 8) return false;
   // Six digits at once, as "00" and the fraction.
   std::uint64_t word = load64(p + 20) << 16 | 0x3030u;
-  if ((((word + 0x0606060606060606u) | word) & 0xF0F0F0F0F0F0F0F0u) != 0x3030303030303030u) {
+  constexpr std::uint64_t kHigh = 0xF0F0F0F0F0F0F0F0u, kDigits = 0x3030303030303030u;
+  if ((word & kHigh) != kDigits || ((word + 0x0606060606060606u) & kHigh) != kDigits) {
     return false;
   }
   word = (word & 0x0F0F0F0F0F0F0F0Fu) * 2561 >> 8;

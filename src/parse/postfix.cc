@@ -2,7 +2,7 @@
 
 #include <unordered_map>
 
-#include "base/hash.h"
+#include "base/hash_inline.h"
 #include "base/text.h"
 #include "parse/header.h"
 #include "parse/postfix_line.h"
@@ -15,7 +15,7 @@ namespace bounced::parse {
 namespace {
 
 constexpr std::size_t kTagBytesMax = 56;
-constexpr std::size_t kTagEntries = 64;
+constexpr std::size_t kTagEntries = 256;
 constexpr std::size_t kOriginsMax = 65'000;  // Event::origin is 16 bits
 
 /// What a host and tag stand for. The bytes are copied: JSON's do not outlive their line.
@@ -37,11 +37,18 @@ struct Head {
   std::uint8_t size = 0;  ///< 0 = unused
   Tag tag;
 };
-constexpr std::size_t kHeads = 64;
+constexpr std::size_t kHeads = 256;
+
+/// Never 0. Long and short ids have one size each; knowing it spares the hash its branches.
+BOUNCED_HOT std::uint64_t queue_key(std::string_view id, const Tag& tag) {
+  const std::uint64_t key =
+      id.size() == 16 ? hash64_inline(id.data(), 16, tag.hash) : hash64(id, tag.hash);
+  return key == 0 ? 1 : key;
+}
 
 /// Two heads of one log differ in their last bytes. Reads 8 bytes before `end`.
 BOUNCED_HOT std::size_t head_slot(const char* end) {
-  return (load64(end - 8) * 0x9E3779B97F4A7C15ull) >> 58;
+  return (load64(end - 8) * 0x9E3779B97F4A7C15ull) >> 56;
 }
 
 /// Copied, not constructed: g++ zeroes 192 bytes by `rep stos`, whose start costs 20 ns; twelve
@@ -63,7 +70,11 @@ Scratch& scratch() {
 class PostfixParser {
  public:
   PostfixParser(const Context& context, Batch& batch)
-      : context_(context), batch_(batch), relays_(context), scratch_(scratch()) {
+      : context_(context),
+        batch_(batch),
+        relays_(context),
+        scratch_(scratch()),
+        base_(batch.block->data) {
     scratch_.origins.clear();
   }
 
@@ -90,7 +101,9 @@ class PostfixParser {
   /// The Text of bytes of this line.
   BOUNCED_HOT Text text_of(std::string_view bytes) {
     if (bytes.empty()) return {};
-    return header_.unescaped ? arena_text(bytes) : batch_.inside(bytes);
+    if (header_.unescaped) return arena_text(bytes);
+    return {static_cast<std::uint32_t>(bytes.data() - base_),
+            static_cast<std::uint32_t>(bytes.size())};
   }
   /// The message lies in the block, which has readable bytes behind it and ends in a newline.
   [[nodiscard]] bool padded() const { return !header_.unescaped && !truncated_; }
@@ -101,6 +114,7 @@ class PostfixParser {
   RelayReader relays_;
   Scratch& scratch_;
   Header header_;
+  const char* const base_;  ///< the block's data
   std::uint64_t line_offset_ = 0;
   const char* home_ = nullptr;  ///< of the message in the arena, once it is there
   std::uint32_t home_offset_ = 0;
@@ -162,7 +176,7 @@ const Tag& PostfixParser::resolve_tag() {
   } else {
     for (const char c : name) word = word * 257 + static_cast<unsigned char>(c);
   }
-  Tag& tag = tags_[(word * 0x9E3779B97F4A7C15ull) >> 58];
+  Tag& tag = tags_[(word * 0x9E3779B97F4A7C15ull) >> 56];
   if (tag.size == size && tag.host_size == host.size() && tag.full == header_.full_tag &&
       equal_bytes(tag.bytes, host.data(), host.size()) &&
       equal_bytes(tag.bytes + host.size(), name.data(), name.size())) {
@@ -335,8 +349,7 @@ BOUNCED_HOT void PostfixParser::add_note(const Tag& tag, std::string_view queue_
                                          std::string_view text, std::uint32_t number) {
   Note note;
   note.time_us = header_.time_us;
-  note.queue_key = hash64(queue_id, tag.hash);
-  if (note.queue_key == 0) note.queue_key = 1;
+  note.queue_key = queue_key(queue_id, tag);
   note.offset = line_offset_;
   note.text = text_of(text);
   note.before_event = static_cast<std::uint32_t>(batch_.events.size());
@@ -495,15 +508,14 @@ PostfixParser::Outcome PostfixParser::delivery(const Tag& tag, std::string_view 
   }
   const Block& block = *batch_.block;
   const std::uint64_t identity[3] = {block.file, line_offset_, 0};
-  event.id = hash64({reinterpret_cast<const char*>(identity), sizeof identity});
+  event.id = hash64_inline(identity, sizeof identity, 0);
   event.time_us = header_.time_us;
   event.time_form = header_.time_form;
   event.offset = line_offset_;
   event.source = block.source;
   event.format = static_cast<std::uint8_t>(block.format < 0 ? 0 : block.format);
   event.origin = tag.origin;
-  event.queue_key = hash64(queue_id, tag.hash);
-  if (event.queue_key == 0) event.queue_key = 1;
+  event.queue_key = queue_key(queue_id, tag);
   event.queue_id = text_of(queue_id);
   event.recipient = text_of(found.to);
   event.delay_ms = found.delay_ms;

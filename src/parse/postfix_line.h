@@ -53,14 +53,14 @@ BOUNCED_HOT std::size_t queue_id_size(const char* p, const char* end) {
       return _mm_cmpeq_epi8(_mm_min_epu8(from, _mm_set1_epi8(static_cast<char>(count - 1))), from);
     };
     const __m128i digit = in_range(x, '0', 10);
-    const auto hex =
-        static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(digit, in_range(x, 'A', 6))));
     const __m128i letter = in_range(_mm_or_si128(x, _mm_set1_epi8(0x20)), 'a', 26);
     const auto id = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(digit, letter)));
     const auto size = static_cast<std::size_t>(__builtin_ctz(~id));  // <= 16
     if (p[size] == ':' && p[size + 1] == ' ') {
-      const bool all_hex = (~hex & ((1u << size) - 1)) == 0;
-      return (all_hex && size >= 6) || size >= 12 ? size : 0;
+      if (size >= 12) return size;
+      const auto hex =
+          static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(digit, in_range(x, 'A', 6))));
+      return (~hex & ((1u << size) - 1)) == 0 && size >= 6 ? size : 0;
     }
     if (size < 16) return 0;
   }

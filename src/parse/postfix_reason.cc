@@ -10,6 +10,25 @@ std::uint16_t code_at(const char* p, const char* end) {
   return reply_code(between(p, end));
 }
 
+/// The first blank in [p, end) that '2'..'5' follows, or end.
+const char* find_code(const char* p, const char* end) {
+#if defined(__SSE2__)
+  const __m128i blank = _mm_set1_epi8(' ');
+  const __m128i two = _mm_set1_epi8('2');
+  const __m128i three = _mm_set1_epi8(3);
+  for (; end - p > 16; p += 16) {
+    const __m128i here = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i next =
+        _mm_sub_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 1)), two);
+    const int mask = _mm_movemask_epi8(_mm_and_si128(
+        _mm_cmpeq_epi8(here, blank), _mm_cmpeq_epi8(_mm_min_epu8(next, three), next)));
+    if (mask != 0) return p + __builtin_ctz(static_cast<unsigned>(mask));
+  }
+#endif
+  while (end - p > 1 && (*p != ' ' || p[1] < '2' || p[1] > '5')) ++p;
+  return end - p > 1 ? p : end;
+}
+
 EnhancedCode enhanced_after(const char* p, const char* end) {
   EnhancedCode code;
   while (p < end && (*p == ' ' || *p == '-')) ++p;
@@ -29,7 +48,7 @@ void read_reply(std::string_view reply, EnhancedCode dsn, Reason& out) {
   out.enhanced = enhanced_after(begin + 3, end);
   if (reply.size() < 4 || begin[3] != '-') return;
   const unsigned klass = dsn.present() ? dsn.klass : out.smtp_code / 100u;
-  for (const char* p = find_byte(begin, end, ' '); p < end; p = find_byte(p + 1, end, ' ')) {
+  for (const char* p = find_code(begin, end); p < end; p = find_code(p + 1, end)) {
     const std::uint16_t code = code_at(p + 1, end);
     if (code == 0 || p + 4 >= end) continue;
     const EnhancedCode own = enhanced_after(p + 4, end);

@@ -176,8 +176,9 @@ bool read_header_check(std::string_view text, std::string_view header, std::stri
   }
   p += header.size() + 1;
   const std::string_view window = between(p, limit + 6 < end ? limit + 6 : end);
-  for (auto at = window.rfind(" from "); at != std::string_view::npos;
-       at = at == 0 ? std::string_view::npos : window.rfind(" from ", at - 1)) {
+  // Backwards by hand: string_view::rfind compares all six bytes at each place.
+  for (std::size_t at = window.size() < 6 ? 0 : window.size() - 5; at-- > 0;) {
+    if (p[at] != ' ' || p[at + 1] != 'f' || !starts(p + at, end, " from ")) continue;
     if (!is_client_tail(p + at, end)) continue;
     value = trim(between(p, p + at));
     return !value.empty();

@@ -90,20 +90,18 @@ constexpr std::array<std::uint64_t, 16> make_host_filter() {
 }
 constexpr std::array<std::uint64_t, 16> kHostFilter = make_host_filter();
 
-bool is_listed_host(std::string_view host) {
+/// False for nearly all hosts, and then right; else the names must be compared.
+BOUNCED_HOT bool may_be_submission_host(std::string_view host) {
   if (host.size() < 4) return false;
   const std::size_t slot = host_slot(host);
-  if ((kHostFilter[slot / 64] >> (slot % 64) & 1) == 0) return false;
-  for (const std::string_view name : kSubmissionHosts) {
-    if (host.size() == name.size() && ascii_lower(host[0]) == name[0] && iequals(host, name)) {
-      return true;
-    }
-  }
-  return false;
+  return (kHostFilter[slot / 64] >> (slot % 64) & 1) != 0 ||
+         (ascii_lower(host[0]) == 'e' && ascii_lower(host[1]) == 'm');
 }
 
 bool is_submission_host(std::string_view host) {
-  if (is_listed_host(host)) return true;
+  for (const std::string_view name : kSubmissionHosts) {
+    if (host.size() == name.size() && iequals(host, name)) return true;
+  }
   constexpr std::string_view kSes = "email-smtp.";
   return host.size() > kSes.size() && ascii_lower(host[0]) == 'e' &&
          iequals(host.substr(0, kSes.size()), kSes) && domain_matches(host, "amazonaws.com");
@@ -132,7 +130,7 @@ BOUNCED_HOT void split(std::string_view text, Relay& relay) {
   const char* const end = begin + text.size();
   const char* const open = find_in<padded>(begin, end, '[');
   if (open == end) return;
-  const char* const close = find_in<padded>(open, end, ']');
+  const char* const close = find_in<padded>(open + 1, end, ']');
   relay.host = between(begin, open);
   const std::string_view inside = between(open + 1, close);
   if (find_in<padded>(open + 1, close, '/') != close) {
@@ -140,7 +138,9 @@ BOUNCED_HOT void split(std::string_view text, Relay& relay) {
   } else {
     relay.ip = inside;
   }
-  if (end - close > 2 && close[1] == ':' && is_digit(close[2])) {
+  if (end - close == 4 && close[1] == ':' && close[2] == '2' && close[3] == '5') {
+    relay.port = 25;
+  } else if (end - close > 2 && close[1] == ':' && is_digit(close[2])) {
     const char* p = close + 2;
     const std::uint32_t port = read_number(p, end);
     if (port <= 65535) relay.port = static_cast<std::uint16_t>(port);
@@ -150,8 +150,9 @@ BOUNCED_HOT void split(std::string_view text, Relay& relay) {
 }
 
 BOUNCED_HOT bool is_submission(const Relay& relay) {
-  return relay.port == 587 || relay.port == 465 || relay.port == 2525 ||
-         is_submission_host(relay.host);
+  const bool port =
+      relay.port != 25 && (relay.port == 587 || relay.port == 465 || relay.port == 2525);
+  return port || (may_be_submission_host(relay.host) && is_submission_host(relay.host));
 }
 
 }  // namespace

@@ -64,7 +64,8 @@ void Apply::run() {
     tick();
     if (cut_due()) start_cut();
     publish();
-    if (stop_ && !cut_running_) {
+    // Threads overtake each other in a queue: stop is the last message when nothing is left.
+    if (stop_ && !cut_running_ && engine_.inbox.depth() == 0) {
       if (!dead_ && engine_.store != nullptr &&
           (changed_ || dirty_records() > 0 || !waiting_.empty() || !ending_.empty())) {
         start_cut();

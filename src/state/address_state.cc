@@ -444,7 +444,7 @@ void EncodedHead::quiet_domain(std::int64_t hour_us, std::string_view text, std:
 }
 
 bool EncodedHead::move_delivery(char* p, std::int64_t hour_us) {
-  if ((static_cast<std::uint8_t>(p[1]) & kDelivery) == 0) return false;
+  if ((static_cast<std::uint8_t>(p[1]) & kDelivery) == 0 || hour_us == 0) return false;
   store_at(p + kSizeMin, hour_us);
   store_at(p + kSizeMin + 8, std::uint64_t{0});
   return true;

@@ -136,7 +136,8 @@ struct EncodedHead {
   static void first_deferral(std::int64_t time_us, std::string_view text, std::string& out);
   /// The state of a domain without failures. `hour_us` is not 0.
   static void quiet_domain(std::int64_t hour_us, std::string_view text, std::string& out);
-  /// Moves it on to a later hour; false (and nothing done) when the pair is missing.
+  /// Moves it on to a later hour; false (and nothing done) when the pair is missing, or
+  /// would be.
   static bool move_delivery(char* bytes, std::int64_t hour_us);
 };
 

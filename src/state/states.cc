@@ -34,6 +34,20 @@ bool is_null_mx(const Batch& batch, const Event& e) {
   return icontains(text, "nullmx") || icontains(text, "null mx");
 }
 
+/// normalise_domain() for short ASCII ones, into `room`; empty: it does not apply.
+template <std::size_t kRoom>
+std::string_view lower_domain(std::string_view raw, char (&room)[kRoom]) {
+  while (!raw.empty() && raw.back() == '.') raw.remove_suffix(1);
+  if (raw.size() > kRoom) return {};
+  unsigned high = 0;
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    const auto c = static_cast<unsigned char>(raw[i]);
+    high |= c;
+    room[i] = static_cast<char>(c + (static_cast<unsigned>(c - 'A') < 26 ? 32 : 0));
+  }
+  return high < 0x80 ? std::string_view{room, raw.size()} : std::string_view{};
+}
+
 bool no_failure(const Verdict& v) {
   return v.cause == Cause::local_suppressed || v.cause == Cause::notice_autoreply ||
          v.cause == Cause::notice_challenge || v.cause == Cause::notice_subscription;
@@ -173,6 +187,25 @@ Entry* States::Impl::put_bytes(const AddressId& id, bool domain, Entry* entry) {
   return entry;
 }
 
+/// The first delivery to a domain of which nothing was known.
+void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64_t hour_us) {
+  const std::string_view raw = raw_domain(batch.view(event.recipient));
+  char room[256];
+  std::string made;
+  std::string_view domain = lower_domain(raw, room);
+  if (domain.empty()) domain = made = normalise_domain(raw);
+  if (hour_us != 0) {
+    EncodedHead::quiet_domain(hour_us, domain, bytes);
+    ++domains;
+    put_bytes(event.domain_id, true, nullptr);
+    return;
+  }
+  clear_state();
+  known = false;
+  state.text.assign(domain);
+  finish(event.domain_id, true, {});
+}
+
 /// Counts a delivery to somebody at the domain. Exact where the domain has failures; else only its
 /// hour is kept, so that a busy domain is written once an hour, not with every cut.
 void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
@@ -182,17 +215,7 @@ void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
   if (cached.hi == event.domain_id.hi && cached.hour_us >= hour) return;
   Entry* entry = find_entry(event.domain_id, true);
   if (entry == nullptr) {
-    const std::string domain = normalise_domain(raw_domain(batch.view(event.recipient)));
-    if (hour != 0) {
-      EncodedHead::quiet_domain(hour, domain, bytes);
-      ++domains;
-      put_bytes(event.domain_id, true, nullptr);
-    } else {
-      clear_state();
-      known = false;
-      state.text = domain;
-      finish(event.domain_id, true, {});
-    }
+    new_domain(batch, event, hour);
     cached = {event.domain_id.hi, hour};
     return;
   }

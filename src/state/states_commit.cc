@@ -10,15 +10,27 @@ namespace {
 
 using store::Family;
 
-void append_record(std::string& out, const BlockRecord& b) {
-  out.push_back(
-      static_cast<char>(static_cast<unsigned>(b.kind) | static_cast<unsigned>(b.scope) << 4));
-  store::append_varint(out, b.cause);
-  store::append_varint(out, store::zigzag(b.since_us));
-  store::append_varint(out, store::zigzag(b.until_us));
-  store::append_varint(out, b.scope_id);
-  store::append_varint(out, b.actor);
-}
+/// A value in the making: no record is longer than its buffer.
+struct Value {
+  char bytes[96];
+  char* end = bytes;
+  void byte(unsigned v) { *end++ = static_cast<char>(v); }
+  void number(std::uint64_t v) {
+    for (; v >= 0x80; v >>= 7) byte(static_cast<unsigned>(v & 0x7f) | 0x80);
+    byte(static_cast<unsigned>(v));
+  }
+  void record(const BlockRecord& b) {
+    byte(static_cast<unsigned>(b.kind) | static_cast<unsigned>(b.scope) << 4);
+    number(b.cause);
+    number(store::zigzag(b.since_us));
+    number(store::zigzag(b.until_us));
+    number(b.scope_id);
+    number(b.actor);
+  }
+  [[nodiscard]] std::string_view view() const {
+    return {bytes, static_cast<std::size_t>(end - bytes)};
+  }
+};
 
 bool read_record(std::string_view& in, BlockRecord& b) {
   std::uint64_t v = 0;
@@ -50,28 +62,30 @@ void States::Impl::index_block(const AddressId& id, bool domain, BlockKind kind)
   const std::string_view k{key, 1 + address_key(id, domain, key + 1)};
   for (const BlockRecord& b : state.blocks) {
     if (b.kind != kind || (kind == BlockKind::unsubscribe && b.until_us != 0)) continue;
-    std::string value(1, '\1');
-    append_record(value, b);
-    return pending.put(Family::by_block, k, value);
+    Value value;
+    value.byte(1);
+    value.record(b);
+    return pending.put(Family::by_block, k, value.view());
   }
   pending.erase(Family::by_block, k);
 }
 
 void States::Impl::publish(const AddressId& id, bool domain, const Decision& decision) {
   unsigned kinds = 0;
-  std::string key, value;
   for (const BlockChange& change : decision.changes) {
     counts.blocks_begun += change.action == BlockChange::Action::block;
     counts.blocks_ended += change.action == BlockChange::Action::unblock;
     kinds |= 1u << static_cast<unsigned>(change.record.kind);
-    key.clear();
-    store::append_u64_be(key, ++seq);
-    value.assign(1, '\1');
-    store::append_id(value, id);
-    value.push_back(static_cast<char>((domain ? 1 : 0) | static_cast<int>(change.action) << 1));
-    store::append_varint(value, store::zigzag(change.time_us));
-    append_record(value, change.record);
-    pending.put(Family::changes, key, value);
+    const std::uint64_t number = __builtin_bswap64(++seq);
+    char key[sizeof number];
+    std::memcpy(key, &number, sizeof number);
+    Value value;
+    value.byte(1);
+    value.end += address_key(id, false, value.end);
+    value.byte((domain ? 1u : 0u) | static_cast<unsigned>(change.action) << 1);
+    value.number(store::zigzag(change.time_us));
+    value.record(change.record);
+    pending.put(Family::changes, {key, sizeof key}, value.view());
   }
   for (unsigned kind = 1; kind < kBlockKinds; ++kind) {
     if ((kinds >> kind & 1) != 0) index_block(id, domain, static_cast<BlockKind>(kind));

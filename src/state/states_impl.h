@@ -40,6 +40,7 @@ struct States::Impl {
                  std::vector<bool>* counted);
   void delivered(const Batch& batch, const Event& event);
   void domain_delivered(const Batch& batch, const Event& event);
+  void new_domain(const Batch& batch, const Event& event, std::int64_t hour_us);
   bool failing(const Batch& batch, const Event& event);
   bool deferred(const Batch& batch, const Event& event, const Verdict& verdict, Entry* entry);
   bool other(const Batch& batch, const Event& event);

@@ -54,20 +54,27 @@ bool decode_host(std::string_view in, SendingHost& h) {
   return in.empty();
 }
 
-void encode_provider(const Provider& p, std::string& out) {
-  using store::append_varint;
-  out.push_back(1);
-  append_varint(out, store::zigzag(p.hour));
-  append_varint(out, store::zigzag(p.day));
-  append_varint(out, p.hour_attempts);
-  append_varint(out, p.hour_hard);
-  out.push_back(p.incident_before ? 1 : 0);
-  append_varint(out, p.base_attempts);
-  append_varint(out, p.base_hard);
+/// `out` has room for kProviderBytesMax.
+constexpr std::size_t kProviderBytesMax = 64 + Provider::kDays * 10;
+std::string_view encode_provider(const Provider& p, char* const out) {
+  char* end = out;
+  const auto number = [&end](std::uint64_t v) {
+    for (; v >= 0x80; v >>= 7) *end++ = static_cast<char>(v | 0x80);
+    *end++ = static_cast<char>(v);
+  };
+  number(1);
+  number(store::zigzag(p.hour));
+  number(store::zigzag(p.day));
+  number(p.hour_attempts);
+  number(p.hour_hard);
+  number(p.incident_before ? 1 : 0);
+  number(p.base_attempts);
+  number(p.base_hard);
   for (std::size_t i = 0; i < Provider::kDays; ++i) {
-    append_varint(out, p.attempts[i]);
-    append_varint(out, p.hard[i]);
+    number(p.attempts[i]);
+    number(p.hard[i]);
   }
+  return {out, static_cast<std::size_t>(end - out)};
 }
 
 bool decode_provider(std::string_view in, Provider& p) {
@@ -105,20 +112,21 @@ std::uint64_t weight(const Provider& p) {
 
 std::string_view provider_of(std::string_view host) {
   while (!host.empty() && host.back() == '.') host.remove_suffix(1);
-  std::size_t at = host.size();
-  std::size_t labels = 0, last_size = 0;
-  while (at > 0) {
-    const std::size_t dot = host.rfind('.', at - 1);
-    const std::size_t begin = dot == std::string_view::npos ? 0 : dot + 1;
-    const std::size_t size = at - begin;
+  const char* const begin = host.data();
+  const char* const end = begin + host.size();
+  const char* label_end = end;
+  std::ptrdiff_t last_size = 0;
+  int labels = 0;
+  for (const char* p = end; p != begin; --p) {
+    if (p[-1] != '.') continue;
+    const std::ptrdiff_t size = label_end - p;
     ++labels;
     if (labels == 1) last_size = size;
     // "example.co.uk": a country and a short second label do not name anybody.
     if (labels == 3 || (labels == 2 && !(last_size == 2 && size <= 3))) {
-      return host.substr(begin);
+      return {p, static_cast<std::size_t>(end - p)};
     }
-    if (begin == 0) break;
-    at = begin - 1;
+    label_end = p - 1;
   }
   return host;
 }
@@ -236,25 +244,26 @@ bool Surroundings::outage(const SendingHost& h, std::int64_t time_us) const {
 }
 
 Provider& Surroundings::provider(std::string_view mx_host) {
-  const std::size_t size = mx_host.size();
-  if (size < 8 || size > sizeof(HostLine::text)) return provider_by_name(mx_host);
-  const std::uint64_t head = load_word(mx_host.data());
-  const std::uint64_t tail = load_word(mx_host.data() + size - sizeof head);
-  const std::uint64_t mixed = ((head ^ (tail << 29 | tail >> 35)) + size) * 0x9e3779b97f4a7c15ULL;
+  constexpr std::size_t kTail = HostLine::kTail, kWord = 8;
+  const std::size_t size = std::min(mx_host.size(), kTail + 1);
+  if (size < kWord) return provider_by_name(mx_host);
+  // Three words are the last 24 bytes, or overlap in a shorter host.
+  const char* const end = mx_host.data() + mx_host.size();
+  const char* const begin = end - std::min(mx_host.size(), kTail);
+  const std::uint64_t a = load_word(begin);
+  const std::uint64_t b = load_word(size < 2 * kWord ? begin : begin + kWord);
+  const std::uint64_t c = load_word(end - kWord);
+  const std::uint64_t mixed =
+      ((a ^ (c << 29 | c >> 35)) + (b << 13 | b >> 51) + size) * 0x9e3779b97f4a7c15ULL;
   HostLine& line = host_lines_[mixed >> 32 & (kHostLines - 1)];
-  if (line.size == size && line.place->key == line.key) {
-    // Whole words, the last one overlapping: a call of memcmp costs more than it compares.
-    std::uint64_t differing = load_word(line.text + size - sizeof tail) ^ tail;
-    for (std::size_t i = 0; i + sizeof head < size; i += sizeof head) {
-      differing |= load_word(line.text + i) ^ load_word(mx_host.data() + i);
-    }
-    if (differing == 0) return *line.place;
-  }
+  const std::uint64_t differing =
+      (line.words[0] ^ a) | (line.words[1] ^ b) | (line.words[2] ^ c) | (line.size ^ size);
+  if (differing == 0 && line.place->key == line.key) return *line.place;
   Provider& found = provider_by_name(mx_host);
-  line.place = &found;
-  line.key = found.key;
-  line.size = static_cast<std::uint8_t>(size);
-  std::memcpy(line.text, mx_host.data(), size);
+  // Of a longer host the tail must hold the dot before the provider's name.
+  if (size <= kTail || provider_of(mx_host).data() > begin) {
+    line = {&found, found.key, {a, b, c}, size};
+  }
   return found;
 }
 
@@ -336,12 +345,15 @@ void Surroundings::append_to(store::WriteSet& set) {
     set.put(store::Family::meta, key_of(kHostPrefix, h.key), value);
     h.dirty = false;
   }
+  char provider_key[kProviderPrefix.size() + 8], provider_value[kProviderBytesMax];
+  std::memcpy(provider_key, kProviderPrefix.data(), kProviderPrefix.size());
   for (const std::uint32_t i : dirty_providers_) {
     Provider& p = providers_[i];
     if (!p.dirty) continue;
-    value.clear();
-    encode_provider(p, value);
-    set.put(store::Family::meta, key_of(kProviderPrefix, p.key), value);
+    const std::uint64_t key = __builtin_bswap64(p.key);
+    std::memcpy(provider_key + kProviderPrefix.size(), &key, sizeof key);
+    set.put(store::Family::meta, {provider_key, sizeof provider_key},
+            encode_provider(p, provider_value));
     p.dirty = false;
   }
   dirty_providers_.clear();

@@ -90,15 +90,17 @@ class Surroundings {
   Provider& provider_by_name(std::string_view mx_host);
 
   std::vector<Provider> providers_;  // kSets x kWays
-  /// Hosts as they came -> their provider: most mail goes to a few hundred MX names. A line holds as
-  /// long as its place still has the key.
+  /// Ends of hosts as they came -> their provider: a provider's name lies in the last labels, so
+  /// that "a-com.mail.protection.example" and "b-com..." share a line. A line holds as long as its
+  /// place still has the key.
   struct alignas(64) HostLine {
+    static constexpr std::size_t kTail = 24;
     Provider* place = nullptr;
     std::uint64_t key = 0;
-    std::uint8_t size = 0;
-    char text[47];
+    std::array<std::uint64_t, kTail / 8> words{};  ///< the last bytes; all when no longer
+    std::size_t size = 0;                          ///< of the host, kTail + 1 for all longer ones
   };
-  static constexpr std::size_t kHostLines = 2048;
+  static constexpr std::size_t kHostLines = 1024;
   std::vector<HostLine> host_lines_{kHostLines};
   std::vector<std::uint32_t> dirty_providers_;
   std::size_t dirty_ = 0;

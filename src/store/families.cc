@@ -121,7 +121,7 @@ rocksdb::ColumnFamilyOptions family_options(Family family,
 
   rocksdb::BlockBasedTableOptions t;
   t.block_cache = cache;
-  t.block_size = 8 * 1024;
+  t.block_size = 16 * 1024;
   t.format_version = 5;
   t.checksum = rocksdb::kXXH3;
   if (point_lookups(family)) {

@@ -11,6 +11,7 @@ constexpr std::size_t kBuckets = std::size_t{1} << kBucketBits;
 constexpr std::size_t kScatterMin = 4096;
 /// Runs of equal prefixes up to this long compare whole keys instead of loading more prefixes.
 constexpr std::ptrdiff_t kSmallRun = 8;
+constexpr std::ptrdiff_t kInsertionMax = 20;
 }  // namespace
 
 std::uint64_t Sorted::prefix_at(const WriteSet::Entry& entry, std::size_t depth) const {
@@ -68,11 +69,24 @@ void Sorted::sort_bucket(std::size_t bucket) {
   sort_items(items_.data() + starts_[bucket], items_.data() + starts_[bucket + 1], 0);
 }
 
+void Sorted::sort_by_prefix(Item* begin, Item* end) {
+  const auto less = [](const Item& a, const Item& b) {
+    return a.prefix != b.prefix ? a.prefix < b.prefix : a.index < b.index;
+  };
+  if (end - begin > kInsertionMax) return std::sort(begin, end, less);
+  // Most buckets hold a handful: std::sort's set-up costs more than the sorting.
+  for (Item* i = begin + 1; i < end; ++i) {
+    const Item item = *i;
+    Item* hole = i;
+    for (; hole != begin && less(item, hole[-1]); --hole) *hole = hole[-1];
+    *hole = item;
+  }
+}
+
 // Equal keys end up in order of entry: the last one wins in visit().
 void Sorted::sort_items(Item* begin, Item* end, std::size_t depth) {
-  std::sort(begin, end, [](const Item& a, const Item& b) {
-    return a.prefix != b.prefix ? a.prefix < b.prefix : a.index < b.index;
-  });
+  if (begin == end) return;
+  sort_by_prefix(begin, end);
   for (Item* run = begin; run != end;) {
     Item* run_end = run + 1;
     // Prefixes mostly differ: no look at the entry then, which is a cache miss.

@@ -55,6 +55,7 @@ class Sorted {
     std::uint32_t tag;  ///< low bits of the first prefix, so that prefixes may be replaced
   };
   void sort_bucket(std::size_t bucket);
+  static void sort_by_prefix(Item* begin, Item* end);
   void sort_items(Item* begin, Item* end, std::size_t depth);
   [[nodiscard]] std::uint64_t prefix_at(const WriteSet::Entry& entry, std::size_t depth) const;
   [[nodiscard]] bool same_key(const Item& a, const Item& b) const {

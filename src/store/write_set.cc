@@ -1,5 +1,7 @@
 #include "store/write_set.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cstdlib>
@@ -9,16 +11,54 @@
 
 namespace bounced::store {
 
+namespace {
+
+constexpr std::size_t kMappedMin = std::size_t{1} << 18;  ///< from here on pages of their own
+constexpr std::size_t kHugeMin = std::size_t{4} << 20;
+
+bool mapped(std::size_t bytes) {
+  return bytes >= kMappedMin;
+}
+
+void release(void* data, std::size_t bytes) {
+  if (mapped(bytes)) {
+    ::munmap(data, bytes);
+  } else {
+    std::free(data);
+  }
+}
+
+/// Like realloc(); glibc's own would copy large blocks of a thread's arena.
+void* resize(void* old, std::size_t old_bytes, std::size_t bytes) {
+  if (!mapped(bytes)) return std::realloc(old, bytes);
+  void* data = MAP_FAILED;
+  if (mapped(old_bytes)) {
+    data = ::mremap(old, old_bytes, bytes, MREMAP_MAYMOVE);
+  } else {
+    data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data != MAP_FAILED && old != nullptr) {
+      std::memcpy(data, old, old_bytes);
+      std::free(old);
+    }
+  }
+  if (data == MAP_FAILED) return nullptr;
+  // One fault for 2 MiB instead of 512.
+  if (bytes >= kHugeMin) (void)::madvise(data, bytes, MADV_HUGEPAGE);
+  return data;
+}
+
+}  // namespace
+
 template <class T>
 RawArray<T>::~RawArray() {
-  std::free(data_);
+  if (data_ != nullptr) release(data_, room_ * sizeof(T));
 }
 
 template <class T>
 void RawArray<T>::enlarge(std::size_t n) {
   static_assert(std::is_trivially_copyable_v<T>);
   const std::size_t room = std::max({room_ * 2, size_ + n, 512 / sizeof(T)});
-  void* const data = std::realloc(data_, room * sizeof(T));
+  void* const data = resize(data_, room_ * sizeof(T), room * sizeof(T));
   if (data == nullptr) throw std::bad_alloc();
   data_ = static_cast<T*>(data);
   room_ = room;

@@ -27,8 +27,8 @@ enum class Family : std::uint8_t {
 };
 inline constexpr std::size_t kFamilies = 12;
 
-/// Growing array of trivial elements on realloc(): nothing is zeroed, and a large one grows by
-/// moving pages (mremap), not bytes. clear() keeps the memory, so that a WriteSet that serves many
+/// Growing array of trivial elements: nothing is zeroed, and a large one grows by moving pages
+/// (mremap), not bytes. clear() keeps the memory, so that a WriteSet that serves many
 /// cuts faults its pages in once.
 template <class T>
 class RawArray {
@@ -65,7 +65,7 @@ class RawArray {
   }
 
  private:
-  void enlarge(std::size_t n);
+  void enlarge(std::size_t n);  ///< Throws std::bad_alloc.
   T* data_ = nullptr;
   std::size_t size_ = 0, room_ = 0;
 };

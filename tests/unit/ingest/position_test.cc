@@ -107,7 +107,7 @@ TEST(PositionBook, EqualHeadsAreToldApartByTheirTails) {
   EXPECT_EQ(book.match("s", bytes_of(b)).position.file, 2U);
   const std::string c = head + numbered_lines(300, 390);
   EXPECT_FALSE(book.match("s", bytes_of(c)).found);
-  EXPECT_FALSE(book.match("other", bytes_of(a)).found);
+  EXPECT_TRUE(book.match("other", bytes_of(a)).found) << "content is what counts, not the name";
 }
 
 TEST(PositionBook, AShortHeadIsComparedOverItsOwnLength) {

@@ -97,6 +97,27 @@ TEST(WriteSetTest, CountsAndKeepsOrder) {
   EXPECT_TRUE(set.empty());
 }
 
+TEST(WriteSetTest, KeepsBytesWhileItGrows) {
+  WriteSet set;
+  for (int round = 0; round < 2; ++round) {
+    const std::uint32_t n = 90'000;  // arenas of more than 4 MiB: all kinds of memory
+    for (std::uint32_t i = 0; i < n; ++i) {
+      std::string key;
+      append_u32_be(key, i + static_cast<std::uint32_t>(round));
+      set.put(Family::address, key, std::string(i % 120, static_cast<char>('a' + i % 26)));
+    }
+    const WriteSet copy = set;
+    const WriteSet::Part& part = copy.part(Family::address);
+    ASSERT_EQ(part.entries.size(), n);
+    for (std::uint32_t i = 0; i < n; ++i) {
+      ASSERT_EQ(read_u32_be(part.key(part.entries[i]).data()),
+                i + static_cast<std::uint32_t>(round));
+      ASSERT_EQ(part.value(part.entries[i]), std::string(i % 120, static_cast<char>('a' + i % 26)));
+    }
+    set.clear();
+  }
+}
+
 TEST(StoreTest, KeepsSecretAndOptionsAcrossOpens) {
   const TempDir temp;
   const std::string dir = temp.path("a/b/data");

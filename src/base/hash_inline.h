@@ -1,0 +1,24 @@
+// The hashes of hash.h for hot loops, inline: a size known at compile time leaves a dozen
+// instructions of XXH3. Include in .cc files only (xxhash.h is long).
+#pragma once
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/hash.h"
+
+namespace bounced {
+
+[[gnu::always_inline]] inline std::uint64_t hash64_inline(const void* bytes, std::size_t size,
+                                                          std::uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes, size, seed);
+}
+
+[[gnu::always_inline]] inline AddressId hash128_inline(std::string_view bytes,
+                                                       const Secret& secret) {
+  const XXH128_hash_t h =
+      XXH3_128bits_withSecret(bytes.data(), bytes.size(), secret.data(), secret.size());
+  return {h.high64, h.low64};
+}
+
+}  // namespace bounced
