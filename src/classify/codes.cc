@@ -85,14 +85,14 @@ struct ReplyRow {
 };
 
 constexpr std::array kReplies = {
-    ReplyRow{452, Cause::system_full, 50},    ReplyRow{500, Cause::protocol_error, 60},
+    ReplyRow{452, Cause::system_full, 50}, ReplyRow{500, Cause::protocol_error, 60},
     ReplyRow{501, Cause::protocol_error, 50}, ReplyRow{502, Cause::protocol_error, 60},
     ReplyRow{503, Cause::protocol_error, 60}, ReplyRow{504, Cause::protocol_error, 60},
     ReplyRow{521, Cause::policy_local, 50},  // RFC 7504 means "no mail here"; said to blocked
                                              // clients
-    ReplyRow{530, Cause::auth_smtp, 60},      ReplyRow{534, Cause::auth_smtp, 60},
-    ReplyRow{535, Cause::auth_smtp, 70},      ReplyRow{538, Cause::auth_smtp, 60},
-    ReplyRow{552, Cause::mailbox_full, 50},   ReplyRow{555, Cause::protocol_error, 50},
+    ReplyRow{530, Cause::auth_smtp, 60}, ReplyRow{534, Cause::auth_smtp, 60},
+    ReplyRow{535, Cause::auth_smtp, 70}, ReplyRow{538, Cause::auth_smtp, 60},
+    ReplyRow{552, Cause::mailbox_full, 50}, ReplyRow{555, Cause::protocol_error, 50},
     ReplyRow{556, Cause::domain_unknown, 80},  // RFC 7504: domain does not accept mail
 };
 

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "base/hash.h"
 
@@ -15,6 +14,9 @@ namespace bounced::classify {
 namespace {
 
 constexpr char kMagic[8] = {'b', 'n', 'c', 'd', 'h', 's', '0', '1'};
+
+/// A larger file is none of ours (10,000 rules make some 10 MB).
+constexpr std::uintmax_t kCacheBytesMax = std::uintmax_t{1} << 30;
 
 /// In front of a cache file. Hyperscan trusts what it deserialises, so it is checked first.
 struct CacheHeader {
@@ -106,9 +108,12 @@ HsDatabase deserialise(std::string_view bytes) {
 
 bool load(const std::filesystem::path& path, const AddressId& key, const Patterns& patterns,
           Databases& out) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (error || size > kCacheBytesMax) return false;
   std::ifstream in(path, std::ios::binary);
-  if (!in) return false;
-  const std::string bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  std::string bytes(static_cast<std::size_t>(size), '\0');
+  if (!in.read(bytes.data(), static_cast<std::streamsize>(size))) return false;
   CacheHeader header{};
   if (bytes.size() < sizeof header) return false;
   std::memcpy(&header, bytes.data(), sizeof header);

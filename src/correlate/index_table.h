@@ -27,12 +27,9 @@ class IndexTable {
       if (slot.tag == tag && same(slot.index)) return slot.index;
     }
   }
-  /// The index in the home slot of `key` when it may be that key's; 0 = none. For prefetching: at
-  /// half load most keys are at home, and the others are not worth a search.
+  /// The index of the first slot that may be `key`; 0 = none. For prefetching.
   [[nodiscard]] std::uint32_t guess(std::uint64_t key) const {
-    const std::uint32_t tag = tag_of(key);
-    const Slot& slot = slots_.data()[tag >> shift_];
-    return slot.tag == tag ? slot.index : 0;
+    return find(key, [](std::uint32_t) { return true; });
   }
 
   void insert(std::uint64_t key, std::uint32_t index) {

@@ -15,7 +15,7 @@ namespace bounced::parse {
 namespace {
 
 constexpr std::size_t kTagBytesMax = 56;
-constexpr std::size_t kTagEntries = 256;
+constexpr std::size_t kTagEntries = 128;
 constexpr std::size_t kOriginsMax = 65'000;  // Event::origin is 16 bits
 
 /// What a host and tag stand for. The bytes are copied: JSON's do not outlive their line.
@@ -37,7 +37,7 @@ struct Head {
   std::uint8_t size = 0;  ///< 0 = unused
   Tag tag;
 };
-constexpr std::size_t kHeads = 256;
+constexpr std::size_t kHeads = 128;
 
 /// Never 0. Long and short ids have one size each; knowing it spares the hash its branches.
 BOUNCED_HOT std::uint64_t queue_key(std::string_view id, const Tag& tag) {
@@ -46,9 +46,9 @@ BOUNCED_HOT std::uint64_t queue_key(std::string_view id, const Tag& tag) {
   return key == 0 ? 1 : key;
 }
 
-/// Two heads of one log differ in their last bytes. Reads 8 bytes before `end`.
-BOUNCED_HOT std::size_t head_slot(const char* end) {
-  return (load64(end - 8) * 0x9E3779B97F4A7C15ull) >> 56;
+/// Two heads of one log differ in their last bytes or their size. Reads 8 bytes before `end`.
+BOUNCED_HOT std::size_t head_slot(const char* end, std::size_t size) {
+  return ((load64(end - 8) + size) * 0x9E3779B97F4A7C15ull) >> 57;
 }
 
 /// Copied, not constructed: g++ zeroes 192 bytes by `rep stos`, whose start costs 20 ns; twelve
@@ -170,13 +170,13 @@ const Tag& PostfixParser::resolve_tag() {
     fill_tag(uncached_);
     return uncached_;
   }
-  std::uint64_t word = host.size();
+  std::uint64_t word = size;
   if (name.size() >= 8) {
     word += load64(name.data() + name.size() - 8);
   } else {
     for (const char c : name) word = word * 257 + static_cast<unsigned char>(c);
   }
-  Tag& tag = tags_[(word * 0x9E3779B97F4A7C15ull) >> 56];
+  Tag& tag = tags_[(word * 0x9E3779B97F4A7C15ull) >> 57];
   if (tag.size == size && tag.host_size == host.size() && tag.full == header_.full_tag &&
       equal_bytes(tag.bytes, host.data(), host.size()) &&
       equal_bytes(tag.bytes + host.size(), name.data(), name.size())) {
@@ -268,7 +268,7 @@ BOUNCED_HOT const Tag* PostfixParser::usual_header(const char* p, const char* en
   if (found == 0) found = matches(p + 32, open) << 32;
   if (found == 0) return nullptr;
   const auto size = static_cast<std::size_t>(__builtin_ctzll(found));
-  const Head& head = heads_[head_slot(p + size)];
+  const Head& head = heads_[head_slot(p + size, size)];
   const auto same = [&](std::size_t at) {
     return matches(p + at, _mm_loadu_si128(reinterpret_cast<const __m128i*>(head.bytes + at)));
   };
@@ -302,7 +302,7 @@ void PostfixParser::remember_head(const Tag& tag) {
   const auto size = static_cast<std::size_t>(end - begin);
   if (size > Head::kBytesMax || *end != '[') return;
   if (header_.stamp.data() + header_.stamp.size() + 1 != begin) return;  // "<mail.info>" between
-  Head& head = heads_[head_slot(end)];
+  Head& head = heads_[head_slot(end, size)];
   std::memcpy(head.bytes, begin, size);
   head.size = static_cast<std::uint8_t>(size);
   head.tag = tag;

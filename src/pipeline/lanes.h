@@ -32,7 +32,7 @@ struct LaneInfo {
   std::uint32_t id = 0;
   std::string timezone;
   int year = 0;
-  int format = -1;                      ///< of the file in progress; -1 = not known yet
+  int format = -1;  ///< of the file in progress; -1 = not known yet
   bool live = false;
   std::shared_ptr<Group> group;       ///< nullptr for live lanes
   std::int64_t first_us = INT64_MIN;  ///< event time of the first record, as far as known

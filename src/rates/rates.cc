@@ -319,7 +319,8 @@ std::size_t Rates::Impl::look_up(const Batch& batch, std::span<Event* const> eve
       }
     }
     const Event& event = *events[i];
-    if (event.time_us < hour_begin_us || event.time_us >= hour_end_us) return i;
+    // The first is of this hour, even where its time is beyond what hours can say.
+    if (i != 0 && !in_hour(event)) return i;
     Found& slots = found[i];
     slots.domain = hour->domain_by_id.find(event.domain_id.lo);
     if (slots.domain != IndexMap::kNone) __builtin_prefetch(domains.address_of(slots.domain), 1);

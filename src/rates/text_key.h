@@ -22,7 +22,8 @@ class TextKey {
   std::uint64_t operator()(std::string_view text) const {
     const char* at = text.data();
     std::size_t left = text.size();
-    std::uint64_t hash = words_[0] ^ left;
+    // Keyed, so that no difference in bytes makes up for one in length.
+    std::uint64_t hash = words_[0] + words_[1] * left;
     for (; left > 16; at += 16, left -= 16) {
       hash = fold(read(at) ^ words_[1], read(at + 8) ^ hash);
     }
