@@ -45,7 +45,8 @@ class Writer {
         break;
       case Form::json:
         text += fmt::format(
-            R"({{"timestamp":"{}", "host":"mx-out1", "program":"postfix", "tag":"postfix\/{}[{}]:", "severity":"info", "message":" {}"}})"
+            R"({{"timestamp":"{}", "host":"mx-out1", "program":"postfix", )"
+            R"("tag":"postfix\/{}[{}]:", "severity":"info", "message":" {}"}})"
             "\n",
             iso, line.daemon, line.pid, line.text);
         break;
