@@ -1,6 +1,7 @@
 // Io: a command's input and output. In the daemon these are the caller's own descriptors.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -30,7 +31,7 @@ class Io {
   [[nodiscard]] bool err_terminal() const { return err_terminal_; }
   [[nodiscard]] bool colour() const { return out_terminal_ && !no_color_; }
   [[nodiscard]] int in_fd() const { return in_; }
-  [[nodiscard]] bool broken() const { return broken_; }
+  [[nodiscard]] bool broken() const { return broken_.load(std::memory_order_relaxed); }
   [[nodiscard]] int out_fd() const { return out_; }
   [[nodiscard]] int err_fd() const { return err_; }
   /// Columns of the terminal behind stderr, 80 when unknown.
@@ -41,7 +42,7 @@ class Io {
  private:
   int in_, out_, err_;
   bool no_color_, out_terminal_, err_terminal_;
-  bool broken_ = false;
+  std::atomic<bool> broken_{false};  ///< written by who prints, read by who waits
   std::string buffer_;
   std::string input_;
   std::size_t input_at_ = 0;
