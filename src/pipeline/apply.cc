@@ -144,18 +144,17 @@ void Apply::take_change(const std::shared_ptr<ChangeRequest>& request) {
 }
 
 void Apply::sync_lanes() {
+  // Replays first: their lanes were published before them, so all of those are seen below.
+  {
+    const std::lock_guard lock(engine_.mutex);
+    for (auto& replay : engine_.replays) replays_.push_back(replay);
+    engine_.replays.clear();
+  }
   for (std::size_t known = lanes_.size(); known < engine_.registry.lanes(); ++known) {
     auto lane = std::make_unique<Lane>();
     lane->info = engine_.registry.lane(static_cast<std::uint32_t>(known));
     lanes_.push_back(std::move(lane));
   }
-  const std::lock_guard lock(engine_.mutex);
-  for (auto& replay : engine_.replays) {
-    if (std::find(replays_.begin(), replays_.end(), replay) == replays_.end()) {
-      replays_.push_back(replay);
-    }
-  }
-  engine_.replays.clear();
 }
 
 void Apply::begin_file(Lane& lane, const Block& block) {

@@ -213,7 +213,7 @@ Result<Replay> Engine::replay(ReplayConfig config) {
   impl.pool = std::make_unique<BlockPool>(
       blocks, readers.size() > 64 ? limits::kBlockBytes / 4 : limits::kBlockBytes);
   for (auto& reader : readers) {
-    auto lane = impl_->registry.add_lane();
+    auto lane = std::make_shared<LaneInfo>();
     const ingest::Position& position = reader->position();
     FileInfo info;
     info.path = reader->path();
@@ -235,6 +235,7 @@ Result<Replay> Engine::replay(ReplayConfig config) {
     }
     lane->active = readers.size() == 1;
     impl_->registry.set_file(position.file, std::move(info));
+    impl_->registry.add(lane);
     impl.lanes.push_back(std::move(lane));
   }
   const std::lock_guard lock(impl_->mutex);

@@ -58,9 +58,11 @@ void Engine::Impl::feed_tail(std::size_t index, TailConfig config, std::uint32_t
     if (*status != ingest::ReadStatus::data) continue;
     warned = false;
     while (lanes.size() <= block->lane) {
-      lanes.push_back(registry.add_lane());
-      lanes.back()->live = true;
-      lanes.back()->timezone = config.timezone;
+      auto lane = std::make_shared<LaneInfo>();
+      lane->live = true;
+      lane->timezone = config.timezone;
+      registry.add(lane);
+      lanes.push_back(std::move(lane));
       sequences.push_back(0);
     }
     LaneInfo& lane = *lanes[block->lane];

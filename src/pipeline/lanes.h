@@ -53,12 +53,11 @@ struct FileInfo {
 /// Where feeders leave what apply will ask for when the first block of a file arrives.
 class Registry {
  public:
-  std::shared_ptr<LaneInfo> add_lane() {
+  /// Publishes a lane whose fields are set; gives it its number.
+  void add(const std::shared_ptr<LaneInfo>& lane) {
     const std::lock_guard lock(mutex_);
-    auto lane = std::make_shared<LaneInfo>();
     lane->id = static_cast<std::uint32_t>(lanes_.size());
     lanes_.push_back(lane);
-    return lane;
   }
   [[nodiscard]] std::shared_ptr<LaneInfo> lane(std::uint32_t id) const {
     const std::lock_guard lock(mutex_);

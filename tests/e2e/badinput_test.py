@@ -73,7 +73,7 @@ def main():
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", small], stderr=subprocess.DEVNULL)
     if mounted.returncode == 0:
         try:
-            big, _ = t.generate("big.log", "60MiB", seed=3)
+            big, _ = t.generate("big.log", "30MiB", seed=3)
             done = t.run("replay", "--quiet", "--data", small + "/data", big, status=3)
             t.expect("space" in done.stderr.lower(), done.stderr)
             subprocess.run(["mount", "-o", "remount,size=400m", small], check=True)

@@ -18,7 +18,7 @@ class Case:
     def run(self, *args, stdin=None, status=0, env=None):
         """Runs a command; `status` None = any. Returns the finished process (text)."""
         done = subprocess.run([self.bin, *args], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=not isinstance(stdin, bytes), timeout=120, cwd=self.dir,
+                              text=not isinstance(stdin, bytes), timeout=250, cwd=self.dir,
                               env={**os.environ, **(env or {})})
         if status is not None:
             self.expect(done.returncode == status,
