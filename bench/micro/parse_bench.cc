@@ -44,11 +44,10 @@ class Writer {
         text += fmt::format("<22>1 {} mx-out1 postfix {} - -  {}\n", iso, line.pid, line.text);
         break;
       case Form::json:
-        text += fmt::format(
-            R"({{"timestamp":"{}", "host":"mx-out1", "program":"postfix", )"
-            R"("tag":"postfix\/{}[{}]:", "severity":"info", "message":" {}"}})"
-            "\n",
-            iso, line.daemon, line.pid, line.text);
+        text += fmt::format(R"({{"timestamp":"{}", "host":"mx-out1", "program":"postfix", )"
+                            R"("tag":"postfix\/{}[{}]:", "severity":"info", "message":" {}"}})"
+                            "\n",
+                            iso, line.daemon, line.pid, line.text);
         break;
     }
   }
