@@ -52,23 +52,10 @@ int show(App& app, const AddressArgs& args) {
   return status;
 }
 
-int block(App& app, const AddressArgs& args) {
-  state::States::Command command;
-  command.kind = state::States::Command::Kind::block;
-  command.time_us = system_clock().now_us();
-  command.record.kind = BlockKind::manual;
-  command.record.since_us = command.time_us;
-  if (!args.until.empty()) {
-    auto duration = parse_duration(args.until);
-    auto time =
-        duration ? Result<std::int64_t>(command.time_us + *duration) : parse_time(args.until);
-    if (!time) return app.io.report(time.error());
-    if (*time <= command.time_us) {
-      return app.io.report({ErrorCode::usage, "until", args.until, "is in the past", ""});
-    }
-    command.record.until_us = *time;
-  }
-  auto session = Session::write(app, false);
+// Gives the same command to every address, in one durable change.
+int change_all(App& app, const AddressArgs& args, state::States::Command command, bool must_exist,
+               std::string_view done_word) {
+  auto session = Session::write(app, must_exist);
   if (!session) return app.io.report(session.error());
   const std::string actor = actor_of(args);
   std::size_t changed = 0;
@@ -85,32 +72,34 @@ int block(App& app, const AddressArgs& args) {
         return {};
       });
   if (!done) return app.io.report(done.error());
-  app.io.out(fmt::format("blocked {} of {}\n", changed, args.addresses.size()));
+  app.io.out(fmt::format("{} {} of {}\n", done_word, changed, args.addresses.size()));
   return changed == 0 ? 1 : 0;
 }
 
+int block(App& app, const AddressArgs& args) {
+  state::States::Command command;
+  command.kind = state::States::Command::Kind::block;
+  command.time_us = system_clock().now_us();
+  command.record.kind = BlockKind::manual;
+  command.record.since_us = command.time_us;
+  if (!args.until.empty()) {
+    auto duration = parse_duration(args.until);
+    auto time =
+        duration ? Result<std::int64_t>(command.time_us + *duration) : parse_time(args.until);
+    if (!time) return app.io.report(time.error());
+    if (*time <= command.time_us) {
+      return app.io.report({ErrorCode::usage, "until", args.until, "is in the past", ""});
+    }
+    command.record.until_us = *time;
+  }
+  return change_all(app, args, command, false, "blocked");
+}
+
 int unblock(App& app, const AddressArgs& args) {
-  auto session = Session::write(app, true);
-  if (!session) return app.io.report(session.error());
-  const std::string actor = actor_of(args);
-  std::size_t changed = 0;
-  auto done =
-      (*session)->engine()->change([&](state::States& states, store::Names& names) -> Result<void> {
-        state::States::Command command;
-        command.kind = state::States::Command::Kind::unblock;
-        command.time_us = system_clock().now_us();
-        command.actor = names.intern(store::Dictionary::actor, actor);
-        for (const std::string& address : args.addresses) {
-          command.address = address;
-          auto result = states.command(command);
-          if (!result) return tl::unexpected(result.error());
-          changed += *result ? 1 : 0;
-        }
-        return {};
-      });
-  if (!done) return app.io.report(done.error());
-  app.io.out(fmt::format("unblocked {} of {}\n", changed, args.addresses.size()));
-  return changed == 0 ? 1 : 0;
+  state::States::Command command;
+  command.kind = state::States::Command::Kind::unblock;
+  command.time_us = system_clock().now_us();
+  return change_all(app, args, command, true, "unblocked");
 }
 
 }  // namespace

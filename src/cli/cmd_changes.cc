@@ -6,25 +6,12 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/app.h"
+#include "report/address_report.h"
 #include "state/state.h"
 #include "store/store.h"
 
 namespace bounced::cli {
 namespace {
-
-std::string_view scope_name(const store::Names& names, const state::BlockRecord& block) {
-  switch (block.scope) {
-    case BlockScope::tenant:
-      return names.text(store::Dictionary::tenant, block.scope_id);
-    case BlockScope::stream:
-      return names.text(store::Dictionary::stream, block.scope_id);
-    case BlockScope::sending_domain:
-      return names.text(store::Dictionary::domain, block.scope_id);
-    case BlockScope::global:
-      break;
-  }
-  return {};
-}
 
 // The clear address (or domain) behind an id; empty when its record is gone.
 Result<std::string> stored_text(const store::Store& store, const AddressId& id, bool domain) {
@@ -50,7 +37,7 @@ std::string change_json(const state::Change& change, std::string_view text,
   append_json(json, text);
   json += fmt::format(",\"kind\":\"{}\",\"scope\":\"{}\"", to_string(block.kind),
                       to_string(block.scope));
-  if (const auto name = scope_name(session.names(), block); !name.empty()) {
+  if (const auto name = report::scope_name(block, session.names()); !name.empty()) {
     json += ",\"scope_name\":";
     append_json(json, name);
   }

@@ -401,9 +401,8 @@ void Apply::add_positions(store::WriteSet& set) {
 }
 
 void Apply::start_cut() {
-  auto cut = spare_cut_ != nullptr ? std::move(spare_cut_) : std::make_unique<Engine::Impl::Cut>();
+  auto cut = std::make_unique<Engine::Impl::Cut>();
   store::WriteSet& set = cut->set;
-  set.clear();
   engine_.states->append_to(set);
   engine_.rates->append_to(set);
   engine_.correlator->append_to(set);

@@ -33,20 +33,6 @@ bool live(const state::BlockRecord& block, std::int64_t now_us) {
   return block.until_us == 0 || block.until_us > now_us;
 }
 
-std::string_view scope_name(const state::BlockRecord& block, const store::Names& names) {
-  switch (block.scope) {
-    case BlockScope::global:
-      return {};
-    case BlockScope::tenant:
-      return names.text(store::Dictionary::tenant, block.scope_id);
-    case BlockScope::stream:
-      return names.text(store::Dictionary::stream, block.scope_id);
-    case BlockScope::sending_domain:
-      return names.text(store::Dictionary::domain, block.scope_id);
-  }
-  return {};
-}
-
 EventView view_of(const state::Evidence& evidence, std::string_view address,
                   const store::Names& names) {
   EventView view;
@@ -220,6 +206,20 @@ RetryRow retry_row(Cause cause) {
 }
 
 }  // namespace
+
+std::string_view scope_name(const state::BlockRecord& block, const store::Names& names) {
+  switch (block.scope) {
+    case BlockScope::global:
+      return {};
+    case BlockScope::tenant:
+      return names.text(store::Dictionary::tenant, block.scope_id);
+    case BlockScope::stream:
+      return names.text(store::Dictionary::stream, block.scope_id);
+    case BlockScope::sending_domain:
+      return names.text(store::Dictionary::domain, block.scope_id);
+  }
+  return {};
+}
 
 std::string_view to_string(RetryAdvice::Kind kind) {
   switch (kind) {

@@ -55,6 +55,9 @@ void append_address_json(std::string& out, const AddressFacts& facts, const Cont
 /// Appends the readable form: several lines.
 void append_address_text(std::string& out, const AddressFacts& facts, const Context& context);
 
+/// Name of whom a block stops: tenant, stream or sending domain; empty for global ones.
+std::string_view scope_name(const state::BlockRecord& block, const store::Names& names);
+
 /// Category of a block: by what was said of its cause where that is known.
 Category block_category(const state::BlockRecord& block,
                         const std::vector<state::Evidence>& evidence, const RuleSet& rules);

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "correlate/open_codec.h"
 #include "rates/rates.h"
+#include "report/address_report.h"
 #include "state/address_state.h"
 #include "state/state.h"
 
@@ -37,20 +38,6 @@ class Record {
   }
   std::string bytes_;
 };
-
-std::string_view scope_text(const store::Names& names, const state::BlockRecord& block) {
-  switch (block.scope) {
-    case BlockScope::tenant:
-      return names.text(store::Dictionary::tenant, block.scope_id);
-    case BlockScope::stream:
-      return names.text(store::Dictionary::stream, block.scope_id);
-    case BlockScope::sending_domain:
-      return names.text(store::Dictionary::domain, block.scope_id);
-    case BlockScope::global:
-      break;
-  }
-  return {};
-}
 
 class Digester {
  public:
@@ -89,7 +76,7 @@ class Digester {
                                  for (auto& failure : state->failures)
                                    failure.source = 0, failure.position = 0;
                                  for (auto& block : state->blocks) {
-                                   record.text(scope_text(names_, block));
+                                   record.text(scope_name(block, names_));
                                    record.text(names_.text(store::Dictionary::actor, block.actor));
                                    block.scope_id = 0;
                                    block.actor = 0;
