@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -16,9 +18,14 @@ std::string shipped() {
 }
 
 Result<Policy> load_text(const std::string& text) {
-  const std::string file = ::testing::TempDir() + "policy_test.toml";
+  // A file of this test's own: the tests of this program run side by side, each in a process.
+  std::string pattern = ::testing::TempDir() + "bounced-policy-XXXXXX";
+  const std::filesystem::path dir = ::mkdtemp(pattern.data());
+  const std::filesystem::path file = dir / "policy_test.toml";
   std::ofstream(file) << text;
-  return load_policy(file);
+  auto policy = load_policy(file);
+  std::filesystem::remove_all(dir);
+  return policy;
 }
 
 std::string with(std::string_view from, std::string_view to) {
