@@ -124,6 +124,8 @@ struct Event {
   std::uint16_t smtp_code = 0;
   std::uint16_t mta_port = 0;
   std::uint16_t origin = 0;  ///< 1 + index into Batch::origins (logging host, MTA instance)
+  std::uint16_t domain = 0;  ///< 1 + index into Batch::domains; 0 = not listed there
+  std::uint16_t host = 0;    ///< 1 + index into Batch::hosts; 0 = not listed there
   EnhancedCode enhanced;     ///< 6 bytes
   EventKind kind = EventKind::none;
   Phase phase = Phase::none;

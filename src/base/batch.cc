@@ -19,6 +19,8 @@ void Batch::clear() {
   notes.clear();
   verdicts.clear();
   origins.clear();
+  domains.clear();
+  hosts.clear();
   synthesised.clear();
   counts = {};
   sample_unparsed = -1;

@@ -46,6 +46,12 @@ struct Origin {
   std::uint64_t hash = 0;  ///< of host and instance; seed of queue keys
 };
 
+/// A recipient domain of a batch.
+struct BatchDomain {
+  AddressId id;  ///< as Event::domain_id
+  Text text;     ///< as its first event has it, behind the last '@'
+};
+
 /// Counted by parse; sums are exact: lines = events' lines + notes' lines + ignored + unparsed.
 struct ParseCounts {
   std::uint64_t lines = 0;
@@ -67,6 +73,10 @@ class Batch {
   std::vector<Note> notes;        ///< in line order, interleaved by before_event
   std::vector<Verdict> verdicts;  ///< Event::verdict - 1 indexes it
   std::vector<Origin> origins;    ///< Event::origin - 1 indexes it
+  // Short lists, so that later stages look a name up once per batch, not once per event. What does
+  // not fit (or was not parsed from a line) is not listed: Event::domain or host is 0 then.
+  std::vector<BatchDomain> domains;  ///< distinct ids; Event::domain - 1 indexes it
+  std::vector<Text> hosts;  ///< distinct answering hosts, as logged; Event::host - 1 indexes it
   std::deque<Event> synthesised;  ///< made by correlate; addresses are stable
   ParseCounts counts;
   std::int64_t sample_unparsed = -1;  ///< offset of an unparsed line, for the log; -1 = none

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/hash.h"
+#include "base/prefetch.h"
 #include "base/text.h"
 #include "correlate/open_codec.h"
 #include "correlate/open_table.h"
@@ -421,7 +422,7 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
       if (note->time_us > until_us) break;
       if (notes_end - note > std::ptrdiff_t{kNotesAhead}) {
         const Note& next = note[kNotesAhead / 2];
-        __builtin_prefetch(text_address(batch, next.text));
+        bounced::prefetch(text_address(batch, next.text));
         if (large) {
           impl.table.prefetch_slot(note[kNotesAhead].queue_key);
           impl.table.prefetch_message(next.queue_key);
@@ -438,8 +439,8 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
       if (large) impl.table.prefetch_slot(event[kEventsAhead].queue_key);
       impl.table.prefetch_message(next.queue_key);
       if (next.kind == EventKind::deferred) {
-        __builtin_prefetch(text_address(batch, next.recipient));
-        __builtin_prefetch(text_address(batch, next.diagnostic));
+        bounced::prefetch(text_address(batch, next.recipient));
+        bounced::prefetch(text_address(batch, next.diagnostic));
       }
     }
     impl.table.advance(event->time_us);

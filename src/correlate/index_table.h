@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+#include "base/prefetch.h"
 
 namespace bounced::correlate {
 
@@ -57,7 +58,7 @@ class IndexTable {
     slots[i].index = 0;
   }
 
-  void prefetch(std::uint64_t key) const { __builtin_prefetch(&slots_[tag_of(key) >> shift_]); }
+  void prefetch(std::uint64_t key) const { bounced::prefetch(&slots_[tag_of(key) >> shift_]); }
   [[nodiscard]] std::size_t size() const { return count_; }
 
  private:

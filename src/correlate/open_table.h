@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "bounced/event.h"
 #include "bounced/result.h"
 #include "correlate/index_table.h"
@@ -93,9 +94,9 @@ class OpenTable {
     const std::uint32_t index = by_key_.guess(key);
     if (index == 0) return;
     const auto* lines = reinterpret_cast<const char*>(&messages_[index]);
-    __builtin_prefetch(lines);
-    __builtin_prefetch(lines + 64);
-    __builtin_prefetch(lines + 128);
+    bounced::prefetch(lines);
+    bounced::prefetch(lines + 64);
+    bounced::prefetch(lines + 128);
   }
 
   void append_to(store::WriteSet& set);

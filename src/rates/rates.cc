@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/address.h"
+#include "base/prefetch.h"
 #include "base/text.h"
 #include "rates/fields.h"
 #include "rates/hour.h"
@@ -313,9 +314,9 @@ std::size_t Rates::Impl::look_up(const Batch& batch, std::span<Event* const> eve
   for (std::size_t i = 0; i < size; ++i) {
     if (i + kPrefetchAhead < events.size()) {
       const Event& ahead = *events[i + kPrefetchAhead];
-      __builtin_prefetch(hour->domain_by_id.address_of(ahead.domain_id.lo));
+      bounced::prefetch(hour->domain_by_id.address_of(ahead.domain_id.lo));
       if (!ahead.sender.empty()) {
-        __builtin_prefetch(batch.view(ahead.sender).data() + ahead.sender.size - 1);
+        bounced::prefetch(batch.view(ahead.sender).data() + ahead.sender.size - 1);
       }
     }
     const Event& event = *events[i];
@@ -323,12 +324,12 @@ std::size_t Rates::Impl::look_up(const Batch& batch, std::span<Event* const> eve
     if (i != 0 && !in_hour(event)) return i;
     Found& slots = found[i];
     slots.domain = hour->domain_by_id.find(event.domain_id.lo);
-    if (slots.domain != IndexMap::kNone) __builtin_prefetch(domains.address_of(slots.domain), 1);
+    if (slots.domain != IndexMap::kNone) prefetch(domains.address_of(slots.domain));
     // VERP senders differ before the '@' only.
     const std::string_view domain =
         event.sender.empty() ? std::string_view{} : domain_of(batch.view(event.sender));
     slots.sender = domain.empty() ? no_sender_slot : hour->sender_by_text.find(text_key(domain));
-    if (slots.sender != IndexMap::kNone) __builtin_prefetch(senders.address_of(slots.sender), 1);
+    if (slots.sender != IndexMap::kNone) prefetch(senders.address_of(slots.sender));
   }
   return size;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/prefetch.h"
 #include "state/states_impl.h"
 #include "store/varint.h"
 
@@ -116,8 +117,8 @@ void States::append_to(store::WriteSet& set) {
   for (std::size_t i = 0; i < m.dirty.size(); ++i) {
     if (i + 8 < m.dirty.size()) {
       const char* ahead = reinterpret_cast<const char*>(m.dirty[i + 8].entry);
-      __builtin_prefetch(ahead);
-      __builtin_prefetch(ahead + 64);
+      bounced::prefetch(ahead);
+      bounced::prefetch(ahead + 64);
     }
     Entry* entry = m.dirty[i].entry;
     const std::size_t size = address_key(entry->id(), entry->domain(), key);

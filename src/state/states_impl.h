@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "state/due.h"
 #include "state/evidence.h"
 #include "state/filter.h"
@@ -60,7 +61,7 @@ struct States::Impl {
     table.prefetch_slot(event.recipient_id);
     const FreshDomain& cached = fresh[event.domain_id.hi % kFresh];
     if (cached.hi != event.domain_id.hi) table.prefetch_slot(event.domain_id);
-    __builtin_prefetch(batch.view(event.mta_host).data());
+    bounced::prefetch(batch.view(event.mta_host).data());
   }
   void prefetch_entries(const Event& event) const {
     table.prefetch_entry(event.recipient_id);

@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "bounced/event.h"
 
 namespace bounced::state {
@@ -58,7 +59,7 @@ class Table {
 
   void prefetch_slot(const AddressId& id) const {
     const Sub& sub = subs_[sub_of(id)];
-    __builtin_prefetch(sub.slots + home(sub, tag_of(id)));
+    bounced::prefetch(sub.slots + home(sub, tag_of(id)));
   }
   /// Touches the entry's first line when its slot is in the line that prefetch_slot() fetched.
   void prefetch_entry(const AddressId& id) const {
@@ -69,8 +70,8 @@ class Table {
       if (slot == 0) return;
       if (static_cast<std::uint32_t>(slot >> 32) != tag) continue;
       const char* entry = reinterpret_cast<const char*>(at(static_cast<std::uint32_t>(slot)));
-      __builtin_prefetch(entry);
-      __builtin_prefetch(entry + 64);
+      bounced::prefetch(entry);
+      bounced::prefetch(entry + 64);
       return;
     }
   }
