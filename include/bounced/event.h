@@ -100,15 +100,16 @@ struct EventFlags {
 
 /// One fact about one recipient. Offsets into its Batch, no copies; only valid with that Batch.
 struct Event {
-  std::uint64_t id = 0;         ///< hash of (file identity, offset, n-th event of the record)
-  std::int64_t time_us = 0;     ///< see `time_form`
-  std::uint64_t offset = 0;     ///< of the record's first byte in its source (uncompressed)
-  AddressId recipient_id;       ///< keyed hash of the normalised recipient
-  AddressId domain_id;          ///< keyed hash of the recipient's normalised domain
-  std::uint64_t queue_key = 0;  ///< hash of (host, instance, queue id); 0 = no queue id
-  std::uint64_t message = 0;    ///< message fingerprint, set by correlate
-  Text recipient;               ///< as logged, without <>
-  Text sender;                  ///< reverse-path without <>; see EventFlags::kNullSender
+  std::uint64_t id = 0;             ///< hash of (file identity, offset, n-th event of the record)
+  std::int64_t time_us = 0;         ///< see `time_form`
+  std::uint64_t offset = 0;         ///< of the record's first byte in its source (uncompressed)
+  AddressId recipient_id;           ///< keyed hash of the normalised recipient
+  AddressId domain_id;              ///< keyed hash of the recipient's normalised domain
+  std::uint64_t queue_key = 0;      ///< hash of (host, instance, queue id); 0 = no queue id
+  std::uint64_t message = 0;        ///< message fingerprint, set by correlate
+  std::uint64_t sender_domain = 0;  ///< domain_key() of the sender; 0 = not computed, or no domain
+  Text recipient;                   ///< as logged, without <>
+  Text sender;                      ///< reverse-path without <>; see EventFlags::kNullSender
   Text queue_id;
   Text message_id;  ///< with <>
   Text mta_host;

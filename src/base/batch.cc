@@ -21,6 +21,7 @@ void Batch::clear() {
   origins.clear();
   domains.clear();
   hosts.clear();
+  providers.clear();
   synthesised.clear();
   counts = {};
   sample_unparsed = -1;

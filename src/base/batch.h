@@ -31,6 +31,8 @@ struct Note {
   std::int64_t time_us = 0;
   std::uint64_t queue_key = 0;
   std::uint64_t offset = 0;
+  /// begin: domain_key() of the text; message_id: its fingerprint. 0 = not computed, or none.
+  std::uint64_t text_key = 0;
   Text text;
   std::uint32_t before_event = 0;  ///< number of this batch's events that precede it
   std::uint32_t number = 0;
@@ -77,7 +79,8 @@ class Batch {
   // not fit (or was not parsed from a line) is not listed: Event::domain or host is 0 then.
   std::vector<BatchDomain> domains;  ///< distinct ids; Event::domain - 1 indexes it
   std::vector<Text> hosts;  ///< distinct answering hosts, as logged; Event::host - 1 indexes it
-  std::deque<Event> synthesised;  ///< made by correlate; addresses are stable
+  std::vector<std::uint64_t> providers;  ///< of `hosts`, by state; may be shorter
+  std::deque<Event> synthesised;         ///< made by correlate; addresses are stable
   ParseCounts counts;
   std::int64_t sample_unparsed = -1;  ///< offset of an unparsed line, for the log; -1 = none
 

@@ -2,10 +2,12 @@
 
 #include <sys/random.h>
 
+#include <array>
+#include <cstring>
+
 #include "base/hash_inline.h"
 
 namespace bounced {
-
 Secret random_secret() {
   Secret secret{};
   std::size_t have = 0;
@@ -30,6 +32,60 @@ const Secret& public_secret() {
 
 std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
   return hash64_inline(bytes.data(), bytes.size(), seed);
+}
+
+namespace {
+
+const std::array<std::uint64_t, 3> kDomainSeeds = [] {
+  const Secret secret = random_secret();
+  std::array<std::uint64_t, 3> words{};
+  std::memcpy(words.data(), secret.data(), sizeof words);
+  return words;
+}();
+
+std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = Wide{a} * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+/// Eight bytes in ASCII lower case; those above 0x7F stay.
+std::uint64_t lower8(std::uint64_t word) {
+  constexpr std::uint64_t kHigh = 0x8080808080808080ull, kOnes = 0x0101010101010101ull;
+  const std::uint64_t low = word & ~kHigh;
+  const std::uint64_t upper =
+      (low + (0x80 - 'A') * kOnes) & ~(low + (0x80 - 'Z' - 1) * kOnes) & ~word & kHigh;
+  return word | upper >> 2;
+}
+
+}  // namespace
+
+std::uint64_t domain_key(std::string_view address, bool padded) {
+  const char* const end = address.data() + address.size();
+  const void* const at = address.empty() ? nullptr : memrchr(address.data(), '@', address.size());
+  if (at == nullptr) return 0;
+  const char* const begin = static_cast<const char*>(at) + 1;
+  const auto size = static_cast<std::size_t>(end - begin);
+  if (size == 0) return 0;
+  // As words from its end; in the first one the bytes before the domain are shifted out.
+  std::uint64_t key = kDomainSeeds[0] + kDomainSeeds[1] * size;
+  const std::size_t whole = size / 8, rest = size % 8;
+  for (std::size_t i = 1; i <= whole; ++i) {
+    std::uint64_t word;
+    std::memcpy(&word, end - 8 * i, sizeof word);
+    key = fold(lower8(word) ^ kDomainSeeds[2], key);
+  }
+  std::uint64_t word = 0;
+  if (rest != 0) {
+    if (padded || address.size() >= 8 * whole + 8) {
+      std::memcpy(&word, begin + rest - 8, sizeof word);
+      word >>= 8 * (8 - rest);
+    } else {
+      std::memcpy(&word, begin, rest);
+    }
+  }
+  key = fold(lower8(word) ^ kDomainSeeds[1], key ^ kDomainSeeds[2]);
+  return key == 0 ? 1 : key;
 }
 
 AddressId hash128(std::string_view bytes, const Secret& secret) {

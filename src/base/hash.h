@@ -18,6 +18,10 @@ Secret random_secret();
 const Secret& public_secret();
 
 std::uint64_t hash64(std::string_view bytes, std::uint64_t seed = 0);
+/// Of the domain of an address as logged, without regard to ASCII case; 0 = it has none. Another
+/// one in each process, so that nobody outside can make two domains meet: never stored. `padded`:
+/// seven bytes before the address may be read.
+std::uint64_t domain_key(std::string_view address, bool padded = false);
 AddressId hash128(std::string_view bytes, const Secret& secret);
 
 }  // namespace bounced

@@ -193,12 +193,6 @@ Result<TimeResolver> TimeResolver::make(std::string_view zone, State state, int 
 }
 
 std::int64_t TimeResolver::resolve_civil(std::int64_t time, TimeForm form) {
-  const std::int64_t hour = floor_div(time, kHourUs);
-  if (hour == cached_hour_ && form == cached_form_) {
-    const std::int64_t us = time + cached_add_;
-    if (us > state_.last_us) state_.last_us = us;
-    return us;
-  }
   std::int64_t civil_us = time;
   bool straggler = false;
   if (form == TimeForm::yearless) {
@@ -262,7 +256,8 @@ std::int64_t TimeResolver::resolve_civil(std::int64_t time, TimeForm form) {
     cacheable = !transition_near();
   }
   if (cacheable) {
-    cached_hour_ = hour;
+    cached_from_ = floor_div(time, kHourUs) * kHourUs;
+    cached_until_ = cached_from_ + kHourUs;
     cached_form_ = form;
     cached_add_ = us - time;
   }

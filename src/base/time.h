@@ -67,7 +67,12 @@ class TimeResolver {
       if (time > state_.last_us) state_.last_us = time;
       return time;
     }
-    return resolve_civil(time, form);
+    if (time < cached_from_ || time >= cached_until_ || form != cached_form_) {
+      return resolve_civil(time, form);
+    }
+    const std::int64_t us = time + cached_add_;
+    if (us > state_.last_us) state_.last_us = us;
+    return us;
   }
   [[nodiscard]] const State& state() const { return state_; }
 
@@ -76,7 +81,7 @@ class TimeResolver {
   State state_;
   int first_year_ = 0;
   // One-hour cache: civil hour -> what to add.
-  std::int64_t cached_hour_ = INT64_MIN;
+  std::int64_t cached_from_ = INT64_MAX, cached_until_ = INT64_MIN;
   std::int64_t cached_add_ = 0;
   TimeForm cached_form_ = TimeForm::utc;
   struct Zone;

@@ -37,8 +37,8 @@ class SampleCheck {
       : rules_(std::move(rules)), classifier_(rules_), report_(report) {}
 
   void run() {
-    for (std::size_t r = 0; r < rules_->rules.size(); ++r) {
-      const Rule& rule = rules_->rules[r];
+    for (std::size_t r = 0; r < rules_->rule_count(); ++r) {
+      const Rule& rule = rules_->rules()[r];
       if (rule.samples.empty()) {
         warn(rule, rule.line, "no sample", "every rule carries a reply that makes it win");
       }
@@ -113,8 +113,8 @@ class SampleCheck {
 
   /// A literal is shadowed when it makes a stronger rule of another cause match as well.
   void check_shadowed() {
-    for (std::size_t r = 0; r < rules_->rules.size(); ++r) {
-      const Rule& rule = rules_->rules[r];
+    for (std::size_t r = 0; r < rules_->rule_count(); ++r) {
+      const Rule& rule = rules_->rules()[r];
       if (!rule.has_text() || !rule.all.empty() || !rule.regex.empty()) continue;
       for (const string& literal : rule.any) {
         Sample bare;
@@ -138,8 +138,8 @@ class SampleCheck {
                           p.klass == 0 ? std::uint8_t{5} : p.klass};
     }
     const Verdict verdict = classifier_.explain(failure, why);
-    if (verdict.rule == kNoRule || verdict.rule > rules_->rules.size()) return nullptr;
-    const Rule& winner = rules_->rules[verdict.rule - 1];
+    if (verdict.rule == kNoRule || verdict.rule > rules_->rule_count()) return nullptr;
+    const Rule& winner = rules_->rules()[verdict.rule - 1];
     return winner.id == rule.id || winner.cause == rule.cause ? nullptr : &winner;
   }
 
@@ -215,7 +215,7 @@ CheckReport check_rule_text(std::string_view causes, std::string_view rules) {
 
 std::vector<RuleListing> list_rules(const RuleSet& rules) {
   std::vector<RuleListing> listings;
-  for (const Rule& rule : rules.rules) {
+  for (const Rule& rule : rules.rules()) {
     RuleListing listing{rule.id, rule.cause, rule.where(), rule.any};
     for (const string& text : rule.all) listing.literals.push_back("+" + text);
     for (const string& text : rule.none) listing.literals.push_back("-" + text);

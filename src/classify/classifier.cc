@@ -132,15 +132,14 @@ AddressId Classifier::Impl::hash(char* text, std::size_t size, const KeyTail& ta
 Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
   const Severity said = said_by(facts.smtp_code, facts.enhanced, facts.kind);
   if (winner != nullptr) {
-    const classify::Rule& rule = rules->rules[winner->rule];
-    return rules->verdict(rules->compiled[winner->rule].cause, said, rule.severity, rule.confidence,
-                          winner->rule + 1);
+    const RuleSet::Compiled& rule = rules->compiled[winner->rule];
+    return rules->verdict(rule.cause, said, rule.severity, rule.confidence, winner->rule + 1);
   }
   const std::uint32_t number =
       classify::find_code_row(facts.smtp_code, facts.enhanced, failure.hint, facts.kind);
   const CodeRow& row = classify::code_row(number);
   return rules->verdict(row.cause, said, Severity::none, row.confidence,
-                        static_cast<RuleId>(rules->rules.size() + 1 + number));
+                        static_cast<RuleId>(rules->rule_count() + 1 + number));
 }
 
 Classifier::Classifier(std::shared_ptr<const RuleSet> rules)
@@ -177,15 +176,12 @@ Verdict Classifier::classify(const Failure& failure) {
 }
 
 std::string Classifier::Impl::literal_of(const Match& match) const {
-  if (match.length == 0) return {};
-  const std::size_t literals = rules->patterns.literals.size();
-  return match.pattern < literals ? rules->patterns.literals[match.pattern]
-                                  : rules->patterns.regexes[match.pattern - literals];
+  return match.length == 0 ? std::string() : std::string(rules->pattern_texts[match.pattern]);
 }
 
 std::string Classifier::Impl::why(const Match& match, const Match& winner) const {
-  const classify::Rule& mine = rules->rules[match.rule];
-  const classify::Rule& best = rules->rules[winner.rule];
+  const classify::Rule& mine = rules->rules()[match.rule];
+  const classify::Rule& best = rules->rules()[winner.rule];
   const std::string literal = literal_of(match);
   const std::string what = literal.empty() ? std::string("codes alone") : "\"" + literal + "\"";
   if (match.rule == winner.rule) return "matched " + what;
@@ -209,7 +205,7 @@ Verdict Classifier::explain(const Failure& failure, Explanation& out) {
   out.normalised = std::string(c.normalised.text);
   out.smtp_code = c.facts.smtp_code;
   out.enhanced = c.facts.enhanced;
-  out.provider = c.rules->providers[c.facts.provider].suffix;
+  out.provider = std::string(c.rules->provider_suffixes[c.facts.provider]);
   Match winner;
   std::vector<Match> all;
   const bool found = c.matcher.match(c.normalised.text, c.facts, winner, &all);
@@ -217,7 +213,7 @@ Verdict Classifier::explain(const Failure& failure, Explanation& out) {
   std::sort(all.begin(), all.end(),
             [&](const Match& a, const Match& b) { return classify::beats(*c.rules, a, b); });
   for (const Match& match : all) {
-    const classify::Rule& rule = c.rules->rules[match.rule];
+    const classify::Rule& rule = c.rules->rules()[match.rule];
     out.matches.push_back({rule.id, rule.where(), c.rules->compiled[match.rule].cause,
                            match.rule == winner.rule, c.why(match, winner)});
   }
@@ -239,7 +235,7 @@ Classifier::Span Classifier::span(const Failure& failure) {
   Match winner;
   if (!c.matcher.match(c.normalised.text, c.facts, winner) || winner.length == 0) return {};
   std::string words = c.literal_of(winner);
-  if (winner.pattern >= c.rules->patterns.literals.size()) {
+  if (c.rules->is_regex(winner.pattern)) {
     words = classify::regex_match(words, c.normalised.text);
   }
   const classify::Range range =

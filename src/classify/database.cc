@@ -11,6 +11,26 @@
 #include "base/hash.h"
 
 namespace bounced::classify {
+
+HsDatabase deserialise(std::string_view bytes) {
+  hs_database_t* database = nullptr;
+  if (bytes.empty() ||
+      hs_deserialize_database(bytes.data(), bytes.size(), &database) != HS_SUCCESS) {
+    return {};
+  }
+  return HsDatabase(database);
+}
+
+bool serialise(const hs_database_t* database, std::string& out) {
+  if (database == nullptr) return true;
+  char* bytes = nullptr;
+  std::size_t size = 0;
+  if (hs_serialize_database(database, &bytes, &size) != HS_SUCCESS) return false;
+  out.append(bytes, size);
+  std::free(bytes);
+  return true;
+}
+
 namespace {
 
 constexpr char kMagic[8] = {'b', 'n', 'c', 'd', 'h', 's', '0', '1'};
@@ -32,7 +52,8 @@ Error compile_failure(const std::string& pattern, hs_compile_error_t* error) {
   return Error{ErrorCode::data, "compile rules", pattern, why, ""};
 }
 
-Result<HsDatabase> compile_literals(const std::vector<std::string>& literals) {
+Result<HsDatabase> compile_literals(const std::vector<std::string>& literals,
+                                    const hs_platform_info_t* platform) {
   if (literals.empty()) return HsDatabase();
   std::vector<const char*> texts;
   std::vector<std::size_t> sizes;
@@ -47,7 +68,7 @@ Result<HsDatabase> compile_literals(const std::vector<std::string>& literals) {
   hs_compile_error_t* error = nullptr;
   // Pure literals: no escaping, and a faster engine than regexes that happen to be literals.
   if (hs_compile_lit_multi(texts.data(), flags.data(), ids.data(), sizes.data(),
-                           static_cast<unsigned>(texts.size()), HS_MODE_BLOCK, nullptr, &database,
+                           static_cast<unsigned>(texts.size()), HS_MODE_BLOCK, platform, &database,
                            &error) != HS_SUCCESS) {
     const int at = error != nullptr ? error->expression : -1;
     return tl::unexpected<Error>(
@@ -56,7 +77,8 @@ Result<HsDatabase> compile_literals(const std::vector<std::string>& literals) {
   return HsDatabase(database);
 }
 
-Result<HsDatabase> compile_regexes(const std::vector<std::string>& regexes, std::size_t first_id) {
+Result<HsDatabase> compile_regexes(const std::vector<std::string>& regexes, std::size_t first_id,
+                                   const hs_platform_info_t* platform) {
   if (regexes.empty()) return HsDatabase();
   std::vector<const char*> texts;
   std::vector<unsigned> ids, flags;
@@ -68,7 +90,7 @@ Result<HsDatabase> compile_regexes(const std::vector<std::string>& regexes, std:
   hs_database_t* database = nullptr;
   hs_compile_error_t* error = nullptr;
   if (hs_compile_ext_multi(texts.data(), flags.data(), ids.data(), nullptr,
-                           static_cast<unsigned>(texts.size()), HS_MODE_BLOCK, nullptr, &database,
+                           static_cast<unsigned>(texts.size()), HS_MODE_BLOCK, platform, &database,
                            &error) != HS_SUCCESS) {
     const int at = error != nullptr ? error->expression : -1;
     return tl::unexpected<Error>(
@@ -78,10 +100,8 @@ Result<HsDatabase> compile_regexes(const std::vector<std::string>& regexes, std:
 }
 
 /// Everything a compiled database depends on: patterns in order, library, CPU.
-AddressId cache_key(const Patterns& patterns) {
+AddressId cache_key(const Patterns& patterns, const hs_platform_info_t& platform) {
   std::string all = hs_version();
-  hs_platform_info_t platform{};
-  hs_populate_platform(&platform);
   all += '\n' + std::to_string(platform.tune) + ' ' + std::to_string(platform.cpu_features) + '\n';
   for (const auto* list : {&patterns.literals, &patterns.regexes}) {
     all += std::to_string(list->size()) + '\n';
@@ -95,15 +115,6 @@ std::filesystem::path cache_path(const std::string& dir, const AddressId& key) {
   std::snprintf(name, sizeof name, "rules-%016llx%016llx.hsdb",
                 static_cast<unsigned long long>(key.hi), static_cast<unsigned long long>(key.lo));
   return std::filesystem::path(dir) / name;
-}
-
-HsDatabase deserialise(std::string_view bytes) {
-  hs_database_t* database = nullptr;
-  if (bytes.empty() ||
-      hs_deserialize_database(bytes.data(), bytes.size(), &database) != HS_SUCCESS) {
-    return {};
-  }
-  return HsDatabase(database);
 }
 
 bool load(const std::filesystem::path& path, const AddressId& key, const Patterns& patterns,
@@ -129,16 +140,6 @@ bool load(const std::filesystem::path& path, const AddressId& key, const Pattern
   out.from_cache = true;
   return (out.literals != nullptr) == !patterns.literals.empty() &&
          (out.regexes != nullptr) == !patterns.regexes.empty();
-}
-
-bool serialise(const hs_database_t* database, std::string& out) {
-  if (database == nullptr) return true;
-  char* bytes = nullptr;
-  std::size_t size = 0;
-  if (hs_serialize_database(database, &bytes, &size) != HS_SUCCESS) return false;
-  out.append(bytes, size);
-  std::free(bytes);
-  return true;
 }
 
 /// Written beside and renamed, so that a reader sees a whole file or none.
@@ -175,18 +176,21 @@ void save(const std::filesystem::path& path, const AddressId& key, const Databas
 
 }  // namespace
 
-Result<Databases> make_databases(const Patterns& patterns, const std::string& cache_dir) {
+Result<Databases> make_databases(const Patterns& patterns, const std::string& cache_dir,
+                                 Target target) {
   if (hs_valid_platform() != HS_SUCCESS) {
     return fail(ErrorCode::data, "compile rules", "Hyperscan", "this CPU has no SSSE3",
                 "run on a CPU of 2006 or later, or give the virtual machine the host's CPU model");
   }
+  hs_platform_info_t platform{};  // as it is: what every CPU has that Hyperscan runs on
+  if (target == Target::this_cpu) hs_populate_platform(&platform);
   Databases out;
-  const AddressId key = cache_key(patterns);
+  const AddressId key = cache_key(patterns, platform);
   if (!cache_dir.empty() && load(cache_path(cache_dir, key), key, patterns, out)) return out;
   out = Databases{};
-  auto literals = compile_literals(patterns.literals);
+  auto literals = compile_literals(patterns.literals, &platform);
   if (!literals) return tl::unexpected<Error>(literals.error());
-  auto regexes = compile_regexes(patterns.regexes, patterns.literals.size());
+  auto regexes = compile_regexes(patterns.regexes, patterns.literals.size(), &platform);
   if (!regexes) return tl::unexpected<Error>(regexes.error());
   out.literals = std::move(*literals);
   out.regexes = std::move(*regexes);

@@ -32,10 +32,19 @@ struct Databases {
   bool from_cache = false;
 };
 
+/// What a database is compiled for. Measured: the shipped literals are scanned as fast either way.
+enum class Target : std::uint8_t { this_cpu, any_cpu };
+
 /// Compiles, or loads from `cache_dir` (empty: no cache) what was compiled for the same patterns on
 /// the same CPU by the same library. A cache that is unreadable or damaged is made anew, one that
 /// cannot be written is left out.
-Result<Databases> make_databases(const Patterns& patterns, const std::string& cache_dir);
+Result<Databases> make_databases(const Patterns& patterns, const std::string& cache_dir,
+                                 Target target = Target::this_cpu);
+
+/// Appends to `out`; nothing for a null database. False when there is no memory.
+bool serialise(const hs_database_t* database, std::string& out);
+/// Null when empty, damaged, of another Hyperscan, or of a CPU that this one cannot stand for.
+HsDatabase deserialise(std::string_view bytes);
 
 /// Why a regex does not compile; empty when it does. `width`: least bytes that it matches.
 std::string regex_error(const std::string& regex, unsigned& width);

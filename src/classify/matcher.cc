@@ -5,9 +5,10 @@
 namespace bounced::classify {
 namespace {
 
-template <class List, class Test>
-bool empty_or_any(const List& list, Test test) {
-  return list.empty() || std::any_of(list.begin(), list.end(), test);
+template <class T, class Test>
+bool empty_or_any(const std::vector<T>& list, RuleSet::Range range, Test test) {
+  const std::span<const T> part = RuleSet::part(list, range);
+  return part.empty() || std::any_of(part.begin(), part.end(), test);
 }
 
 }  // namespace
@@ -21,18 +22,19 @@ bool beats(const RuleSet& rules, const Match& a, const Match& b) {
 }
 
 bool predicates_hold(const RuleSet& rules, std::uint32_t rule, const Facts& facts) {
-  const Rule& r = rules.rules[rule];
-  return empty_or_any(r.smtp, [&](const CodePattern& p) { return p.matches(facts.smtp_code); }) &&
-         empty_or_any(r.enhanced,
+  const RuleSet::Compiled& r = rules.compiled[rule];
+  return empty_or_any(rules.smtp, r.smtp,
+                      [&](const CodePattern& p) { return p.matches(facts.smtp_code); }) &&
+         empty_or_any(rules.enhanced, r.enhanced,
                       [&](const EnhancedPattern& p) { return p.matches(facts.enhanced); }) &&
-         empty_or_any(r.phases, [&](Phase p) { return p == facts.phase; }) &&
-         empty_or_any(r.kinds, [&](EventKind k) { return k == facts.kind; }) &&
-         empty_or_any(rules.compiled[rule].providers, [&](RuleSet::ProviderId p) {
+         empty_or_any(rules.phases, r.phases, [&](Phase p) { return p == facts.phase; }) &&
+         empty_or_any(rules.kinds, r.kinds, [&](EventKind k) { return k == facts.kind; }) &&
+         empty_or_any(rules.rule_providers, r.providers, [&](RuleSet::ProviderId p) {
            return rules.provider_matches(p, facts.provider);
          });
 }
 
-Matcher::Matcher(const RuleSet& rules) : rules_(rules), counts_(rules.rules.size()) {
+Matcher::Matcher(const RuleSet& rules) : rules_(rules), counts_(rules.rule_count()) {
   for (const hs_database_t* database :
        {rules.databases.literals.get(), rules.databases.regexes.get()}) {
     if (database != nullptr && hs_alloc_scratch(database, &scratch_) != HS_SUCCESS) ready_ = false;
@@ -51,7 +53,8 @@ int Matcher::on_match(unsigned id, unsigned long long, unsigned long long, unsig
 
 void Matcher::note(std::uint32_t pattern) {
   const std::uint32_t size = rules_.pattern_sizes[pattern];
-  for (const RuleSet::Reference& reference : rules_.references[pattern]) {
+  for (const RuleSet::Reference& reference :
+       RuleSet::part(rules_.references, rules_.pattern_uses[pattern])) {
     Counts& c = counts_[reference.rule];
     if (c.epoch != epoch_) {
       c = Counts{};
@@ -98,8 +101,8 @@ bool Matcher::match(std::string_view text, const Facts& facts, Match& winner,
   for (const std::uint32_t rule : touched_) {
     const Counts& c = counts_[rule];
     const RuleSet::Compiled& r = rules_.compiled[rule];
-    if (c.none || (r.needs_any && !c.any) || c.all != r.all_needed) continue;
-    if (!r.needs_any && r.all_needed == 0) continue;  // a code rule: below
+    if (c.none || (r.needs_any != 0 && !c.any) || c.all != r.all_needed) continue;
+    if (r.needs_any == 0 && r.all_needed == 0) continue;  // a code rule: below
     consider({rule, c.length, c.pattern});
   }
   for (const std::uint32_t rule : rules_.code_rules) {

@@ -86,7 +86,8 @@ bool Normaliser::Impl::lower(std::string_view raw, bool is_folded) {
   // The tail goes through a padded copy: bytes behind the text need not be readable. The padding
   // counts as blank.
   char tail[64] = {};
-  std::memcpy(tail, raw.data() + (blocks - 1) * 64, raw.size() - (blocks - 1) * 64);
+  const std::string_view rest = raw.substr((blocks - 1) * 64);
+  if (!rest.empty()) std::memcpy(tail, rest.data(), rest.size());  // empty: perhaps no pointer
   lower_blocks(tail, low.data(), blocks - 1, blocks, scan);
   any_at = scan.at != 0;
   const bool escaped = scan.hash != 0 && raw.find("#0") != std::string_view::npos;

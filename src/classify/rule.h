@@ -36,6 +36,7 @@ struct EnhancedPattern {
   std::uint16_t subject = 0xffff;
   std::uint16_t detail = 0xffff;
   std::uint8_t klass = 0;
+  std::uint8_t unused = 0;  ///< no padding: kept in images
   [[nodiscard]] bool matches(const EnhancedCode& code) const {
     return code.present() && (klass == 0 || klass == code.klass) &&
            (subject == 0xffff || subject == code.subject) &&

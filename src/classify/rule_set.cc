@@ -11,6 +11,8 @@
 #include "classify/rule_file.h"
 
 namespace bounced {
+std::string_view rule_image();  // of the built-in rules; bounced_embed_image()
+
 namespace {
 
 using classify::Problem;
@@ -98,6 +100,14 @@ void check_causes(RuleFiles& files) {
   }
 }
 
+/// `all` counts distinct texts.
+void settle_texts(std::vector<Rule>& rules) {
+  for (Rule& rule : rules) {
+    std::sort(rule.all.begin(), rule.all.end());
+    rule.all.erase(std::unique(rule.all.begin(), rule.all.end()), rule.all.end());
+  }
+}
+
 constexpr std::uint32_t kSuffixSeed = 2'166'136'261u;
 /// FNV-1a, folded so that the low bits depend on all of them.
 std::uint32_t suffix_hash(std::uint32_t hash, char c) {
@@ -125,39 +135,40 @@ void RuleSet::add_causes(const std::vector<classify::CauseEntry>& entries) {
   }
   std::sort(causes.begin(), causes.end(),
             [](const CauseInfo& a, const CauseInfo& b) { return a.cause < b.cause; });
-  cause_index_.assign(static_cast<std::size_t>(next), 0);
+}
+
+void RuleSet::number_causes() {
+  const auto last = causes.empty() ? Cause::none : causes.back().cause;
+  cause_index_.assign(std::max<std::size_t>(kBuiltinCauses, static_cast<std::size_t>(last) + 1), 0);
   for (std::size_t i = 0; i < causes.size(); ++i) {
+    cause_numbers_.emplace(causes[i].id, causes[i].cause);
     cause_index_[static_cast<std::size_t>(causes[i].cause)] = static_cast<std::uint32_t>(i + 1);
   }
 }
 
-void RuleSet::add_providers() {
-  providers.push_back({});
+RuleSet::ProviderNumbers RuleSet::add_providers() {
   std::set<string> suffixes;
-  for (const Rule& rule : rules) suffixes.insert(rule.providers.begin(), rule.providers.end());
+  for (const Rule& rule : rules_) suffixes.insert(rule.providers.begin(), rule.providers.end());
+  ProviderNumbers numbers;
+  provider_suffixes.add({});
+  provider_parents.push_back(kNoProvider);
   for (const string& suffix : suffixes) {
-    provider_numbers_.emplace(suffix, static_cast<ProviderId>(providers.size()));
-    providers.push_back({suffix, kNoProvider});
+    numbers.emplace(suffix, static_cast<ProviderId>(provider_suffixes.size()));
+    provider_suffixes.add(suffix);
   }
-  for (std::size_t i = 1; i < providers.size(); ++i) {
-    const std::string_view suffix = providers[i].suffix;
-    const auto dot = suffix.find('.');
-    if (dot != std::string_view::npos) {
-      providers[i].parent = provider_number(suffix.substr(dot + 1));
+  for (const string& suffix : suffixes) {
+    // Longest known proper suffix, whole labels.
+    ProviderId parent = kNoProvider;
+    for (auto dot = suffix.find('.'); dot != string::npos; dot = suffix.find('.', dot + 1)) {
+      const auto at = numbers.find(suffix.substr(dot + 1));
+      if (at == numbers.end()) continue;
+      parent = at->second;
+      break;
     }
+    provider_parents.push_back(parent);
   }
   index_suffixes();
-}
-
-/// Longest known suffix, whole labels.
-RuleSet::ProviderId RuleSet::provider_number(std::string_view suffix) const {
-  for (;;) {
-    const auto at = provider_numbers_.find(string(suffix));
-    if (at != provider_numbers_.end()) return at->second;
-    const auto dot = suffix.find('.');
-    if (dot == std::string_view::npos) return kNoProvider;
-    suffix.remove_prefix(dot + 1);
-  }
+  return numbers;
 }
 
 void RuleSet::add_suffix(std::string_view suffix, ProviderId provider) {
@@ -165,21 +176,21 @@ void RuleSet::add_suffix(std::string_view suffix, ProviderId provider) {
   for (std::size_t i = suffix.size(); i > 0; --i) hash = suffix_hash(hash, suffix[i - 1]);
   const std::size_t mask = suffixes_.size() - 1;
   std::size_t at = hash & mask;
-  while (suffixes_[at].used) at = (at + 1) & mask;
-  suffixes_[at] = {hash, provider, true};
+  while (suffixes_[at].used != 0) at = (at + 1) & mask;
+  suffixes_[at] = {hash, provider, 1};
 }
 
 /// Every trailing run of labels of every suffix, so that a walk may stop at the first it misses.
 void RuleSet::index_suffixes() {
   std::map<string, ProviderId> all;
-  for (std::size_t i = 1; i < providers.size(); ++i) {
-    const string& suffix = providers[i].suffix;
+  for (std::size_t i = 1; i < provider_suffixes.size(); ++i) {
+    const string suffix(provider_suffixes[i]);
     for (auto dot = suffix.find('.'); dot != string::npos; dot = suffix.find('.', dot + 1)) {
       all.emplace(suffix.substr(dot + 1), kNoProvider);
     }
   }
-  for (std::size_t i = 1; i < providers.size(); ++i) {
-    all[providers[i].suffix] = static_cast<ProviderId>(i);
+  for (std::size_t i = 1; i < provider_suffixes.size(); ++i) {
+    all[string(provider_suffixes[i])] = static_cast<ProviderId>(i);
   }
   std::size_t slots = 64;
   while (slots < all.size() * 4) slots *= 2;
@@ -199,11 +210,11 @@ RuleSet::ProviderId RuleSet::provider_of(std::string_view name) const {
     if (c != '.' && from != 0) continue;
     const std::string_view suffix = name.substr(c == '.' ? from + 1 : 0);
     bool goes_on = false;
-    for (std::size_t at = hash & mask; suffixes_[at].used; at = (at + 1) & mask) {
+    for (std::size_t at = hash & mask; suffixes_[at].used != 0; at = (at + 1) & mask) {
       const SuffixSlot& slot = suffixes_[at];
       if (slot.hash != hash) continue;
       goes_on = true;
-      if (slot.provider != kNoProvider && iequals(suffix, providers[slot.provider].suffix)) {
+      if (slot.provider != kNoProvider && iequals(suffix, provider_suffixes[slot.provider])) {
         best = slot.provider;
       }
     }
@@ -213,7 +224,8 @@ RuleSet::ProviderId RuleSet::provider_of(std::string_view name) const {
   return best;
 }
 
-void RuleSet::add_patterns() {
+classify::Patterns RuleSet::add_patterns() {
+  classify::Patterns patterns;
   std::unordered_map<string, std::uint32_t> numbers;
   const auto add = [&](const string& text, std::vector<string>& list) {
     const auto [at, added] = numbers.emplace(text, static_cast<std::uint32_t>(list.size()));
@@ -226,50 +238,68 @@ void RuleSet::add_patterns() {
     bool regex;
   };
   std::vector<Pending> pending;
-  for (std::uint32_t r = 0; r < rules.size(); ++r) {
-    Rule& rule = rules[r];
-    std::sort(rule.all.begin(), rule.all.end());
-    rule.all.erase(std::unique(rule.all.begin(), rule.all.end()), rule.all.end());
+  for (std::uint32_t r = 0; r < rules_.size(); ++r) {
+    const Rule& rule = rules_[r];
     compiled[r].all_needed = static_cast<std::uint32_t>(rule.all.size());
-    compiled[r].needs_any = !rule.any.empty() || !rule.regex.empty();
-    for (const string& t : rule.any)
-      pending.push_back({add(t, patterns.literals), {r, Use::any}, false});
-    for (const string& t : rule.all)
-      pending.push_back({add(t, patterns.literals), {r, Use::all}, false});
-    for (const string& t : rule.none) {
-      pending.push_back({add(t, patterns.literals), {r, Use::none}, false});
+    compiled[r].needs_any = !rule.any.empty() || !rule.regex.empty() ? 1 : 0;
+    for (const auto& [list, use] : {std::pair{&rule.any, Use::any}, std::pair{&rule.all, Use::all},
+                                    std::pair{&rule.none, Use::none}}) {
+      for (const string& t : *list) pending.push_back({add(t, patterns.literals), {r, use}, false});
     }
   }
   numbers.clear();
-  for (std::uint32_t r = 0; r < rules.size(); ++r) {
-    for (const string& t : rules[r].regex) {
+  for (std::uint32_t r = 0; r < rules_.size(); ++r) {
+    for (const string& t : rules_[r].regex) {
       pending.push_back({add(t, patterns.regexes), {r, Use::any}, true});
     }
   }
-  const std::size_t literals = patterns.literals.size();
-  references.resize(literals + patterns.regexes.size());
-  for (const Pending& p : pending) {
-    references[p.pattern + (p.regex ? literals : 0)].push_back(p.reference);
-  }
+  literals = static_cast<std::uint32_t>(patterns.literals.size());
+  for (Pending& p : pending) p.pattern += p.regex ? literals : 0;
   for (const string& literal : patterns.literals) {
+    pattern_texts.add(literal);
     pattern_sizes.push_back(static_cast<std::uint32_t>(literal.size()));
   }
   for (const string& regex : patterns.regexes) {
     unsigned width = 0;
     classify::regex_error(regex, width);
+    pattern_texts.add(regex);
     pattern_sizes.push_back(width);
   }
+  std::stable_sort(pending.begin(), pending.end(),
+                   [](const Pending& a, const Pending& b) { return a.pattern < b.pattern; });
+  pattern_uses.resize(pattern_texts.size());
+  for (const Pending& p : pending) {
+    Range& uses = pattern_uses[p.pattern];
+    if (uses.size++ == 0) uses.begin = static_cast<std::uint32_t>(references.size());
+    references.push_back(p.reference);
+  }
+  return patterns;
 }
 
-void RuleSet::rank_rules() {
-  for (std::uint32_t r = 0; r < rules.size(); ++r) {
-    const Rule& rule = rules[r];
+void RuleSet::rank_rules(const ProviderNumbers& numbers) {
+  const auto append = [](auto& list, const auto& more) {
+    const Range range{static_cast<std::uint32_t>(list.size()),
+                      static_cast<std::uint32_t>(more.size())};
+    list.insert(list.end(), more.begin(), more.end());
+    return range;
+  };
+  for (std::uint32_t r = 0; r < rules_.size(); ++r) {
+    const Rule& rule = rules_[r];
     Compiled& c = compiled[r];
     c.cause = cause_numbers_.at(rule.cause);
-    for (const string& suffix : rule.providers) c.providers.push_back(provider_numbers_.at(suffix));
+    c.severity = rule.severity;
+    c.confidence = rule.confidence;
+    c.smtp = append(smtp, rule.smtp);
+    c.enhanced = append(enhanced, rule.enhanced);
+    c.phases = append(phases, rule.phases);
+    c.kinds = append(kinds, rule.kinds);
+    std::vector<ProviderId> providers;
+    for (const string& suffix : rule.providers) providers.push_back(numbers.at(suffix));
+    c.providers = append(rule_providers, providers);
     c.rank = (std::uint64_t{rule.precedence} << 16) | (rule.providers.empty() ? 0u : 1u << 9) |
              (rule.has_text() ? 1u << 8 : 0u) | rule.predicates();
     if (!rule.has_text()) code_rules.push_back(r);
+    rule_ids.add(rule.id);
   }
 }
 
@@ -288,8 +318,8 @@ void RuleSet::hash_contents() {
       all += std::to_string(value) + ' ';
     }
   }
-  for (std::uint32_t r = 0; r < rules.size(); ++r) {
-    const Rule& rule = rules[r];
+  for (std::uint32_t r = 0; r < rules_.size(); ++r) {
+    const Rule& rule = rules_[r];
     all += '\x02' + rule.id + '\n' + rule.cause + '\n' + std::to_string(rule.confidence) + ' ' +
            std::to_string(static_cast<int>(rule.severity)) + ' ' + std::to_string(compiled[r].rank);
     add(rule.any), add(rule.all), add(rule.none), add(rule.regex), add(rule.providers);
@@ -306,20 +336,33 @@ void RuleSet::hash_contents() {
   if (generation == 0) generation = 1;
 }
 
-Result<std::shared_ptr<const RuleSet>> RuleSet::build(RuleFiles files, const string& cache_dir) {
+Result<std::shared_ptr<const RuleSet>> RuleSet::build(RuleFiles files, const string& cache_dir,
+                                                      classify::Target target) {
   auto set = std::make_shared<RuleSet>();
-  set->rules = std::move(files.rules);
-  set->compiled.resize(set->rules.size());
+  set->rules_ = std::move(files.rules);
+  settle_texts(set->rules_);
+  set->compiled.resize(set->rules_.size());
   set->add_causes(files.causes);
-  set->add_providers();
-  set->add_patterns();
-  set->telling = std::make_unique<const classify::TellingDigits>(set->patterns);
-  set->rank_rules();
+  set->number_causes();
+  const ProviderNumbers providers = set->add_providers();
+  const classify::Patterns patterns = set->add_patterns();
+  set->telling = std::make_unique<const classify::TellingDigits>(patterns);
+  set->rank_rules(providers);
   set->hash_contents();
-  auto databases = classify::make_databases(set->patterns, cache_dir);
+  auto databases = classify::make_databases(patterns, cache_dir, target);
   if (!databases) return tl::unexpected<Error>(databases.error());
   set->databases = std::move(*databases);
   return std::shared_ptr<const RuleSet>(std::move(set));
+}
+
+const std::vector<Rule>& RuleSet::rules() const {
+  std::call_once(read_, [this] {
+    if (!read_later_) return;
+    if (auto files = classify::read_rule_files({})) rules_ = std::move(files->rules);
+    settle_texts(rules_);
+    rules_.resize(rule_count());
+  });
+  return rules_;
 }
 
 const CauseInfo& RuleSet::info(Cause cause) const {
@@ -357,6 +400,10 @@ Verdict RuleSet::verdict(Cause cause, Severity said, Severity override_, std::ui
 // --- public functions -------------------------------------------------------------------------
 
 Result<std::shared_ptr<const RuleSet>> load_rules(const RuleSetOptions& options) {
+  if (options.rules_dir.empty() && options.operator_dirs.empty()) {
+    auto built_in = RuleSet::from_image(rule_image(), options.cache_dir);
+    if (!built_in || *built_in != nullptr) return built_in;
+  }
   auto files = classify::read_rule_files(options);
   if (!files) return tl::unexpected<Error>(files.error());
   RuleSet::validate(*files);
@@ -379,8 +426,8 @@ Result<std::shared_ptr<const RuleSet>> load_rules(const RuleSetOptions& options)
 
 std::string_view rule_name(const RuleSet& rules, RuleId rule) {
   if (rule == kNoRule) return {};
-  if (rule <= rules.rules.size()) return rules.rules[rule - 1].id;
-  const auto row = static_cast<std::uint32_t>(rule - 1 - rules.rules.size());
+  if (rule <= rules.rule_count()) return rules.rule_ids[rule - 1];
+  const auto row = static_cast<std::uint32_t>(rule - 1 - rules.rule_count());
   return row < classify::code_rows() ? classify::code_row(row).name : std::string_view{};
 }
 const CauseInfo& cause_info(const RuleSet& rules, Cause cause) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,12 +13,13 @@
 #include "classify/database.h"
 #include "classify/rule.h"
 #include "classify/sketch.h"
+#include "classify/texts.h"
 
 namespace bounced {
 
 /// Thread safety: immutable after build().
 /// Invariants:
-/// 1. rules[i] is RuleId i + 1; code rows follow.
+/// 1. rules()[i], compiled[i] and rule_ids[i] are RuleId i + 1; code rows follow.
 /// 2. cause_by_number[c].cause == c for every known cause.
 /// 3. Higher `order` beats lower where everything else is equal, so no two rules tie.
 class RuleSet {
@@ -27,26 +30,38 @@ class RuleSet {
   static constexpr ProviderId kNoProvider = 0;
 
   /// How a rule uses a pattern.
-  enum class Use : std::uint8_t { any, all, none };
+  enum class Use : std::uint32_t { any, all, none };
   struct Reference {
     std::uint32_t rule;
     Use use;
   };
-  struct Provider {
-    std::string suffix;               ///< "protection.outlook.com"
-    ProviderId parent = kNoProvider;  ///< longest known proper suffix of it
+  /// A part of one of the lists below.
+  struct Range {
+    std::uint32_t begin = 0, size = 0;
   };
   /// The part of a rule that matching reads.
   struct Compiled {
     std::uint64_t rank = 0;        ///< operator, provider, text, number of predicates
     std::uint32_t all_needed = 0;  ///< distinct `all` literals
-    bool needs_any = false;
     Cause cause = Cause::none;
-    std::vector<ProviderId> providers;
+    Severity severity = Severity::none;  ///< override
+    std::uint8_t confidence = 0;         ///< percent
+    std::uint32_t needs_any = 0;         ///< 1 = one of `any` or of the regexes must match
+    Range smtp, enhanced, phases, kinds, providers;
+    std::uint32_t unused = 0;
   };
 
-  static Result<std::shared_ptr<const RuleSet>> build(RuleFiles files,
-                                                      const std::string& cache_dir);
+  static Result<std::shared_ptr<const RuleSet>> build(
+      RuleFiles files, const std::string& cache_dir,
+      classify::Target target = classify::Target::this_cpu);
+
+  /// Everything that matching needs as bytes: what build() made, without its work. Not the rules'
+  /// own texts and samples. The databases must have been built for any CPU.
+  [[nodiscard]] std::string image() const;
+  /// A set from the image of the built-in rules. `cache_dir` serves when this Hyperscan cannot use
+  /// the image's databases. Null where the image is none of this version.
+  static Result<std::shared_ptr<const RuleSet>> from_image(std::string_view image,
+                                                           const std::string& cache_dir);
 
   /// Problems of a set of files that keep it from being built. Adds to files.problems.
   static void validate(RuleFiles& files);
@@ -54,7 +69,7 @@ class RuleSet {
   /// Longest known suffix of a host or domain name in lower case.
   [[nodiscard]] ProviderId provider_of(std::string_view name) const;
   [[nodiscard]] bool provider_matches(ProviderId rule_provider, ProviderId provider) const {
-    for (; provider != kNoProvider; provider = providers[provider].parent) {
+    for (; provider != kNoProvider; provider = provider_parents[provider]) {
       if (provider == rule_provider) return true;
     }
     return false;
@@ -63,36 +78,61 @@ class RuleSet {
   [[nodiscard]] Verdict verdict(Cause cause, Severity said, Severity override_,
                                 std::uint8_t confidence, RuleId rule) const;
 
-  std::vector<Rule> rules;
-  std::vector<Compiled> compiled;         ///< beside rules
+  /// As the files state them. A set from an image reads the built-in files at the first call.
+  [[nodiscard]] const std::vector<Rule>& rules() const;
+  [[nodiscard]] std::size_t rule_count() const { return compiled.size(); }
+  [[nodiscard]] bool is_regex(std::uint32_t pattern) const { return pattern >= literals; }
+  template <class T>
+  static std::span<const T> part(const std::vector<T>& list, Range range) {
+    return {list.data() + range.begin, range.size};
+  }
+
+  std::vector<Compiled> compiled;  ///< by rule
+  std::vector<classify::CodePattern> smtp;
+  std::vector<classify::EnhancedPattern> enhanced;
+  std::vector<Phase> phases;
+  std::vector<EventKind> kinds;
+  std::vector<ProviderId> rule_providers;
+  classify::Texts rule_ids;
   std::vector<std::uint32_t> code_rules;  ///< rules without text, strongest first
-  classify::Patterns patterns;
-  std::vector<std::uint32_t> pattern_sizes;        ///< bytes (least bytes of a regex)
-  std::vector<std::vector<Reference>> references;  ///< by pattern
+
+  classify::Texts pattern_texts;             ///< literals, then regexes
+  std::uint32_t literals = 0;                ///< how many are literals
+  std::vector<std::uint32_t> pattern_sizes;  ///< bytes (least bytes of a regex)
+  std::vector<Range> pattern_uses;           ///< by pattern: its part of references
+  std::vector<Reference> references;
   classify::Databases databases;
   std::unique_ptr<const classify::TellingDigits> telling;
-  std::vector<Provider> providers;  ///< [0] = none
-  std::vector<CauseInfo> causes;    ///< in number order, without none
-  std::uint32_t generation = 0;     ///< hash of everything a verdict depends on; never 0
+
+  classify::Texts provider_suffixes;         ///< [0] = "", none; "protection.outlook.com"
+  std::vector<ProviderId> provider_parents;  ///< longest known proper suffix of each
+  std::vector<CauseInfo> causes;             ///< in number order, without none
+  std::uint32_t generation = 0;              ///< hash of everything a verdict depends on; never 0
 
  private:
+  using ProviderNumbers = std::unordered_map<std::string, ProviderId>;
   void add_causes(const std::vector<classify::CauseEntry>& entries);
-  void add_providers();
-  void add_patterns();
-  void rank_rules();
+  void number_causes();
+  ProviderNumbers add_providers();
+  classify::Patterns add_patterns();
+  void rank_rules(const ProviderNumbers& providers);
   void hash_contents();
   void index_suffixes();
   void add_suffix(std::string_view suffix, ProviderId provider);
-  [[nodiscard]] ProviderId provider_number(std::string_view suffix) const;
+  /// One walk over everything that an image holds, for the writer and for the reader.
+  template <class Set, class Walk>
+  static void walk_image(Set& set, Walk& walk);
 
-  std::unordered_map<std::string, ProviderId> provider_numbers_;
+  mutable std::vector<Rule> rules_;
+  mutable std::once_flag read_;
+  bool read_later_ = false;  ///< rules_ is empty until asked for
   std::unordered_map<std::string, Cause> cause_numbers_;
   std::vector<std::uint32_t> cause_index_;  ///< cause number -> 1 + index in causes; 0 = unknown
   /// Open addressing by the hash of a suffix read from its end.
   struct SuffixSlot {
     std::uint32_t hash = 0;
     ProviderId provider = kNoProvider;  ///< none: only the end of a longer suffix
-    bool used = false;
+    std::uint16_t used = 0;
   };
   std::vector<SuffixSlot> suffixes_;
 

@@ -68,7 +68,9 @@ bool bracket_in_address(const char* p, const char* end) {
 }  // namespace
 
 TellingDigits::TellingDigits(const Patterns& patterns) {
-  for (const std::string& regex : patterns.regexes) all_ = all_ || looks_at_digits(regex);
+  for (const std::string& regex : patterns.regexes) {
+    if (looks_at_digits(regex)) facts_.all = 1;
+  }
   for (const std::string& literal : patterns.literals) {
     for (std::size_t i = 0; i < literal.size(); ++i) {
       const std::size_t from = i;
@@ -79,26 +81,38 @@ TellingDigits::TellingDigits(const Patterns& patterns) {
   choose_neutral(patterns);
 }
 
+TellingDigits::TellingDigits(Facts facts) : facts_(std::move(facts)) {
+  for (const Run& run : facts_.runs) index(run);
+}
+
 void TellingDigits::add(std::string_view literal, std::size_t from, std::size_t to) {
-  const Run run{std::string(literal.substr(from, to - from)), from == 0, to == literal.size(),
-                to == literal.size() ? '\0' : literal[to]};
-  if (run.digits.size() > kDigitsMax) return;  // runs that long are never asked for
-  if (run.open_left) {
+  if (to - from > kDigitsMax) return;  // runs that long are never asked for
+  Run run;
+  run.size = static_cast<std::uint8_t>(literal.copy(run.digits, to - from, from));
+  run.open_left = from == 0 ? 1 : 0;
+  run.open_right = to == literal.size() ? 1 : 0;
+  run.before = from == 0 ? '\0' : literal[from - 1];
+  run.after = to == literal.size() ? '\0' : literal[to];
+  facts_.runs.push_back(run);
+  index(run);
+}
+
+void TellingDigits::index(const Run& run) {
+  if (run.open_left != 0) {
     open_.push_back(run);
-    if (run.open_right) {
+    if (run.open_right != 0) {
       open_after_.set();
     } else {
       open_after_.set(static_cast<unsigned char>(run.after));
     }
     return;
   }
-  const char before = literal[from - 1];
-  by_[static_cast<unsigned char>(before)].push_back(run);
-  const bool one = run.digits.size() == 1;
-  if (one) begins_.set(place(before, run.digits[0], -1));
+  by_[static_cast<unsigned char>(run.before)].push_back(run);
+  const bool one = run.size == 1;
+  if (one) begins_.set(place(run.before, run.digits[0], -1));
   for (int second = 0; second < 10; ++second) {
-    if (one ? run.open_right : run.digits[1] == '0' + second) {
-      begins_.set(place(before, run.digits[0], second));
+    if (one ? run.open_right != 0 : run.digits[1] == '0' + second) {
+      begins_.set(place(run.before, run.digits[0], second));
     }
   }
 }
@@ -123,24 +137,26 @@ void TellingDigits::choose_neutral(const Patterns& patterns) {
       }
       if (count >= fewest) continue;
       fewest = count;
-      run.copy(neutral_[size], size);
+      run.copy(facts_.neutral[size], size);
     }
   }
 }
 
 bool TellingDigits::holds(const Run& run, std::string_view digits, char after) {
-  if (run.digits.size() > digits.size()) return false;
-  if (!run.open_right && run.after != after) return false;
-  if (run.open_left && run.open_right) return digits.find(run.digits) != std::string_view::npos;
-  if (run.open_left) {
-    return digits.substr(digits.size() - run.digits.size()) == run.digits;
+  const std::string_view mine = run.text();
+  const bool open_right = run.open_right != 0;
+  if (mine.size() > digits.size()) return false;
+  if (!open_right && run.after != after) return false;
+  if (run.open_left != 0) {
+    return open_right ? digits.find(mine) != std::string_view::npos
+                      : digits.substr(digits.size() - mine.size()) == mine;
   }
-  if (!run.open_right && run.digits.size() != digits.size()) return false;
-  return digits.substr(0, run.digits.size()) == run.digits;
+  if (!open_right && mine.size() != digits.size()) return false;
+  return digits.substr(0, mine.size()) == mine;
 }
 
 bool TellingDigits::tells(char before, const char* p, std::size_t size, char after) const {
-  if (all_ || size > kDigitsMax) return true;
+  if (facts_.all != 0 || size > kDigitsMax) return true;
   const std::string_view digits(p, size);
   if (open_after_.test(static_cast<unsigned char>(after))) {
     for (const Run& run : open_) {
@@ -157,10 +173,10 @@ bool TellingDigits::tells(char before, const char* p, std::size_t size, char aft
 
 void TellingDigits::neutralise(char before, char* p, std::size_t size, char after) const {
   if (size > kDigitsMax || tells(before, p, size, after) ||
-      tells(before, neutral_[size], size, after)) {
+      tells(before, facts_.neutral[size], size, after)) {
     return;
   }
-  std::memcpy(p, neutral_[size], size);
+  std::memcpy(p, facts_.neutral[size], size);
 }
 
 Sketch::Sketch(const TellingDigits& telling, const SendingIps& ours)
@@ -182,7 +198,8 @@ bool Sketch::run(std::string_view raw) {
   const std::size_t whole = raw.size() & ~std::size_t{63};
   if (whole != 0) lower_(raw.data(), low_.data(), 0, blocks - 1, scan);
   char tail[64] = {};  // bytes behind the text need not be readable; the padding counts as blank
-  std::memcpy(tail, raw.data() + whole, raw.size() - whole);
+  const std::string_view rest = raw.substr(whole);
+  if (!rest.empty()) std::memcpy(tail, rest.data(), rest.size());  // empty: perhaps no pointer
   lower_(tail, low_.data(), blocks - 1, blocks, scan);
   if (scan.foreign != 0) return false;
   if (scan.hash != 0 && raw.find("#0") != std::string_view::npos) return false;

@@ -29,24 +29,35 @@ class TellingDigits {
   /// Puts one run of this length that does not tell in the place of any other.
   void neutralise(char before, char* p, std::size_t size, char after) const;
 
- private:
+  /// What an image keeps of it.
   struct Run {
-    std::string digits;
-    bool open_left, open_right;  ///< at the literal's edge: a longer run holds it, too
-    char after;
+    char before = 0, after = 0;
+    std::uint8_t open_left = 0, open_right = 0;  ///< at the literal's edge: a longer run holds it
+    std::uint8_t size = 0;
+    char digits[kDigitsMax] = {};
+    [[nodiscard]] std::string_view text() const { return {digits, size}; }
   };
+  struct Facts {
+    std::uint8_t all = 0;
+    std::vector<Run> runs;
+    char neutral[kDigitsMax + 1][8] = {};  ///< by length
+  };
+  explicit TellingDigits(Facts facts);
+  [[nodiscard]] const Facts& facts() const { return facts_; }
+
+ private:
   void add(std::string_view literal, std::size_t from, std::size_t to);
+  void index(const Run& run);
   void choose_neutral(const Patterns& patterns);
   static std::size_t place(char before, char first, int second);
   [[nodiscard]] static bool holds(const Run& run, std::string_view digits, char after);
 
-  bool all_ = false;                      ///< a regex looks at digits: every run tells
+  Facts facts_;                           ///< all: a regex looks at digits, so every run tells
   std::vector<Run> open_;                 ///< literals that begin with digits
   std::array<std::vector<Run>, 256> by_;  ///< others, by the byte before the digits
   /// What the first two digits (one alone, too) behind a byte may begin: most runs end here.
   std::bitset<256 * 110> begins_;
-  std::bitset<256> open_after_;           ///< bytes behind the digits of open_
-  char neutral_[kDigitsMax + 1][8] = {};  ///< by length
+  std::bitset<256> open_after_;  ///< bytes behind the digits of open_
 };
 
 /// M: words that vary become what the normaliser N makes of them, digits that no pattern looks at

@@ -25,6 +25,7 @@ struct App {
   std::string cwd;                   ///< of the caller
   pipeline::Engine* live = nullptr;  ///< inside the daemon: its engine
   const Config* live_config = nullptr;
+  bool process_ends = false;        ///< behind the command: its memory need not be freed
   std::function<bool()> cancelled;  ///< true when the caller is gone or asked to stop
 
   // --- common options

@@ -216,7 +216,8 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
     app.io.out(summary_text(before, after, seconds));
   }
   if (own != nullptr) {
-    if (auto stopped = own->stop(); !stopped && status == 0) {
+    const auto stopped = app.process_ends ? pipeline::Engine::finish(std::move(own)) : own->stop();
+    if (!stopped && status == 0) {
       status = app.io.report(stopped.error());
     }
   }

@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   bounced::cli::Io io(STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO,
                       std::getenv("NO_COLOR") != nullptr);
   bounced::cli::App app(io);
+  app.process_ends = true;
   try {
     std::error_code ignored;
     app.cwd = std::filesystem::current_path(ignored).string();

@@ -88,7 +88,7 @@ struct Correlator::Impl {
   [[gnu::noinline]] void enrich_alone(const Batch& batch, Event& event);
   [[gnu::noinline]] void resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message);
   void prefetch(const Batch& batch, const Cursor& cursor) const;
-  [[gnu::always_inline]] std::uint64_t fingerprint(OpenMessage& message) const;
+  [[gnu::always_inline]] std::uint64_t fingerprint(const Batch& batch, OpenMessage& message) const;
   Event& synthesise(Batch& batch, const Note& note, OpenMessage& message,
                     const DeferredRecipient& recipient, std::uint64_t number);
   Verdict verdict_of_expiry(const DeferredRecipient& recipient) const;
@@ -97,19 +97,84 @@ struct Correlator::Impl {
     OpenMessage* message = table.find(key);
     return message != nullptr ? *message : table.create(key, time_us);
   }
-  void set_text(const Batch& batch, OpenMessage& message, Field field, Text text) {
-    // When all that is known was told by this batch, its events can share the lines' own bytes.
-    const bool here = message.used == 0 || message.copy_stamp == stamp;
-    if (!message.set_text(field, batch.view(text))) return;
-    if (here) {
-      message.copy_stamp = stamp;
-      if (field != Field::sasl_user) message.place(field) = text.offset;
-    }
-    message.fingerprint = 0;
-    message.flags &= static_cast<std::uint8_t>(~OpenMessage::kResolved);
-    table.changed(message);
+  /// Slab indices of messages that were made loose in this call.
+  std::vector<std::uint32_t> loose;
+
+  [[gnu::always_inline]] void set_text(const Batch& batch, OpenMessage& message, Field field,
+                                       Text text);
+  [[gnu::noinline]] void copy_text(const Batch& batch, OpenMessage& message, Field field,
+                                   Text text);
+  void settle(const Batch& batch, OpenMessage& message);
+  void settle_all(const Batch& batch);
+  /// A text wherever it is.
+  static std::string_view text_of(const Batch& batch, OpenMessage& message, Field field) {
+    if (!message.loose) return message.text(field);
+    const std::uint16_t size = message.pieces[static_cast<std::size_t>(field)].size;
+    return size == 0 ? std::string_view{} : batch.view({message.place(field), size});
   }
 };
+
+// --- texts --------------------------------------------------------------------------------------
+
+inline void Correlator::Impl::set_text(const Batch& batch, OpenMessage& message, Field field,
+                                       Text text) {
+  const bool placeable = field != Field::sasl_user && field != Field::mx_failure;
+  const bool first = message.pieces[static_cast<std::size_t>(field)].size == 0;
+  if (!placeable || !first || text.size == 0 || (message.used != 0 && !message.loose)) {
+    return copy_text(batch, message, field, text);
+  }
+  if (!message.loose) {
+    message.loose = true;
+    message.copy_stamp = stamp;
+    loose.push_back(message.index);
+  }
+  message.set_loose(field, text);
+  message.flags &= static_cast<std::uint8_t>(~OpenMessage::kResolved);
+  table.changed(message);
+}
+
+void Correlator::Impl::copy_text(const Batch& batch, OpenMessage& message, Field field, Text text) {
+  settle(batch, message);
+  // When all that is known was told by this batch, its events can share the lines' own bytes.
+  const bool here = message.used == 0 || message.copy_stamp == stamp;
+  if (!message.set_text(field, batch.view(text))) return;
+  if (here) {
+    message.copy_stamp = stamp;
+    if (field != Field::sasl_user) message.place(field) = text.offset;
+  }
+  if (field == Field::message_id) message.fingerprint = 0;
+  if (field == Field::sender) message.sender_domain = 0;
+  message.flags &= static_cast<std::uint8_t>(~OpenMessage::kResolved);
+  table.changed(message);
+}
+
+/// Gives a loose message bytes of its own.
+void Correlator::Impl::settle(const Batch& batch, OpenMessage& message) {
+  if (!message.loose) return;
+  message.loose = false;
+  for (const Field field : {Field::sender, Field::message_id, Field::campaign}) {
+    OpenMessage::Piece& piece = message.pieces[static_cast<std::size_t>(field)];
+    if (piece.size == 0) continue;
+    const std::string_view text = batch.view({message.place(field), piece.size});
+    piece = {};
+    message.set_text(field, text);
+  }
+  message.copy_stamp = stamp;
+}
+
+/// The batch goes; those that are still open keep what it said.
+void Correlator::Impl::settle_all(const Batch& batch) {
+  constexpr std::size_t kAhead = 8;
+  for (std::size_t i = 0; i < loose.size(); ++i) {
+    if (i + kAhead < loose.size()) {
+      OpenMessage& next = table.message(loose[i + kAhead]);
+      if (next.loose) bounced::prefetch(batch.view({next.place(Field::sender), 0}).data());
+    }
+    OpenMessage& message = table.message(loose[i]);
+    if (message.has(OpenMessage::kAlive)) settle(batch, message);
+  }
+  loose.clear();
+}
 
 // --- notes --------------------------------------------------------------------------------------
 //
@@ -128,33 +193,33 @@ inline void Correlator::Impl::on_begin(const Batch& batch, const Note& note) {
   OpenMessage* message = table.find(note.queue_key);
   if (message == nullptr) {
     message = &table.create(note.queue_key, note.time_us);
-    message->set_first_sender(batch.view(note.text));
-    message->copy_stamp = stamp;
-    message->place(Field::sender) = note.text.offset;
   } else {
     if (message->has(OpenMessage::kBegun)) {
       const std::string_view sender = batch.view(note.text).substr(0, kFieldBytesMax[0]);
-      if (message->text(Field::sender) == sender) return;
+      if (text_of(batch, *message, Field::sender) == sender) return;
       table.restart(*message, note.time_us);
     }
-    set_text(batch, *message, Field::sender, note.text);
     table.changed(*message);
   }
+  set_text(batch, *message, Field::sender, note.text);
+  if (note.text.size <= kFieldBytesMax[0]) message->sender_domain = note.text_key;
   message->nrcpt = note.number;
   message->flags |= kFlags;
 }
 
 void Correlator::Impl::on_message_id(const Batch& batch, const Note& note) {
+  constexpr std::size_t kIdMax = kFieldBytesMax[static_cast<std::size_t>(Field::message_id)];
   const std::string_view id = batch.view(note.text);
   if (!usable_id(id)) return;
   OpenMessage& message = find_or_create(note.queue_key, note.time_us);
-  const std::string_view known = message.text(Field::message_id);
+  const std::string_view known = text_of(batch, message, Field::message_id);
   if (!known.empty()) {
     if (!message.has(OpenMessage::kBegun)) return;
-    if (known == id.substr(0, kFieldBytesMax[static_cast<std::size_t>(Field::message_id)])) return;
+    if (known == id.substr(0, kIdMax)) return;
     table.restart(message, note.time_us);
   }
   set_text(batch, message, Field::message_id, note.text);
+  message.fingerprint = id.size() <= kIdMax ? note.text_key : 0;
 }
 
 void Correlator::Impl::on_client(const Batch& batch, const Note& note) {
@@ -192,6 +257,7 @@ void Correlator::Impl::on_rare_note(Batch& batch, const Note& note, std::vector<
     case NoteKind::mx_failure:
       ++stats.mx_failures;
       if (OpenMessage* message = table.find(note.queue_key); message != nullptr) {
+        settle(batch, *message);
         if (message->set_text(Field::mx_failure, batch.view(note.text))) table.changed(*message);
       }
       return;
@@ -226,6 +292,7 @@ Event& Correlator::Impl::synthesise(Batch& batch, const Note& note, OpenMessage&
   event.mta_host = batch.add(recipient.part(Part::kMtaHost));
   event.mta_ip = batch.add(recipient.part(Part::kMtaIp));
   const std::string_view words = recipient.part(Part::kWords);
+  settle(batch, message);
   event.diagnostic = batch.add(words.empty() ? message.text(Field::mx_failure) : words);
   event.source = batch.block->source;
   const std::int64_t delay_ms = (note.time_us - recipient.arrived_us) / 1000;
@@ -300,9 +367,9 @@ OpenMessage& Correlator::Impl::defer(const Batch& batch, const Event& event) {
   return message;
 }
 
-inline std::uint64_t Correlator::Impl::fingerprint(OpenMessage& message) const {
+inline std::uint64_t Correlator::Impl::fingerprint(const Batch& batch, OpenMessage& message) const {
   if (message.fingerprint == 0) {
-    const std::string_view id = message.text(Field::message_id);
+    const std::string_view id = text_of(batch, message, Field::message_id);
     message.fingerprint =
         usable_id(id)
             ? message_fingerprint(id)
@@ -314,10 +381,10 @@ inline std::uint64_t Correlator::Impl::fingerprint(OpenMessage& message) const {
 void Correlator::Impl::resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message) {
   message.flags |= OpenMessage::kResolved;
   const Origin* from = batch.origin(origin);
-  const StreamMatcher::Match match =
-      streams.match({message.text(Field::sasl_user), message.text(Field::sender),
-                     from == nullptr ? std::string_view{} : batch.view(from->instance),
-                     message.text(Field::campaign)});
+  const StreamMatcher::Match match = streams.match(
+      {text_of(batch, message, Field::sasl_user), text_of(batch, message, Field::sender),
+       from == nullptr ? std::string_view{} : batch.view(from->instance),
+       text_of(batch, message, Field::campaign)});
   message.tenant = match.tenant;
   message.stream = match.stream;
 }
@@ -335,12 +402,18 @@ inline void Correlator::Impl::enrich(Batch& batch, Event& event, OpenMessage& me
   if (!streams.empty() && !message.has(OpenMessage::kResolved)) {
     resolve(batch, event.origin, message);
   }
-  if (message.used != 0) {
+  if (message.used != 0 || message.loose) {
     if (message.copy_stamp != stamp) copy_texts(batch, message);
     const auto give = [&](Field field, Text& text) {
       const OpenMessage::Piece piece = message.pieces[static_cast<std::size_t>(field)];
       if (text.size == 0 && piece.size != 0) text = {message.place(field), piece.size};
     };
+    if (event.sender.empty() && message.pieces[0].size != 0) {
+      if (message.sender_domain == 0) {
+        message.sender_domain = domain_key(text_of(batch, message, Field::sender));
+      }
+      event.sender_domain = message.sender_domain;
+    }
     give(Field::sender, event.sender);
     give(Field::message_id, event.message_id);
     give(Field::campaign, event.campaign);
@@ -350,7 +423,7 @@ inline void Correlator::Impl::enrich(Batch& batch, Event& event, OpenMessage& me
   }
   if (event.stream == 0) event.stream = message.stream;
   if (event.tenant == 0) event.tenant = message.tenant;
-  event.message = fingerprint(message);
+  event.message = fingerprint(batch, message);
   ++(message.has(OpenMessage::kSenderKnown) ? stats.enriched : stats.not_enriched);
 }
 
@@ -421,11 +494,9 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
     if (note != notes_end && (note->before_event <= at_event || event == events_end)) {
       if (note->time_us > until_us) break;
       if (notes_end - note > std::ptrdiff_t{kNotesAhead}) {
-        const Note& next = note[kNotesAhead / 2];
-        bounced::prefetch(text_address(batch, next.text));
         if (large) {
           impl.table.prefetch_slot(note[kNotesAhead].queue_key);
-          impl.table.prefetch_message(next.queue_key);
+          impl.table.prefetch_message(note[kNotesAhead / 2].queue_key);
         }
       }
       impl.table.advance(note->time_us);
@@ -449,6 +520,7 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
     ++event;
     ++at_event;
   }
+  impl.settle_all(batch);
   cursor.note = static_cast<std::uint32_t>(note - batch.notes.data());
   cursor.event = at_event;
 }

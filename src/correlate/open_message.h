@@ -2,6 +2,7 @@
 // could not reach yet.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -92,7 +93,7 @@ int specificity(const Verdict& verdict);
 /// Three cache lines. Texts lie inline, in the order of their arrival; those that do not fit go
 /// together to `overflow`, so that they are always one contiguous piece.
 struct alignas(64) OpenMessage {
-  static constexpr std::size_t kInlineBytes = 96;
+  static constexpr std::size_t kInlineBytes = 88;
   enum Flag : std::uint8_t {
     kAlive = 1,
     kSenderKnown = 2,  ///< qmgr has named the reverse-path (an empty sender is the null one)
@@ -107,8 +108,9 @@ struct alignas(64) OpenMessage {
   static constexpr std::uint8_t kLasting = kSenderKnown | kBegun | kClient;
 
   std::uint64_t key = 0;
-  std::int64_t first_us = 0;      ///< event time of the first record seen
-  std::uint64_t fingerprint = 0;  ///< 0 = not computed yet
+  std::int64_t first_us = 0;        ///< event time of the first record seen
+  std::uint64_t fingerprint = 0;    ///< 0 = not computed yet
+  std::uint64_t sender_domain = 0;  ///< domain_key() of the sender; 0 = not computed yet
   std::unique_ptr<std::string> overflow;
   std::uint32_t first_recipient = 0;  ///< 0 = nobody is deferred
   std::uint32_t last_recipient = 0;
@@ -120,6 +122,9 @@ struct alignas(64) OpenMessage {
   std::uint16_t stream = 0;
   std::uint16_t done = 0;  ///< recipients with a final outcome; saturating
   std::uint8_t flags = 0;
+  /// The texts lie where `where` says, and nowhere else: most messages are over before their batch
+  /// is, and need no copy.
+  bool loose = false;
   /// Text::offset of sender, message id and campaign in the batch of `copy_stamp`: either of the
   /// line that told it, or of a copy in the arena.
   std::array<std::uint32_t, 3> where{};
@@ -131,6 +136,7 @@ struct alignas(64) OpenMessage {
 
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
   [[nodiscard]] const char* data() const { return overflow ? overflow->data() : bytes; }
+  /// Not for loose ones.
   [[nodiscard]] std::string_view text(Field field) const {
     const Piece piece = pieces[static_cast<std::size_t>(field)];
     return {data() + piece.offset, piece.size};
@@ -153,22 +159,19 @@ struct alignas(64) OpenMessage {
     used = static_cast<std::uint16_t>(used + value.size());
     return true;
   }
-  /// The sender of a message of which nothing else is known yet.
-  [[gnu::always_inline]] void set_first_sender(std::string_view value) {
-    constexpr auto kSender = static_cast<std::size_t>(Field::sender);
-    if (value.size() > kInlineBytes) [[unlikely]] {
-      rebuild(Field::sender, value.substr(0, kFieldBytesMax[kSender]));
-      return;
-    }
-    copy_short(bytes, value.data(), value.size());
-    used = static_cast<std::uint16_t>(value.size());
-    pieces[kSender] = {0, used};
+  /// A text that stays in the batch for now; `value` is not empty.
+  [[gnu::always_inline]] void set_loose(Field field, Text value) {
+    const auto number = static_cast<std::size_t>(field);
+    place(field) = value.offset;
+    pieces[number].size =
+        static_cast<std::uint16_t>(std::min<std::uint32_t>(value.size, kFieldBytesMax[number]));
   }
   /// As new, but for kListed and kStored, which belong to the key's place in the store.
   [[gnu::always_inline]] void reset(std::uint64_t new_key, std::int64_t time_us) {
     key = new_key;
     first_us = time_us;
-    fingerprint = 0;
+    fingerprint = sender_domain = 0;
+    loose = false;
     if (overflow) overflow.reset();
     first_recipient = last_recipient = 0;
     copy_stamp = 0;

@@ -71,6 +71,9 @@ class OpenTable {
     changed_.push_back(message.index);
   }
 
+  /// By OpenMessage::index; may have gone since.
+  OpenMessage& message(std::uint32_t index) { return messages_[index]; }
+
   DeferredRecipient* find_recipient(const OpenMessage& message, const AddressId& id);
   DeferredRecipient& add_recipient(OpenMessage& message, const AddressId& id);
   void remove_recipient(OpenMessage& message, const AddressId& id) {

@@ -5,6 +5,7 @@
 #include "base/hash_inline.h"
 #include "base/text.h"
 #include "parse/header.h"
+#include "parse/name_slots.h"
 #include "parse/postfix_line.h"
 #include "parse/postfix_reason.h"
 #include "parse/relay.h"
@@ -60,6 +61,9 @@ const Event* volatile kNoEvent = &kZeroEvent;
 struct Scratch {
   HeaderReader headers;
   std::unordered_map<std::uint64_t, std::uint16_t> origins;
+  NameTable domains;     ///< ASCII ones, in their first spelling
+  NameSlots domain_ids;  ///< all
+  NameTable hosts;
 };
 
 Scratch& scratch() {
@@ -74,8 +78,12 @@ class PostfixParser {
         batch_(batch),
         relays_(context),
         scratch_(scratch()),
-        base_(batch.block->data) {
+        base_(batch.block->data),
+        usual_end_(base_) {
     scratch_.origins.clear();
+    scratch_.domains.start();
+    scratch_.domain_ids.start();
+    scratch_.hosts.start();
   }
 
   void run();
@@ -83,16 +91,23 @@ class PostfixParser {
  private:
   enum class Outcome : std::uint8_t { used, ignored, unparsed, foreign };
 
-  Outcome line(std::string_view text, std::size_t padding);
-  const Tag* usual_header(const char* p, const char* end);
+  const char* any_line(const Tag* known, const char* text, const char* end);
+  Outcome line(std::string_view line, std::size_t padding);
+  Outcome told(const Tag& tag);
+  const Tag* usual_header(const char*& p);
+  const char* usual_text(const Tag& tag, const char* p);
   void remember_head(const Tag& tag);
   void add_note(const Tag& tag, std::string_view queue_id, NoteKind kind, std::string_view text,
                 std::uint32_t number);
   Outcome message(const Tag& tag, const char* p, const char* end);
   Outcome delivery(const Tag& tag, std::string_view queue_id, std::string_view text);
+  bool deliver(const Tag& tag, std::string_view queue_id, const Delivery& found);
   Outcome remark(const Tag& tag, std::string_view queue_id, std::string_view text);
   void fill_remote(const Tag& tag, const Delivery& delivery, Event& event);
   void fill_failure(const Tag& tag, const Delivery& delivery, Event& event);
+  void fill_domain(const NormalisedAddress& normal, bool ascii, const Name& name, Event& event);
+  std::uint16_t number_of_domain(const AddressId& id, std::string_view raw);
+  std::uint16_t number_of_host(const Name& host, Text text);
   EventKind kind_of_sent(const Tag& tag, const Delivery& delivery, const Relay& relay) const;
   const Tag& resolve_tag();
   void fill_tag(Tag& tag);
@@ -107,7 +122,10 @@ class PostfixParser {
   }
   /// The message lies in the block, which has readable bytes behind it and ends in a newline.
   [[nodiscard]] bool padded() const { return !header_.unescaped && !truncated_; }
-  void count(Outcome outcome, std::uint64_t offset);
+  [[nodiscard]] std::uint64_t line_offset() const {
+    return batch_.block->offset + static_cast<std::uint64_t>(line_ - base_);
+  }
+  void count(Outcome outcome);
 
   const Context& context_;
   Batch& batch_;
@@ -115,7 +133,8 @@ class PostfixParser {
   Scratch& scratch_;
   Header header_;
   const char* const base_;  ///< the block's data
-  std::uint64_t line_offset_ = 0;
+  const char* usual_end_;   ///< behind the block's last newline
+  const char* line_ = nullptr;
   const char* home_ = nullptr;  ///< of the message in the arena, once it is there
   std::uint32_t home_offset_ = 0;
   bool truncated_ = false;  ///< by the line limit
@@ -192,31 +211,47 @@ const Tag& PostfixParser::resolve_tag() {
 
 void PostfixParser::run() {
   const Block& block = *batch_.block;
-  const char* const begin = block.data;
-  const char* const end = begin + block.size;
-  ParseCounts& counts = batch_.counts;
-  for (const char* p = begin; p < end;) {
-    const auto* newline =
-        static_cast<const char*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
-    const char* stop = newline != nullptr ? newline : end;
-    const char* const next = newline != nullptr ? newline + 1 : end;
-    line_offset_ = block.offset + static_cast<std::uint64_t>(p - begin);
-    ++counts.lines;
-    truncated_ = static_cast<std::size_t>(stop - p) > limits::kLineBytesMax;
-    if (truncated_) {
-      stop = p + limits::kLineBytesMax;
-      ++counts.oversize;
-    }
-    const auto padding = static_cast<std::size_t>(end - stop) + limits::kBlockPadding;
-    while (p < stop && *p == '\0') ++p;  // left by copytruncate
-    if (p < stop && stop[-1] == '\r') --stop;
-    count(line(between(p, stop), padding), line_offset_);
-    p = next;
+  const char* const end = base_ + block.size;
+  const auto newline = block.text().rfind('\n');
+  usual_end_ = newline == std::string_view::npos ? base_ : base_ + newline + 1;
+  for (const char* p = base_; p < end;) {
+    line_ = p;
+    const char* text = p;
+    const Tag* const tag = usual_header(text);
+    const char* const stop = tag == nullptr ? nullptr : usual_text(*tag, text);
+    p = stop != nullptr ? stop + 1 : any_line(tag, text, end);
+    ++batch_.counts.lines;
   }
-  counts.bytes += block.size;
+  batch_.counts.bytes += block.size;
 }
 
-void PostfixParser::count(Outcome outcome, std::uint64_t offset) {
+/// The line at line_, whose header may be `known` and its text found. Returns the next line.
+const char* PostfixParser::any_line(const Tag* known, const char* text, const char* end) {
+  const char* p = line_;
+  const auto* newline =
+      static_cast<const char*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
+  const char* stop = newline != nullptr ? newline : end;
+  const char* const next = newline != nullptr ? newline + 1 : end;
+  truncated_ = static_cast<std::size_t>(stop - p) > limits::kLineBytesMax;
+  if (truncated_) {
+    known = nullptr;
+    stop = p + limits::kLineBytesMax;
+    ++batch_.counts.oversize;
+  }
+  const auto padding = static_cast<std::size_t>(end - stop) + limits::kBlockPadding;
+  while (p < stop && *p == '\0') ++p;  // left by copytruncate
+  if (p < stop && stop[-1] == '\r') --stop;
+  if (known != nullptr) {
+    header_.text = between(text, stop);
+    count(told(*known));
+  } else {
+    count(line(between(p, stop), padding));
+  }
+  truncated_ = false;
+  return next;
+}
+
+void PostfixParser::count(Outcome outcome) {
   switch (outcome) {
     case Outcome::used:
       break;
@@ -228,36 +263,20 @@ void PostfixParser::count(Outcome outcome, std::uint64_t offset) {
       break;
     case Outcome::unparsed:
       ++batch_.counts.unparsed;
-      if (batch_.sample_unparsed < 0) batch_.sample_unparsed = static_cast<std::int64_t>(offset);
+      if (batch_.sample_unparsed < 0) {
+        batch_.sample_unparsed = static_cast<std::int64_t>(line_offset());
+      }
       break;
   }
 }
 
-/// "message repeated 3 times: [ TEXT]" of rsyslog: TEXT, else empty.
-std::string_view repeated_message(std::string_view text) {
-  if (!starts(text, "message repeated ")) return {};
-  const auto open = text.find(" times: [");
-  if (open == std::string_view::npos) return {};
-  text.remove_prefix(open + 9);
-  if (!text.empty() && text.back() == ']') text.remove_suffix(1);
-  return trim(text);
-}
-
-std::string_view without_severity(std::string_view text) {
-  if (starts(text, "warning: ")) return text.substr(9);
-  if (starts(text, "error: ") || starts(text, "fatal: ") || starts(text, "panic: ")) {
-    return text.substr(7);
-  }
-  return text;
-}
-
-/// The header of most lines: the last stamp again, a head seen before, "[PID]: TEXT". Sets time and
-/// text of header_; nullptr when HeaderReader must read it.
-BOUNCED_HOT const Tag* PostfixParser::usual_header(const char* p, const char* end) {
+/// The header of most lines: the last stamp again, a head seen before, "[PID]: TEXT". Sets the time
+/// of header_ and moves p to the text; nullptr when HeaderReader must read it.
+BOUNCED_HOT const Tag* PostfixParser::usual_header(const char*& p) {
 #if defined(__SSE2__)
-  if (end - p < 48 || truncated_ || !scratch_.headers.read_usual_stamp(p, header_)) return nullptr;
+  if (usual_end_ - p < 48 || !scratch_.headers.read_usual_stamp(p, header_)) return nullptr;
   ++p;
-  // At most 81 bytes from the line's first one: inside the line or the block's padding.
+  // At most 97 bytes from the line's first one: inside the block or its padding.
   const auto matches = [](const char* at, __m128i other) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
     return static_cast<std::uint64_t>(
@@ -277,19 +296,18 @@ BOUNCED_HOT const Tag* PostfixParser::usual_header(const char* p, const char* en
   if (head.size != size || (~equal & ((std::uint64_t{1} << size) - 1)) != 0) return nullptr;
   p += size + 1;
   const std::uint64_t close = matches(p, _mm_set1_epi8(']'));
-  if (close == 0) return nullptr;
+  const std::uint64_t newline = matches(p, _mm_set1_epi8('\n'));
+  if ((close & (newline - 1) & ~newline) == 0) return nullptr;
   p += __builtin_ctzll(close);
-  std::uint32_t word = 0;
-  std::memcpy(&word, p, sizeof word);
-  constexpr std::uint32_t kColon = ']' | ':' << 8 | ' ' << 16;
+  const std::uint32_t word = load32(p);
   const std::uint32_t next = word >> 24;
-  if ((word & 0xFFFFFF) != kColon || next == ' ' || next == '[' || end - p < 4) return nullptr;
+  if ((word & 0xFFFFFF) != (word4("]:  ") & 0xFFFFFF)) return nullptr;
+  if (next == ' ' || next == '[' || next == '\n') return nullptr;
+  p += 3;
   header_.unescaped = false;
-  header_.text = between(p + 3, end);
   return &head.tag;
 #else
   (void)p;
-  (void)end;
   return nullptr;
 #endif
 }
@@ -308,15 +326,19 @@ void PostfixParser::remember_head(const Tag& tag) {
   head.tag = tag;
 }
 
-PostfixParser::Outcome PostfixParser::line(std::string_view text, std::size_t padding) {
-  const Tag* known = usual_header(text.data(), text.data() + text.size());
-  if (known == nullptr) {
-    home_ = nullptr;
-    if (!scratch_.headers.read(text, padding, header_)) return Outcome::foreign;
-    known = &resolve_tag();
-    remember_head(*known);
+PostfixParser::Outcome PostfixParser::line(std::string_view line, std::size_t padding) {
+  home_ = nullptr;
+  if (!scratch_.headers.read(line, padding, header_)) return Outcome::foreign;
+  const Tag& tag = resolve_tag();
+  remember_head(tag);
+  if (padded() && line.data() < usual_end_ && usual_text(tag, header_.text.data()) != nullptr) {
+    return Outcome::used;
   }
-  const Tag& tag = *known;
+  return told(tag);
+}
+
+/// What header_'s text tells, whatever it looks like.
+PostfixParser::Outcome PostfixParser::told(const Tag& tag) {
   if (tag.daemon == Daemon::logger) {
     const std::uint64_t lost = lost_messages(header_.text);
     batch_.counts.lost_messages += lost;
@@ -325,6 +347,36 @@ PostfixParser::Outcome PostfixParser::line(std::string_view text, std::size_t pa
   if (tag.daemon == Daemon::quiet) return Outcome::ignored;
   const char* const text_begin = header_.text.data();
   return message(tag, text_begin, text_begin + header_.text.size());
+}
+
+/// The text at p of a line that ends before usual_end_, when it has a usual shape: its event or
+/// note, and where its newline is. Else nullptr, and nothing was done.
+BOUNCED_HOT const char* PostfixParser::usual_text(const Tag& tag, const char* p) {
+  if (!may_deliver(tag.daemon)) return nullptr;
+  const std::size_t id_size = queue_id_size(p, usual_end_);
+  if (id_size == 0) return nullptr;
+  const std::string_view queue_id(p, id_size);
+  const char* const rest = p + id_size + 2;
+  const auto fits = [this](const char* newline) {
+    return static_cast<std::size_t>(newline - line_) <= limits::kLineBytesMax;
+  };
+  if (load32(rest) == word4("to=<")) {
+    Delivery found;
+    const char* const newline = read_usual_delivery(rest, found);
+    if (newline == nullptr || !fits(newline) || !deliver(tag, queue_id, found)) return nullptr;
+    return newline;
+  }
+  if (tag.daemon != Daemon::qmgr) return nullptr;
+  if (load64(rest) == word8("removed\n")) {
+    add_note(tag, queue_id, NoteKind::removed, {}, 0);
+    return rest + 7;
+  }
+  std::string_view sender;
+  std::uint32_t recipients = 0;
+  const char* const newline = read_usual_begin(rest, sender, recipients);
+  if (newline == nullptr || !fits(newline)) return nullptr;
+  add_note(tag, queue_id, NoteKind::begin, sender, recipients);
+  return newline;
 }
 
 PostfixParser::Outcome PostfixParser::message(const Tag& tag, const char* p, const char* end) {
@@ -345,12 +397,12 @@ PostfixParser::Outcome PostfixParser::message(const Tag& tag, const char* p, con
   return remark(tag, between(p, p + id_size), between(rest, end));
 }
 
-BOUNCED_HOT void PostfixParser::add_note(const Tag& tag, std::string_view queue_id, NoteKind kind,
-                                         std::string_view text, std::uint32_t number) {
+void PostfixParser::add_note(const Tag& tag, std::string_view queue_id, NoteKind kind,
+                             std::string_view text, std::uint32_t number) {
   Note note;
   note.time_us = header_.time_us;
   note.queue_key = queue_key(queue_id, tag);
-  note.offset = line_offset_;
+  note.offset = line_offset();
   note.text = text_of(text);
   note.before_event = static_cast<std::uint32_t>(batch_.events.size());
   note.number = number;
@@ -362,19 +414,6 @@ BOUNCED_HOT void PostfixParser::add_note(const Tag& tag, std::string_view queue_
 
 PostfixParser::Outcome PostfixParser::remark(const Tag& tag, std::string_view queue_id,
                                              std::string_view text) {
-  if (tag.daemon == Daemon::qmgr && padded()) {
-    const char* const p = text.data();
-    if (text.size() == 7 && equal_bytes(p, "removed", 7)) {
-      add_note(tag, queue_id, NoteKind::removed, {}, 0);
-      return Outcome::used;
-    }
-    std::string_view sender;
-    std::uint32_t recipients = 0;
-    if (read_usual_begin(p, p + text.size(), sender, recipients)) {
-      add_note(tag, queue_id, NoteKind::begin, sender, recipients);
-      return Outcome::used;
-    }
-  }
   RemarkLine found;
   read_remark(tag.daemon, text, context_.campaign_header, found);
   NoteKind kind = NoteKind::begin;
@@ -435,7 +474,8 @@ EventKind PostfixParser::kind_of_sent(const Tag& tag, const Delivery& delivery,
 }
 
 void PostfixParser::fill_remote(const Tag& tag, const Delivery& delivery, Event& event) {
-  const Relay& relay = relays_.read(delivery.relay, !header_.unescaped);
+  const Relay& relay = delivery.ip.empty() ? relays_.read(delivery.relay, !header_.unescaped)
+                                           : relays_.read_parts(delivery.relay, delivery.ip);
   event.mta_host = text_of(relay.host);
   event.mta_ip = text_of(relay.ip);
   event.mta_port = relay.port;
@@ -491,27 +531,86 @@ void PostfixParser::fill_failure(const Tag& tag, const Delivery& delivery, Event
   if (reason.session) event.flags |= EventFlags::kSession;
 }
 
+/// The domain's id and number; `name` is prepared.
+BOUNCED_HOT void PostfixParser::fill_domain(const NormalisedAddress& normal, bool ascii,
+                                            const Name& name, Event& event) {
+  if (!ascii || name.text.empty()) {
+    event.domain_id = context_.hasher->domain_id(normal.domain());
+    event.domain = number_of_domain(event.domain_id, name.text);
+    return;
+  }
+  event.domain = scratch_.domains.find(batch_, name);
+  if (event.domain != 0) {
+    event.domain_id = batch_.domains[event.domain - 1u].id;
+    return;
+  }
+  event.domain_id = context_.hasher->domain_id(normal.domain());
+  const std::size_t before = batch_.domains.size();
+  event.domain = number_of_domain(event.domain_id, name.text);
+  // Another spelling of a domain goes this way each time.
+  if (event.domain > before && scratch_.domains.has_room()) {
+    scratch_.domains.add(name, batch_.domains.back().text, event.domain);
+  }
+}
+
+/// The domain's number by its id: listed now if it was not. 0 = no domain, or there is no room.
+std::uint16_t PostfixParser::number_of_domain(const AddressId& id, std::string_view raw) {
+  if (raw.empty()) return 0;
+  const auto same = [&](std::uint16_t number) { return batch_.domains[number - 1u].id == id; };
+  std::uint64_t* vacant = nullptr;
+  const std::uint16_t known = scratch_.domain_ids.find(id.lo, same, vacant);
+  if (known != 0) return known;
+  if (vacant == nullptr || batch_.domains.size() >= NameSlots::kNamesMax) return 0;
+  batch_.domains.push_back({id, text_of(raw)});
+  scratch_.domain_ids.put(vacant, id.lo, batch_.domains.size());
+  return static_cast<std::uint16_t>(batch_.domains.size());
+}
+
+/// The host's number by its bytes: listed now if it was not. 0 = no host, or there is no room.
+BOUNCED_HOT std::uint16_t PostfixParser::number_of_host(const Name& name, Text text) {
+  if (name.text.empty()) return 0;
+  const std::uint16_t known = scratch_.hosts.find(batch_, name);
+  if (known != 0) return known;
+  if (!scratch_.hosts.has_room() || batch_.hosts.size() >= NameSlots::kNamesMax) return 0;
+  batch_.hosts.push_back(text);
+  scratch_.hosts.add(name, text, batch_.hosts.size());
+  return static_cast<std::uint16_t>(batch_.hosts.size());
+}
+
 PostfixParser::Outcome PostfixParser::delivery(const Tag& tag, std::string_view queue_id,
                                                std::string_view text) {
   Delivery found;
-  const bool usual = padded() && read_usual_delivery(text.data(), text.data() + text.size(), found);
-  if (!usual && !read_delivery(text, found)) {
+  if (!read_delivery(text, found)) {
     return tag.ours || tag.daemon == Daemon::by_text ? Outcome::unparsed : Outcome::foreign;
   }
+  if (deliver(tag, queue_id, found)) return Outcome::used;
+  ++batch_.counts.bad_recipient;
+  return Outcome::ignored;
+}
+
+/// Adds the event; false when the recipient is no address.
+bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Delivery& found) {
   batch_.events.push_back(*kNoEvent);
   Event& event = batch_.events.back();
-  if (context_.hasher != nullptr &&
-      !context_.hasher->ids(found.to, event.recipient_id, event.domain_id)) {
+  NormalisedAddress normal;
+  const AddressHasher* const hasher = context_.hasher;
+  const auto form = hasher == nullptr ? AddressHasher::Form::other
+                                      : hasher->address(found.to, normal, event.recipient_id);
+  if (form == AddressHasher::Form::none) {
     batch_.events.pop_back();
-    ++batch_.counts.bad_recipient;
-    return Outcome::ignored;
+    return false;
   }
+  const bool ascii = form == AddressHasher::Form::ascii;
+  const Name domain(!ascii
+                        ? raw_domain(found.to)
+                        : found.to.substr(normal.at < found.to.size() ? normal.at + 1 : normal.at));
+  scratch_.domains.prepare(domain);
   const Block& block = *batch_.block;
-  const std::uint64_t identity[3] = {block.file, line_offset_, 0};
+  const std::uint64_t identity[3] = {block.file, line_offset(), 0};
   event.id = hash64_inline(identity, sizeof identity, 0);
   event.time_us = header_.time_us;
   event.time_form = header_.time_form;
-  event.offset = line_offset_;
+  event.offset = line_offset();
   event.source = block.source;
   event.format = static_cast<std::uint8_t>(block.format < 0 ? 0 : block.format);
   event.origin = tag.origin;
@@ -523,128 +622,17 @@ PostfixParser::Outcome PostfixParser::delivery(const Tag& tag, std::string_view 
   if (found.truncated || truncated_) event.flags |= EventFlags::kTruncated;
   fill_remote(tag, found, event);
   if (found.status != Status::sent) fill_failure(tag, found, event);
-  return Outcome::used;
-}
-
-void add_field(std::vector<Field>& fields, std::string name, std::string_view value) {
-  if (!value.empty()) fields.push_back({std::move(name), std::string(value)});
-}
-
-void add_delivery_fields(std::vector<Field>& fields, std::string_view text) {
-  Delivery found;
-  DeliveryDetails more;
-  const bool whole = read_delivery(text, found, &more);
-  add_field(fields, "to", found.to);
-  add_field(fields, "orig_to", more.orig_to);
-  add_field(fields, "relay", found.relay);
-  add_field(fields, "conn_use", more.conn_use);
-  add_field(fields, "delay", more.delay);
-  add_field(fields, "delays", more.delays);
-  add_field(fields, "dsn", more.dsn);
-  add_field(fields, "status", more.word);
-  add_field(fields, "reason", found.reason);
-  if (!whole) add_field(fields, "error", "not a whole delivery line");
-  if (found.truncated) add_field(fields, "truncated", "the closing parenthesis is missing");
+  const Name host(batch_.view(event.mta_host));
+  scratch_.hosts.prepare(host);
+  if (hasher != nullptr) fill_domain(normal, ascii, domain, event);
+  event.host = number_of_host(host, event.mta_host);
+  return true;
 }
 
 }  // namespace
 
 void parse_postfix(const Context& context, Batch& batch) {
   PostfixParser(context, batch).run();
-}
-
-int probe_postfix(std::string_view head) {
-  HeaderReader reader;
-  Header header;
-  std::size_t syslog = 0;
-  std::size_t hits = 0;
-  for (std::size_t at = 0, lines = 0; at < head.size() && lines < 500; ++lines) {
-    const auto newline = head.find('\n', at);
-    std::string_view line =
-        head.substr(at, newline == std::string_view::npos ? newline : newline - at);
-    at = newline == std::string_view::npos ? head.size() : newline + 1;
-    while (!line.empty() && line.front() == '\0') line.remove_prefix(1);
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    if (line.empty() || !reader.read(line, 0, header)) continue;
-    ++syslog;
-    const Daemon daemon = daemon_of_tag(header.tag, header.full_tag);
-    if (daemon == Daemon::logger) continue;
-    if (starts(header.tag, "postfix") || (daemon != Daemon::by_text && daemon != Daemon::other)) {
-      ++hits;
-      continue;
-    }
-    const char* const p = header.text.data();
-    const char* const end = p + header.text.size();
-    const std::size_t id = queue_id_size(p, end);
-    if (id != 0 && (starts(p + id + 2, end, "to=<") || starts(p + id + 2, end, "from=<"))) ++hits;
-  }
-  if (syslog == 0) return -1;
-  // A log with a syslog header may be ours though its head is other programs' lines.
-  return hits == 0 ? 5 : 60 + static_cast<int>(hits * 40 / syslog);
-}
-
-std::vector<Field> explain_postfix(const Context& context, std::string_view line) {
-  std::vector<Field> fields;
-  HeaderReader reader;
-  Header header;
-  if (!reader.read(line, 0, header)) return fields;
-  add_field(fields, "time", header.stamp);
-  add_field(fields, "host", header.host);
-  add_field(fields, "instance", tag_instance(header.tag));
-  add_field(fields, "daemon", tag_daemon(header.tag));
-  add_field(fields, "pid", header.pid);
-  std::string_view text = header.text;
-  const std::string_view repeated = repeated_message(text);
-  if (!repeated.empty()) text = repeated;
-  const std::string_view bare = without_severity(text);
-  if (bare.size() < text.size()) {
-    add_field(fields, "severity", text.substr(0, text.find(':')));
-    text = bare;
-  }
-  const Daemon daemon = daemon_of_tag(header.tag, header.full_tag);
-  const std::size_t id = queue_id_size(text.data(), text.data() + text.size());
-  if (id == 0) {
-    add_field(fields, "text", text);
-    return fields;
-  }
-  add_field(fields, "queue_id", text.substr(0, id));
-  text.remove_prefix(id + 2);
-  if (may_deliver(daemon) && starts(text, "to=<")) {
-    add_delivery_fields(fields, text);
-    return fields;
-  }
-  RemarkLine remark;
-  read_remark(daemon, text, context.campaign_header, remark);
-  switch (remark.remark) {
-    case Remark::begin:
-      fields.push_back({"from", std::string(remark.text)});
-      fields.push_back({"nrcpt", std::to_string(remark.number)});
-      break;
-    case Remark::message_id:
-      add_field(fields, "message_id", remark.text);
-      break;
-    case Remark::client:
-      add_field(fields, "client", remark.text);
-      break;
-    case Remark::sasl_user:
-      add_field(fields, "sasl_username", remark.text);
-      break;
-    case Remark::campaign:
-      add_field(fields, "campaign", remark.text);
-      break;
-    case Remark::notification:
-      add_field(fields, "notification", remark.text);
-      break;
-    case Remark::mx_failure:
-      add_field(fields, "mx_failure", remark.text);
-      break;
-    case Remark::expired:
-    case Remark::removed:
-    case Remark::none:
-      add_field(fields, "text", text);
-      break;
-  }
-  return fields;
 }
 
 }  // namespace bounced::parse

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "base/text.h"
 #include "parse/postfix_reason.h"
 #include "parse/scan.h"
 
@@ -176,6 +177,23 @@ BOUNCED_HOT bool read_status(const char* p, const char* end, Delivery& out, Deli
 
 }  // namespace
 
+std::string_view repeated_message(std::string_view text) {
+  if (!starts(text, "message repeated ")) return {};
+  const auto open = text.find(" times: [");
+  if (open == std::string_view::npos) return {};
+  text.remove_prefix(open + 9);
+  if (!text.empty() && text.back() == ']') text.remove_suffix(1);
+  return trim(text);
+}
+
+std::string_view without_severity(std::string_view text) {
+  if (starts(text, "warning: ")) return text.substr(9);
+  if (starts(text, "error: ") || starts(text, "fatal: ") || starts(text, "panic: ")) {
+    return text.substr(7);
+  }
+  return text;
+}
+
 std::size_t queue_id_size_slow(const char* p, const char* end) {
   static constexpr std::array<unsigned char, 256> kClasses = make_id_classes();
   unsigned all = 3;
@@ -238,6 +256,7 @@ BOUNCED_HOT bool read_usual_fields(const char*& p, const char* end, Delivery& ou
 
 bool read_delivery(std::string_view text, Delivery& out, DeliveryDetails* details) {
   out.relay = {};
+  out.ip = {};
   out.reason = {};
   out.delay_ms = 0;
   out.enhanced = {};

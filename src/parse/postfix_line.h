@@ -38,6 +38,11 @@ inline bool may_deliver(Daemon daemon) {
   return daemon >= Daemon::by_text && daemon <= Daemon::cleanup;
 }
 
+/// "message repeated 3 times: [ TEXT]" of rsyslog: TEXT, else empty.
+std::string_view repeated_message(std::string_view text);
+/// Without Postfix's "warning: ", "error: ", "fatal: " or "panic: " in front.
+std::string_view without_severity(std::string_view text);
+
 /// queue_id_size() byte by byte.
 std::size_t queue_id_size_slow(const char* p, const char* end);
 
@@ -85,6 +90,7 @@ enum class Status : std::uint8_t {
 struct Delivery {
   std::string_view to;
   std::string_view relay;
+  std::string_view ip;      ///< of a relay `HOST[IP]:25` without '/' in IP; empty: not looked at
   std::string_view reason;  ///< without the parentheses
   std::uint32_t delay_ms;
   EnhancedCode enhanced;  ///< of dsn

@@ -6,7 +6,6 @@
 
 #include "base/text.h"
 #include "parse/scan.h"
-#include "parse/usual.h"
 
 namespace bounced::parse {
 namespace {
@@ -115,25 +114,20 @@ std::span<const std::string_view> submission_hosts() {
 
 namespace {
 
-/// `padded`: 16 readable bytes behind the text.
-template <bool padded>
-BOUNCED_HOT const char* find_in(const char* p, const char* end, char c) {
-  if constexpr (!padded) return find_byte(p, end, c);
-  const char* const found = find_padded(p, end, c);
-  return found < end ? found : end;
+bool is_loopback(std::string_view host, std::string_view ip) {
+  return starts(ip, "127.") || ip == "::1" || (host.size() == 9 && iequals(host, "localhost"));
 }
 
-template <bool padded>
 BOUNCED_HOT void split(std::string_view text, Relay& relay) {
   relay = {};
   const char* const begin = text.data();
   const char* const end = begin + text.size();
-  const char* const open = find_in<padded>(begin, end, '[');
+  const char* const open = find_byte(begin, end, '[');
   if (open == end) return;
-  const char* const close = find_in<padded>(open + 1, end, ']');
+  const char* const close = find_byte(open + 1, end, ']');
   relay.host = between(begin, open);
   const std::string_view inside = between(open + 1, close);
-  if (find_in<padded>(open + 1, close, '/') != close) {
+  if (find_byte(open + 1, close, '/') != close) {
     relay.socket = true;
   } else {
     relay.ip = inside;
@@ -145,8 +139,7 @@ BOUNCED_HOT void split(std::string_view text, Relay& relay) {
     const std::uint32_t port = read_number(p, end);
     if (port <= 65535) relay.port = static_cast<std::uint16_t>(port);
   }
-  relay.loopback = starts(relay.ip, "127.") || relay.ip == "::1" ||
-                   (relay.host.size() == 9 && iequals(relay.host, "localhost"));
+  relay.loopback = is_loopback(relay.host, relay.ip);
 }
 
 BOUNCED_HOT bool is_submission(const Relay& relay) {
@@ -159,7 +152,7 @@ BOUNCED_HOT bool is_submission(const Relay& relay) {
 
 Relay split_relay(std::string_view text) {
   Relay relay;
-  split<false>(text, relay);
+  split(text, relay);
   return relay;
 }
 
@@ -205,9 +198,21 @@ void RelayReader::judge(std::string_view text, Relay& relay) const {
   }
 }
 
+const Relay& RelayReader::read_parts(std::string_view text, std::string_view ip) {
+  if (configured_) return read(text, true);
+  Relay& relay = uncached_;
+  relay.host = text.substr(0, static_cast<std::size_t>(ip.data() - 1 - text.data()));
+  relay.ip = ip;
+  relay.port = 25;
+  relay.socket = relay.configured = false;
+  relay.loopback = is_loopback(relay.host, ip);
+  relay.submission = may_be_submission_host(relay.host) && is_submission_host(relay.host);
+  return relay;
+}
+
 const Relay& RelayReader::read(std::string_view text, bool stays) {
   if (stays && !configured_) {  // splitting costs less than looking it up
-    split<true>(text, uncached_);
+    split(text, uncached_);
     uncached_.submission = is_submission(uncached_);
     return uncached_;
   }

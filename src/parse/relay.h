@@ -36,6 +36,8 @@ class RelayReader {
   /// Views into this `text` or an equal one of the batch; valid until the next read(). `stays`:
   /// the text lies in the block, with readable bytes behind it, and may be remembered.
   const Relay& read(std::string_view text, bool stays);
+  /// The same for `HOST[IP]:25` whose parts are known.
+  const Relay& read_parts(std::string_view text, std::string_view ip);
 
  private:
   struct Network {

@@ -8,7 +8,7 @@ namespace bounced::pipeline {
 namespace {
 
 /// A cut leaves early when this much is dirty: bounds memory, keeps large cuts large.
-constexpr std::size_t kDirtyBytesMax = std::size_t{160} << 20;
+constexpr std::size_t kDirtyBytesMax = std::size_t{48} << 20;
 
 std::int64_t event_time(const Batch& batch, const correlate::Cursor& cursor) {
   const bool more_notes = cursor.note < batch.notes.size();
@@ -112,6 +112,7 @@ void Apply::handle(Message& message) {
       take_change(message.change);
       break;
     case Message::Kind::committed:
+      spare_cut_ = std::move(message.cut);
       finish_cut(message.committed);
       break;
     case Message::Kind::stop:
@@ -129,14 +130,8 @@ void Apply::take_change(const std::shared_ptr<ChangeRequest>& request) {
         fail(ErrorCode::io, "change", "engine", "the store cannot be written"));
     return;
   }
-  Result<void> result;
-  if (engine_.states != nullptr) {
-    result = request->run(*engine_.states, engine_.names);
-  } else {
-    state::States* none = nullptr;
-    result = request->barrier ? Result<void>() : request->run(*none, engine_.names);
-  }
-  if (!result || !request->barrier || engine_.store == nullptr) {
+  Result<void> result = request->run(engine_.states.get(), engine_.names);
+  if (!result || !request->durable || engine_.store == nullptr) {
     request->answer.set_value(std::move(result));
     return;
   }
@@ -401,7 +396,7 @@ void Apply::add_positions(store::WriteSet& set) {
 }
 
 void Apply::start_cut() {
-  auto cut = std::make_unique<Engine::Impl::Cut>();
+  auto cut = spare_cut_ != nullptr ? std::move(spare_cut_) : std::make_unique<Cut>();
   store::WriteSet& set = cut->set;
   engine_.states->append_to(set);
   engine_.rates->append_to(set);

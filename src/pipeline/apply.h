@@ -50,6 +50,7 @@ class Apply {
   std::vector<ingest::Position> finished_files_;  // files done since the last cut
   std::vector<Event*> out_;
   std::vector<bool> counted_;
+  std::unique_ptr<Cut> spare_cut_;
   bool cut_running_ = false;
   bool changed_ = false;  ///< something to cut beside dirty states (positions)
   bool stop_ = false;

@@ -23,9 +23,16 @@ namespace bounced::pipeline {
 
 /// A change asked of the apply thread; answered after the cut that holds it.
 struct ChangeRequest {
-  std::function<Result<void>(state::States&, store::Names&)> run;
+  /// The first argument is null in an engine that keeps no state.
+  std::function<Result<void>(state::States*, store::Names&)> run;
   std::promise<Result<void>> answer;
-  bool barrier = false;  ///< flush(): nothing to run
+  bool durable = false;  ///< answered only when the cut that holds it is committed
+};
+
+/// What one commit takes; goes to the commit thread and comes back empty, with its memory.
+struct Cut {
+  store::WriteSet set;
+  bool sync = true;
 };
 
 struct Message {
@@ -34,6 +41,7 @@ struct Message {
   std::unique_ptr<Batch> batch;
   std::shared_ptr<ChangeRequest> change;
   Result<void> committed;
+  std::unique_ptr<Cut> cut;  ///< of `committed`
 };
 
 /// State of one replay, shared by its feeder, apply, and whoever waits.
@@ -91,10 +99,6 @@ struct Engine::Impl {
   moodycamel::ConcurrentQueue<std::unique_ptr<Batch>> spare;
 
   // --- commit: one cut at a time
-  struct Cut {
-    store::WriteSet set;
-    bool sync = true;
-  };
   BlockingQueue<std::unique_ptr<Cut>> cuts;
 
   mutable std::mutex mutex;

@@ -1,6 +1,7 @@
 // Workers: parse a block, then classify its failures, both stateless; any worker, any block.
 #include <algorithm>
 
+#include "base/hash.h"
 #include "pipeline/engine_impl.h"
 
 namespace bounced::pipeline {
@@ -28,6 +29,20 @@ void classify(Batch& batch, Classifier& classifier, const RuleSet& rules) {
   }
 }
 
+/// What apply wants to know of texts, while they are in this core's cache.
+void name_texts(Batch& batch) {
+  for (const Text& host : batch.hosts) {
+    batch.providers.push_back(state::provider_key(batch.view(host)));
+  }
+  for (Note& note : batch.notes) {
+    if (note.kind == NoteKind::begin) {
+      note.text_key = domain_key(batch.view(note.text), true);
+    } else if (note.kind == NoteKind::message_id) {
+      note.text_key = correlate::message_fingerprint(batch.view(note.text));
+    }
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Batch> Engine::Impl::take_batch() {
@@ -51,6 +66,7 @@ void Engine::Impl::work(std::size_t index) {
     batch->block = std::move(*block);
     parse::parse(context, *batch);
     classify(*batch, classifier, *rules);
+    name_texts(*batch);
     {
       const std::lock_guard lock(metrics_mutex);
       worker_stats[index] = classifier.stats();

@@ -9,12 +9,51 @@
 namespace bounced::rates {
 namespace {
 
-constexpr std::uint8_t kCellVersion = 1;
+constexpr std::uint8_t kCellVersion = 1, kGroupVersion = 2;
 
 constexpr std::array<std::string_view, kDimensions> kNames = {
     "total",  "domain", "sender",       "campaign",       "stream",
     "tenant", "cause",  "domain_cause", "campaign_cause", "mta",
 };
+
+/// Two bytes of flags, ten bytes per number at most.
+constexpr std::size_t kCellBytesMax = 2 + 10 * kFields.size();
+
+char* put_varint(char* at, std::uint64_t value) {
+  for (; value >= 0x80; value >>= 7) *at++ = static_cast<char>(value | 0x80);
+  *at++ = static_cast<char>(value);
+  return at;
+}
+
+/// Which fields are not 0, then these.
+char* put_cell(const Cell& cell, char* at) {
+  std::uint64_t present = 0;
+  for (std::size_t i = 0; i < kFields.size(); ++i) {
+    present |= std::uint64_t{cell.*kFields[i] != 0} << i;
+  }
+  at = put_varint(at, present);
+  for (std::uint64_t left = present; left != 0; left &= left - 1) {
+    at = put_varint(at, cell.*kFields[static_cast<std::size_t>(__builtin_ctzll(left))]);
+  }
+  return at;
+}
+
+bool take_cell(std::string_view& bytes, Cell& cell) {
+  std::uint64_t present = 0;
+  if (!store::read_varint(bytes, present) || present >> kFields.size() != 0) return false;
+  for (std::size_t i = 0; i < kFields.size(); ++i) {
+    if ((present >> i & 1) != 0 && !store::read_varint(bytes, cell.*kFields[i])) return false;
+  }
+  return true;
+}
+
+bool parse_key(std::string_view key, Row& out, std::uint32_t& group) {
+  if (key.size() != 9 || static_cast<unsigned char>(key[0]) >= kDimensions) return false;
+  out.dimension = static_cast<Dimension>(key[0]);
+  out.hour = store::read_u32_be(key.data() + 1);
+  group = store::read_u32_be(key.data() + 5);
+  return true;
+}
 
 }  // namespace
 
@@ -42,39 +81,59 @@ double Cell::bounce_percent() const {
 }
 
 void encode(const Cell& cell, std::string& out) {
-  // Version, two bytes of flags, ten bytes per number at most; one append for all.
-  std::array<char, 3 + 10 * kFields.size()> bytes;
-  std::size_t size = 0;
-  const auto put = [&](std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7) bytes[size++] = static_cast<char>(value | 0x80);
-    bytes[size++] = static_cast<char>(value);
-  };
-  std::uint64_t present = 0;
-  for (std::size_t i = 0; i < kFields.size(); ++i) {
-    present |= std::uint64_t{cell.*kFields[i] != 0} << i;
-  }
-  bytes[size++] = static_cast<char>(kCellVersion);
-  put(present);
-  for (std::uint64_t left = present; left != 0; left &= left - 1) {
-    put(cell.*kFields[static_cast<std::size_t>(__builtin_ctzll(left))]);
-  }
-  out.append(bytes.data(), size);
+  std::array<char, 1 + kCellBytesMax> bytes;
+  bytes[0] = static_cast<char>(kCellVersion);
+  out.append(bytes.data(), put_cell(cell, bytes.data() + 1) - bytes.data());
 }
 
 Result<Cell> decode(std::string_view bytes) {
   Cell cell;
-  std::uint64_t present = 0;
   bool good = !bytes.empty() && bytes[0] == kCellVersion;
   if (good) {
     bytes.remove_prefix(1);
-    good = store::read_varint(bytes, present) && present >> kFields.size() == 0;
+    good = take_cell(bytes, cell) && bytes.empty();
   }
-  for (std::size_t i = 0; good && i < kFields.size(); ++i) {
-    if ((present >> i & 1) != 0) good = store::read_varint(bytes, cell.*kFields[i]);
-  }
-  if (good && bytes.empty()) return cell;
+  if (good) return cell;
   return fail(ErrorCode::data, "read rates", "", "a stored rate is damaged or of a newer version",
               "restore a backup");
+}
+
+// Version; then of each cell: the distance of its key from the one before (the first: from the
+// group's first), whose lowest bit says that key2 follows, key2, and the cell.
+void encode_group(std::span<const GroupCell> cells, std::string& out) {
+  std::array<char, 10 + 10 + kCellBytesMax> bytes;
+  out.push_back(static_cast<char>(kGroupVersion));
+  std::uint32_t last = cells.empty() ? 0 : cells.front().key / kKeysPerGroup * kKeysPerGroup;
+  for (const GroupCell& one : cells) {
+    const std::uint64_t distance = one.key - last;
+    char* end = put_varint(bytes.data(), distance << 1 | std::uint64_t{one.key2 != 0});
+    if (one.key2 != 0) end = put_varint(end, one.key2);
+    end = put_cell(*one.cell, end);
+    out.append(bytes.data(), static_cast<std::size_t>(end - bytes.data()));
+    last = one.key;
+  }
+}
+
+bool decode_group(std::string_view key, std::string_view value,
+                  const std::function<void(const Row&)>& visit) {
+  Row row;
+  std::uint32_t group = 0;
+  if (!parse_key(key, row, group) || value.empty() || value[0] != kGroupVersion) return false;
+  value.remove_prefix(1);
+  std::uint64_t number = std::uint64_t{group} * kKeysPerGroup;
+  const std::uint64_t end = number + kKeysPerGroup;
+  while (!value.empty()) {
+    std::uint64_t head = 0, key2 = 0;
+    if (!store::read_varint(value, head) || head >> 1 >= end - number) return false;
+    if ((head & 1) != 0 && !store::read_varint(value, key2)) return false;
+    number += head >> 1;
+    row.key = static_cast<std::uint32_t>(number);
+    row.key2 = static_cast<std::uint32_t>(key2);
+    row.cell = {};
+    if (number > UINT32_MAX || key2 > UINT32_MAX || !take_cell(value, row.cell)) return false;
+    visit(row);
+  }
+  return true;
 }
 
 Result<void> read(const store::Store& store, Dimension dimension, std::uint32_t hour_from,
@@ -86,41 +145,21 @@ Result<void> read(const store::Store& store, Dimension dimension, std::uint32_t 
   auto scanned = store.scan(
       store::Family::rates, prefix, from, [&](std::string_view key, std::string_view value) {
         Row row;
-        if (!parse_key(key, row)) {
-          result = fail(ErrorCode::data, "read rates", store.directory(), "a key is damaged");
-          return false;
-        }
-        if (row.hour >= hour_to) return false;
-        auto cell = decode(value);
-        if (!cell) {
-          result = tl::unexpected(cell.error());
-          result.error().where = store.directory();
-          return false;
-        }
-        row.cell = *cell;
-        visit(row);
-        return true;
+        std::uint32_t group = 0;
+        if (parse_key(key, row, group) && row.hour >= hour_to) return false;
+        if (decode_group(key, value, visit)) return true;
+        result = fail(ErrorCode::data, "read rates", store.directory(),
+                      "a stored rate is damaged or of another version", "restore a backup");
+        return false;
       });
   if (!scanned) return scanned;
   return result;
 }
 
 void append_key(std::string& out, const Row& row) {
-  std::array<char, 13> bytes;
-  const std::array<std::uint32_t, 3> numbers = {
-      __builtin_bswap32(row.hour), __builtin_bswap32(row.key), __builtin_bswap32(row.key2)};
-  bytes[0] = static_cast<char>(row.dimension);
-  std::memcpy(bytes.data() + 1, numbers.data(), sizeof numbers);
-  out.append(bytes.data(), bytes.size());
-}
-
-bool parse_key(std::string_view key, Row& out) {
-  if (key.size() != 13 || static_cast<unsigned char>(key[0]) >= kDimensions) return false;
-  out.dimension = static_cast<Dimension>(key[0]);
-  out.hour = store::read_u32_be(key.data() + 1);
-  out.key = store::read_u32_be(key.data() + 5);
-  out.key2 = store::read_u32_be(key.data() + 9);
-  return true;
+  store::append_u8(out, static_cast<std::uint8_t>(row.dimension));
+  store::append_u32_be(out, row.hour);
+  store::append_u32_be(out, row.key / kKeysPerGroup);
 }
 
 }  // namespace bounced::rates

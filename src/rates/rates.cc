@@ -19,8 +19,8 @@ using store::Family;
 constexpr std::int64_t kHourUs = std::int64_t{3600} * 1'000'000;
 constexpr std::size_t kHoursKept = 2;
 constexpr std::size_t kPrefetchAhead = 8;
-/// Events looked up before they are counted, so that their cells arrive meanwhile.
-constexpr std::size_t kLookAhead = 64;
+/// Links from hashes to Names ids, kept over all hours; forgotten when there are more.
+constexpr std::size_t kLinksMax = std::size_t{1} << 20;
 
 /// Slots of the first streams or tenants.
 using NumberCache = std::array<std::uint32_t, 64>;
@@ -34,9 +34,11 @@ struct Run {
   std::uint32_t stream_slot = 0, tenant_slot = 0, campaign_slot = 0;
 };
 
-/// Slots found ahead; IndexMap::kNone = to be made when its turn comes.
-struct Found {
-  std::uint32_t domain = IndexMap::kNone, sender = IndexMap::kNone;
+/// What a name of Batch::domains or hosts is in this hour: found at its first event there.
+struct Listed {
+  std::uint32_t stamp = 0;  ///< Impl::stamp, else out of date
+  std::uint32_t slot = 0;
+  std::uint32_t delivered = 0;  ///< added to its cell by add_deliveries()
 };
 
 /// Which fields an event adds one to; `first` null = none.
@@ -95,37 +97,59 @@ struct Rates::Impl {
   std::uint64_t touches = 0;
   Cell total;
 
+  /// AddressId::lo of a domain -> Names id; hint: its slot in the hour that asked last.
+  IndexMap domain_names;
+  IndexMap host_names;  ///< TextKey of a host -> Names id
+
   // What the last events used; valid for `hour`, its time range and the caches below.
   Hour* hour = nullptr;
   std::int64_t hour_begin_us = 0, hour_end_us = 0;
   NumberCache streams, tenants;
   std::uint32_t total_slot = 0, no_campaign_slot = 0, no_sender_slot = 0;
   Run run;
+  std::uint32_t stamp = 0;                  ///< grows with each call and each change of the hour
+  std::vector<Listed> domains, hosts;       ///< of the batch
+  std::vector<std::uint32_t> delivered_to;  ///< `domains` with deliveries yet to be added
   const TextKey text_key;
   std::string scratch;
 
   Result<void> select_hour(std::int64_t time_us);
   Result<void> load(Hour& into) const;
-  std::size_t look_up(const Batch& batch, std::span<Event* const> events,
-                      std::array<Found, kLookAhead>& found) const;
-  void complete(const Batch& batch, const Event& event, Found& found);
-  void count(const Batch& batch, const Event& event, const Effect& effect, Found found);
-  void count_failure(const Batch& batch, const Event& event, const Effect& effect,
-                     std::uint32_t domain_slot);
-  void begin_run(const Event& event, std::uint32_t campaign_slot);
-  void end_run();
+  void begin_batch(const Batch& batch, std::size_t events);
+  void new_stamp();
   [[nodiscard]] bool in_hour(const Event& event) const {
     return hour != nullptr && event.time_us >= hour_begin_us && event.time_us < hour_end_us;
   }
-  std::uint32_t make_domain_slot(const Batch& batch, const Event& event);
-  std::uint32_t make_sender_slot(const Batch& batch, const Event& event);
-  std::uint32_t make_campaign_slot(const Batch& batch, const Event& event);
+  void prefetch_for(const Batch& batch, const Event& event) const;
+  void count_delivery(const Batch& batch, const Event& event);
+  void count(const Batch& batch, const Event& event, const Effect& effect);
+  void count_failure(const Batch& batch, const Event& event, const Effect& effect,
+                     std::uint32_t domain_slot);
+  void find_run(const Batch& batch, const Event& event);
+  void begin_run(const Event& event, std::uint32_t campaign_slot);
+  void end_run();
+  void add_deliveries();
+  Listed* listed_domain(const Batch& batch, const Event& event);
+  std::uint32_t domain_slot(const Batch& batch, const Event& event);
+  std::uint32_t find_domain_slot(const Batch& batch, const Event& event);
+  std::uint32_t sender_slot(const Batch& batch, const Event& event);
+  std::uint32_t make_sender_slot(std::string_view raw, std::uint64_t key);
+  std::uint32_t campaign_slot(const Batch& batch, const Event& event);
   std::uint32_t host_slot(const Batch& batch, const Event& event);
+  std::uint32_t find_host_slot(std::string_view host);
   /// Links to "other" are a convenience only: they must not grow without bound.
   void remember(IndexMap& map, std::uint64_t key, std::uint32_t slot) const {
     if (map.size() < 2 * std::size_t{options.keys_per_hour_max}) map.insert(key, slot);
   }
-  std::uint32_t named_slot(Dimension dimension, Dictionary dictionary, std::string_view text);
+  std::uint32_t name_id(Dimension dimension, Dictionary dictionary, std::string_view text);
+  std::uint32_t named_slot(Dimension dimension, Dictionary dictionary, std::string_view text) {
+    return numbered_slot(dimension, name_id(dimension, dictionary, text));
+  }
+  static void remember_name(IndexMap& map, std::uint64_t key, std::uint32_t id) {
+    if (id == 0) return;
+    if (map.size() >= kLinksMax) map.clear();
+    map.insert(key, id);
+  }
   std::uint32_t numbered_slot(Dimension dimension, std::uint32_t key, std::uint32_t key2 = 0) {
     return hour->of(dimension).index(key, key2, options.keys_per_hour_max);
   }
@@ -166,8 +190,7 @@ Result<void> Rates::Impl::select_hour(std::int64_t time_us) {
     if (candidate->number == number) found = candidate.get();
   }
   if (found == nullptr) {
-    auto fresh = std::make_unique<Hour>();
-    fresh->number = number;
+    auto fresh = std::make_unique<Hour>(number, hour);
     if (auto loaded = load(*fresh); !loaded) return loaded;
     found = fresh.get();
     hours.push_back(std::move(fresh));
@@ -181,47 +204,98 @@ Result<void> Rates::Impl::select_hour(std::int64_t time_us) {
   total_slot = numbered_slot(Dimension::total, 0);
   no_campaign_slot = numbered_slot(Dimension::campaign, 0);
   no_sender_slot = numbered_slot(Dimension::sender, 0);
+  new_stamp();
   return {};
 }
 
-// A name that would end up in "other" anyway is not worth a number: outsiders choose the texts.
-std::uint32_t Rates::Impl::named_slot(Dimension dimension, Dictionary dictionary,
-                                      std::string_view text) {
-  const bool full = hour->of(dimension).full(options.keys_per_hour_max);
-  const std::uint32_t id = full ? names.find(dictionary, text) : names.intern(dictionary, text);
-  return numbered_slot(dimension, id);
+void Rates::Impl::new_stamp() {
+  if (++stamp != 0) return;
+  for (Listed& one : domains) one.stamp = 0;
+  for (Listed& one : hosts) one.stamp = 0;
+  stamp = 1;
 }
 
-std::uint32_t Rates::Impl::make_domain_slot(const Batch& batch, const Event& event) {
-  const std::uint32_t found = hour->domain_by_id.find(event.domain_id.lo);
-  if (found != IndexMap::kNone) return found;
+/// Sends for what the names of the batch are found by, when most of them will be asked for.
+void Rates::Impl::begin_batch(const Batch& batch, std::size_t events) {
+  new_stamp();
+  if (domains.size() < batch.domains.size()) domains.resize(batch.domains.size());
+  if (hosts.size() < batch.hosts.size()) hosts.resize(batch.hosts.size());
+  if (hour == nullptr || events < batch.domains.size()) return;
+  for (const BatchDomain& domain : batch.domains) {
+    prefetch(domain_names.address_of(domain.id.lo));
+  }
+  const Cells& cells = hour->of(Dimension::domain);
+  for (const BatchDomain& domain : batch.domains) {
+    const IndexMap::Slot* const link = domain_names.at(domain.id.lo);
+    if (link != nullptr) cells.prefetch(link->value, link->hint);
+  }
+}
+
+// A name that would end up in "other" anyway is not worth a number: outsiders choose the texts.
+std::uint32_t Rates::Impl::name_id(Dimension dimension, Dictionary dictionary,
+                                   std::string_view text) {
+  const bool full = hour->of(dimension).full(options.keys_per_hour_max);
+  return full ? names.find(dictionary, text) : names.intern(dictionary, text);
+}
+
+inline std::uint32_t Rates::Impl::domain_slot(const Batch& batch, const Event& event) {
+  const Listed* const listed = listed_domain(batch, event);
+  return listed != nullptr ? listed->slot : find_domain_slot(batch, event);
+}
+
+/// Null when the event's domain is not listed.
+inline Listed* Rates::Impl::listed_domain(const Batch& batch, const Event& event) {
+  const std::size_t number = std::size_t{event.domain} - 1;
+  if (number >= batch.domains.size()) return nullptr;
+  Listed& listed = domains[number];
+  if (listed.stamp != stamp) [[unlikely]] {
+    const std::uint32_t slot = find_domain_slot(batch, event);
+    prefetch(hour->of(Dimension::domain).address_of(slot));
+    listed = {stamp, slot, 0};
+  }
+  return &listed;
+}
+
+std::uint32_t Rates::Impl::find_domain_slot(const Batch& batch, const Event& event) {
+  const std::uint64_t key = event.domain_id.lo;
+  if (IndexMap::Slot* const link = domain_names.at(key); link != nullptr) {
+    if (hour->of(Dimension::domain).is(link->hint, link->value)) return link->hint;
+    return link->hint = numbered_slot(Dimension::domain, link->value);
+  }
   std::string_view domain = domain_of(batch.view(event.recipient));
   if (!plain_lower_case(domain) || (!domain.empty() && domain.back() == '.')) {
     scratch = normalise_domain(domain);
     domain = scratch;
   }
-  const std::uint32_t slot = named_slot(Dimension::domain, Dictionary::domain, domain);
-  remember(hour->domain_by_id, event.domain_id.lo, slot);
-  return slot;
+  const std::uint32_t id = name_id(Dimension::domain, Dictionary::domain, domain);
+  remember_name(domain_names, key, id);
+  return numbered_slot(Dimension::domain, id);
 }
 
-std::uint32_t Rates::Impl::make_sender_slot(const Batch& batch, const Event& event) {
-  const std::string_view raw = domain_of(batch.view(event.sender));
-  if (raw.empty()) return no_sender_slot;
-  const std::uint64_t key = text_key(raw);
-  const std::uint32_t found = hour->sender_by_text.find(key);
-  if (found != IndexMap::kNone) return found;
+// VERP senders differ before the '@' only.
+inline std::uint32_t Rates::Impl::sender_slot(const Batch& batch, const Event& event) {
+  const std::uint64_t key = event.sender_domain != 0 ? event.sender_domain
+                            : event.sender.empty()   ? 0
+                                                     : domain_key(batch.view(event.sender));
+  if (key == 0) return no_sender_slot;
+  const std::uint32_t found = hour->sender_by_domain.find(key);
+  if (found != IndexMap::kNone) [[likely]]
+    return found;
+  return make_sender_slot(domain_of(batch.view(event.sender)), key);
+}
+
+std::uint32_t Rates::Impl::make_sender_slot(std::string_view raw, std::uint64_t key) {
   std::string_view domain = raw;
   if (!plain_lower_case(raw)) {
     scratch = ascii_lower(raw);
     domain = scratch;
   }
   const std::uint32_t slot = named_slot(Dimension::sender, Dictionary::domain, domain);
-  remember(hour->sender_by_text, key, slot);
+  remember(hour->sender_by_domain, key, slot);
   return slot;
 }
 
-std::uint32_t Rates::Impl::make_campaign_slot(const Batch& batch, const Event& event) {
+std::uint32_t Rates::Impl::campaign_slot(const Batch& batch, const Event& event) {
   const std::string_view text = batch.view(event.campaign);
   const std::uint64_t key = text_key(text);
   const std::uint32_t found = hour->campaign_by_text.find(key);
@@ -233,12 +307,24 @@ std::uint32_t Rates::Impl::make_campaign_slot(const Batch& batch, const Event& e
 
 std::uint32_t Rates::Impl::host_slot(const Batch& batch, const Event& event) {
   if (event.mta_host.empty()) return numbered_slot(Dimension::mta, 0);
-  const std::string_view host = batch.view(event.mta_host);
+  const std::size_t number = std::size_t{event.host} - 1;
+  if (number >= batch.hosts.size()) return find_host_slot(batch.view(event.mta_host));
+  Listed& listed = hosts[number];
+  if (listed.stamp != stamp) listed = {stamp, find_host_slot(batch.view(event.mta_host)), 0};
+  return listed.slot;
+}
+
+std::uint32_t Rates::Impl::find_host_slot(std::string_view host) {
   const std::uint64_t key = text_key(host);
   const std::uint32_t found = hour->host_by_text.find(key);
   if (found != IndexMap::kNone) return found;
-  scratch = ascii_lower(host);
-  const std::uint32_t slot = named_slot(Dimension::mta, Dictionary::domain, mta_suffix(scratch));
+  std::uint32_t id = host_names.find(key);
+  if (id == IndexMap::kNone) {
+    scratch = ascii_lower(host);
+    id = name_id(Dimension::mta, Dictionary::domain, mta_suffix(scratch));
+    remember_name(host_names, key, id);
+  }
+  const std::uint32_t slot = numbered_slot(Dimension::mta, id);
   remember(hour->host_by_text, key, slot);
   return slot;
 }
@@ -251,6 +337,16 @@ void Rates::Impl::begin_run(const Event& event, std::uint32_t campaign_slot) {
   run.stream_slot = cached_slot(streams, Dimension::stream, event.stream);
   run.tenant_slot = cached_slot(tenants, Dimension::tenant, event.tenant);
   run.campaign_slot = campaign_slot;
+}
+
+void Rates::Impl::add_deliveries() {
+  if (delivered_to.empty()) return;
+  Cells& cells = hour->of(Dimension::domain);
+  for (const std::uint32_t number : delivered_to) {
+    cells.touch(domains[number].slot).delivered += domains[number].delivered;
+    domains[number].delivered = 0;
+  }
+  delivered_to.clear();
 }
 
 void Rates::Impl::end_run() {
@@ -278,60 +374,46 @@ void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Ef
       effect);
 }
 
-// New names get their numbers here, in the order of the events, whatever was looked up before.
-inline void Rates::Impl::complete(const Batch& batch, const Event& event, Found& found) {
-  if (found.domain == IndexMap::kNone) [[unlikely]]
-    found.domain = make_domain_slot(batch, event);
-  if (found.sender == IndexMap::kNone) [[unlikely]]
-    found.sender = make_sender_slot(batch, event);
+inline void Rates::Impl::find_run(const Batch& batch, const Event& event) {
   const std::uint32_t campaign =
-      event.campaign.empty() ? no_campaign_slot : make_campaign_slot(batch, event);
+      event.campaign.empty() ? no_campaign_slot : campaign_slot(batch, event);
   if (!run.open || run.stream != event.stream || run.tenant != event.tenant ||
       run.campaign_slot != campaign) {
     begin_run(event, campaign);
   }
 }
 
-void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& effect, Found found) {
-  complete(batch, event, found);
+// New names get their numbers in the order of the events, and of an event in this one: domain,
+// sender, campaign, host. So they do not depend on batches.
+inline void Rates::Impl::count_delivery(const Batch& batch, const Event& event) {
+  if (Listed* const listed = listed_domain(batch, event); listed != nullptr) [[likely]] {
+    if (listed->delivered++ == 0) delivered_to.push_back(event.domain - 1u);
+  } else {
+    ++hour->of(Dimension::domain).touch(find_domain_slot(batch, event)).delivered;
+  }
+  ++hour->of(Dimension::sender).touch(sender_slot(batch, event)).delivered;
+  find_run(batch, event);
+  ++run.delivered;
+}
+
+void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& effect) {
+  const std::uint32_t domain = domain_slot(batch, event);
+  const std::uint32_t sender = sender_slot(batch, event);
+  find_run(batch, event);
   effect.add_to(total);
-  add(Dimension::domain, found.domain, effect);
-  add(Dimension::sender, found.sender, effect);
+  add(Dimension::domain, domain, effect);
+  add(Dimension::sender, sender, effect);
   add(Dimension::total, total_slot, effect);
   add(Dimension::campaign, run.campaign_slot, effect);
   add(Dimension::stream, run.stream_slot, effect);
   add(Dimension::tenant, run.tenant_slot, effect);
-  if (event.failing()) count_failure(batch, event, effect, found.domain);
+  if (event.failing()) count_failure(batch, event, effect, domain);
 }
 
-/// Finds what is known of the next events of this hour and sends for their cells; changes nothing.
-/// Returns how many it looked at.
-std::size_t Rates::Impl::look_up(const Batch& batch, std::span<Event* const> events,
-                                 std::array<Found, kLookAhead>& found) const {
-  const std::size_t size = std::min(events.size(), kLookAhead);
-  const Cells& domains = hour->of(Dimension::domain);
-  const Cells& senders = hour->of(Dimension::sender);
-  for (std::size_t i = 0; i < size; ++i) {
-    if (i + kPrefetchAhead < events.size()) {
-      const Event& ahead = *events[i + kPrefetchAhead];
-      bounced::prefetch(hour->domain_by_id.address_of(ahead.domain_id.lo));
-      if (!ahead.sender.empty()) {
-        bounced::prefetch(batch.view(ahead.sender).data() + ahead.sender.size - 1);
-      }
-    }
-    const Event& event = *events[i];
-    // The first is of this hour, even where its time is beyond what hours can say.
-    if (i != 0 && !in_hour(event)) return i;
-    Found& slots = found[i];
-    slots.domain = hour->domain_by_id.find(event.domain_id.lo);
-    if (slots.domain != IndexMap::kNone) prefetch(domains.address_of(slots.domain));
-    // VERP senders differ before the '@' only.
-    const std::string_view domain =
-        event.sender.empty() ? std::string_view{} : domain_of(batch.view(event.sender));
-    slots.sender = domain.empty() ? no_sender_slot : hour->sender_by_text.find(text_key(domain));
-    if (slots.sender != IndexMap::kNone) prefetch(senders.address_of(slots.sender));
-  }
-  return size;
+inline void Rates::Impl::prefetch_for(const Batch& batch, const Event& event) const {
+  if (event.domain == 0) prefetch(domain_names.address_of(event.domain_id.lo));
+  if (event.sender.empty() || event.sender_domain != 0) return;
+  prefetch(batch.view(event.sender).data() + event.sender.size - 1);
 }
 
 Rates::Rates(store::Names& names, Options options)
@@ -346,35 +428,29 @@ Result<void> Rates::open(const store::Store* store) {
 Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
                           const std::vector<bool>& counted) {
   Impl& impl = *impl_;
-  std::array<Found, kLookAhead> found;
-  for (std::size_t i = 0; i < events.size();) {
-    const Event& first = *events[i];
-    if (!impl.in_hour(first)) {
-      if (!counted[i] || effect_of(batch, first).first == nullptr) {
-        ++i;
-        continue;
-      }
+  impl.begin_batch(batch, events.size());
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    if (i + kPrefetchAhead < events.size()) {
+      impl.prefetch_for(batch, *events[i + kPrefetchAhead]);
+    }
+    if (!counted[i]) continue;
+    const Event& event = *events[i];
+    const bool delivered = event.kind == EventKind::delivered;
+    const Effect effect = delivered ? Effect() : effect_of(batch, event);
+    if (!delivered && effect.first == nullptr) continue;
+    if (!impl.in_hour(event)) [[unlikely]] {
+      impl.add_deliveries();
       impl.end_run();
       impl.run.open = false;
-      if (auto selected = impl.select_hour(first.time_us); !selected) return selected;
+      if (auto selected = impl.select_hour(event.time_us); !selected) return selected;
     }
-    const std::size_t size = impl.look_up(batch, events.subspan(i), found);
-    Cells& domains = impl.hour->of(Dimension::domain);
-    Cells& senders = impl.hour->of(Dimension::sender);
-    for (std::size_t n = 0; n < size; ++n, ++i) {
-      if (!counted[i]) continue;
-      const Event& event = *events[i];
-      if (event.kind == EventKind::delivered) [[likely]] {
-        impl.complete(batch, event, found[n]);
-        ++impl.run.delivered;
-        ++domains.touch(found[n].domain).delivered;
-        ++senders.touch(found[n].sender).delivered;
-        continue;
-      }
-      const Effect effect = effect_of(batch, event);
-      if (effect.first != nullptr) impl.count(batch, event, effect, found[n]);
+    if (delivered) [[likely]] {
+      impl.count_delivery(batch, event);
+    } else {
+      impl.count(batch, event, effect);
     }
   }
+  impl.add_deliveries();
   impl.end_run();
   return {};
 }
@@ -383,13 +459,15 @@ void Rates::append_to(store::WriteSet& set) {
   std::string key, value;
   for (const auto& hour : impl_->hours) {
     for (std::size_t d = 0; d < kDimensions; ++d) {
-      hour->dimensions[d].take_dirty([&](const Cells::Slot& slot) {
+      const auto dimension = static_cast<Dimension>(d);
+      const auto put = [&](std::uint32_t group, std::span<const GroupCell> cells) {
         key.clear();
-        append_key(key, {static_cast<Dimension>(d), hour->number, slot.key, slot.key2, {}});
+        append_key(key, {dimension, hour->number, group * kKeysPerGroup, 0, {}});
         value.clear();
-        encode(slot.cell, value);
+        encode_group(cells, value);
         set.put(Family::rates, key, value);
-      });
+      };
+      hour->dimensions[d].take_dirty(put);
     }
   }
 }

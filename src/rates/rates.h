@@ -41,6 +41,10 @@ struct Cell {
   std::uint64_t deferred = 0;                     ///< attempts
   std::uint64_t complained = 0, unsubscribed = 0, suppressed = 0;
   void add(const Cell& other);
+  [[nodiscard]] bool empty() const {
+    return (delivered | hard | soft | blocked | expired | deferred | complained | unsubscribed |
+            suppressed) == 0;
+  }
   [[nodiscard]] std::uint64_t failed() const { return hard + soft + blocked; }
   [[nodiscard]] std::uint64_t sent() const { return delivered + failed(); }
   /// bounced / sent x 100; 0 when nothing was sent.

@@ -2,6 +2,7 @@
 // Private to this folder.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -61,7 +62,6 @@ class TextKey {
   std::array<std::uint64_t, 3> words_{};
 };
 
-/// raw_domain() with the C library's vector search.
 inline std::string_view domain_of(std::string_view address) {
   const void* at = memrchr(address.data(), '@', address.size());
   if (at == nullptr) return {};

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "state/state.h"
 
 namespace bounced::state {
@@ -125,6 +126,14 @@ std::uint64_t BlockView::word(const AddressId& id) const {
 
 std::uint64_t BlockView::size() const {
   return impl_->blocked.load(std::memory_order_relaxed);
+}
+
+void BlockView::prefetch(const AddressId& id) const {
+  const std::uint64_t key = key_of(id);
+  const Shard& shard = impl_->shards[Impl::shard_of(key)];
+  if (shard.owned != nullptr) {
+    bounced::prefetch(&shard.owned->slots[key & shard.owned->mask]);
+  }
 }
 
 void BlockView::set(const AddressId& id, std::uint64_t word) {

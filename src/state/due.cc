@@ -88,8 +88,9 @@ Result<void> Due::load_window() {
     horizon_ = last + 1;  // also when all of it is gone again
   }
   for (auto* far : {&far_now_, &far_flying_}) {
-    const auto end = far->lower_bound(DueEntry{horizon_, {}, false, BlockKind::none});
-    near_.insert(far->begin(), end);
+    for (const DueEntry& e : *far) {
+      if (e.time_us < horizon_) near_.insert(e);
+    }
     // Those on their way stay noted: a later window must still see what no cut holds.
   }
   return {};

@@ -4,10 +4,12 @@
 // it that no returned cut holds yet. Thread safety: none; the apply thread's.
 #pragma once
 
+#include <absl/container/flat_hash_set.h>
+
 #include <cstdint>
 #include <set>
-#include <string>
-#include <vector>
+#include <tuple>
+#include <utility>
 
 #include "bounced/event.h"
 #include "bounced/policy.h"
@@ -26,6 +28,13 @@ struct DueEntry {
     return std::tie(a.time_us, a.id.hi, a.id.lo, a.domain, a.kind) <
            std::tie(b.time_us, b.id.hi, b.id.lo, b.domain, b.kind);
   }
+  friend bool operator==(const DueEntry& a, const DueEntry& b) {
+    return a.time_us == b.time_us && a.id == b.id && a.domain == b.domain && a.kind == b.kind;
+  }
+  template <class H>
+  friend H AbslHashValue(H h, const DueEntry& e) {
+    return H::combine(std::move(h), e.id.lo, e.time_us, e.kind);
+  }
 };
 
 class Due {
@@ -42,13 +51,16 @@ class Due {
   void committed();
 
  private:
+  /// Most entries end months from now: found by value only, and in no order.
+  using Unordered = absl::flat_hash_set<DueEntry>;
+
   Result<void> load_window();
 
   const store::Store* store_ = nullptr;
   std::set<DueEntry> near_;
-  std::int64_t horizon_ = INT64_MAX;           ///< entries at or beyond it are not all in near_
-  std::set<DueEntry> far_now_, far_flying_;    // not yet in the store
-  std::set<DueEntry> gone_now_, gone_flying_;  // erased, not yet from the store
+  std::int64_t horizon_ = INT64_MAX;  ///< entries at or beyond it are not all in near_
+  Unordered far_now_, far_flying_;    // not yet in the store
+  Unordered gone_now_, gone_flying_;  // erased, not yet from the store
 };
 
 }  // namespace bounced::state

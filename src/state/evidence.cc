@@ -11,16 +11,6 @@ namespace bounced::state {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr std::size_t kTextBytesMax = 1024;  // of each text but the diagnostic
-
-struct Header {
-  std::uint32_t next;
-  std::uint16_t capacity;
-  std::uint16_t size;
-  std::uint8_t slot;
-};
-constexpr std::size_t kHead = sizeof(Header);
-constexpr std::size_t kValueMax = 160 + 6 * kTextBytesMax + limits::kDiagnosticBytesMax;
 
 /// Writes into a buffer that is large enough; no checks, no growth.
 struct Writer {
@@ -33,7 +23,7 @@ struct Writer {
     }
     byte(static_cast<unsigned>(v));
   }
-  void text(std::string_view t, std::size_t max = kTextBytesMax) {
+  void text(std::string_view t, std::size_t max = kEvidenceTextMax) {
     const std::size_t n = std::min(t.size(), max);
     number(n);
     if (n != 0) std::memcpy(p, t.data(), n);
@@ -51,21 +41,9 @@ bool read_text(std::string_view& in, std::string& out) {
 
 }  // namespace
 
-std::uint32_t PendingEvidence::room() {
-  std::uint32_t from = std::max<std::uint32_t>(used_, 16);
-  if (kChunkBytes - (from & (kChunkBytes - 1)) < kHead + kValueMax) {
-    from = ((from >> kChunkBits) + 1) << kChunkBits;
-  }
-  // Not make_unique: it would zero what is overwritten anyway.
-  while (chunks_.size() <= from >> kChunkBits) chunks_.emplace_back(new char[kChunkBytes]);
-  return from;
-}
-
-void PendingEvidence::add(std::uint32_t& head, std::uint8_t slot, const Batch& batch,
-                          const Event& event, const Verdict& verdict, std::string_view rule) {
-  const std::uint32_t fresh = room();
-  char* const value = at(fresh) + kHead;
-  Writer w{value};
+char* encode_evidence(char* out, const Batch& batch, const Event& event, const Verdict& verdict,
+                      std::string_view rule) {
+  Writer w{out};
   w.byte(kVersion);
   w.byte(static_cast<unsigned>(event.kind) | static_cast<unsigned>(event.phase) << 4);
   w.number(store::zigzag(event.time_us));
@@ -89,55 +67,7 @@ void PendingEvidence::add(std::uint32_t& head, std::uint8_t slot, const Batch& b
   w.text(batch.view(event.mta_host));
   w.text(batch.view(event.mta_ip));
   w.text(batch.view(event.diagnostic), limits::kDiagnosticBytesMax);
-  const auto size = static_cast<std::uint16_t>(w.p - value);
-
-  // The same slot again within this cut: in place where it fits, else the old one is unchained
-  // (its room is lost until the cut; each next one is larger, so this ends).
-  for (std::uint32_t here = head, before = 0; here != 0;) {
-    Header h;
-    std::memcpy(&h, at(here), kHead);
-    if (h.slot != slot) {
-      before = here;
-      here = h.next;
-      continue;
-    }
-    if (size <= h.capacity) {
-      h.size = size;
-      std::memcpy(at(here), &h, kHead);
-      std::memcpy(at(here) + kHead, value, size);
-      return;
-    }
-    --records_;
-    if (before == 0) {
-      head = h.next;
-    } else {
-      std::memcpy(at(before) + offsetof(Header, next), &h.next, sizeof h.next);
-    }
-    break;
-  }
-  Header h{};
-  h.next = head;
-  h.capacity = size;
-  h.size = size;
-  h.slot = slot;
-  head = fresh;
-  std::memcpy(at(fresh), &h, kHead);
-  used_ = fresh + static_cast<std::uint32_t>(kHead) + size;
-  ++records_;
-}
-
-bool PendingEvidence::next(std::uint32_t& offset, Item& out) const {
-  if (offset == 0) return false;
-  Header h;
-  std::memcpy(&h, at(offset), kHead);
-  out = {h.slot, {at(offset) + kHead, h.size}};
-  offset = h.next;
-  return true;
-}
-
-void PendingEvidence::clear() {
-  used_ = 0;
-  records_ = 0;
+  return w.p;
 }
 
 Result<Evidence> decode_evidence(std::string_view bytes) {

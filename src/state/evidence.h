@@ -1,12 +1,13 @@
-// Evidence waiting for the next cut: at most one value per (address, slot).
+// Evidence: what a server said about an address, one value per (address, slot). A blind put: the
+// newest of a slot wins, in a cut as in the store.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
-#include <vector>
 
 #include "base/batch.h"
+#include "bounced/limits.h"
 #include "bounced/verdict.h"
 
 namespace bounced::state {
@@ -18,36 +19,13 @@ inline std::uint8_t evidence_slot_of_deferral(std::uint64_t message) {
   return static_cast<std::uint8_t>(kEvidenceFinals + (message & 1));
 }
 
-/// Byte arena of chains: one chain per dirty address. Not thread safe. A value is encoded where it
-/// will stay; chunks are kept from cut to cut, so that their pages are faulted in once.
-class PendingEvidence {
- public:
-  /// Encodes what `event` says into the chain that starts at `head` (0 = none; updated). A value
-  /// of the same slot in this chain is replaced.
-  void add(std::uint32_t& head, std::uint8_t slot, const Batch& batch, const Event& event,
-           const Verdict& verdict, std::string_view rule);
-  struct Item {
-    std::uint8_t slot = 0;
-    std::string_view value;
-  };
-  /// Takes the item at `offset` and steps to the next; false at the end (0).
-  bool next(std::uint32_t& offset, Item& out) const;
-  void clear();
-  [[nodiscard]] std::size_t bytes() const { return used_; }
-  [[nodiscard]] std::size_t records() const { return records_; }
+/// Most bytes that encode_evidence() writes.
+inline constexpr std::size_t kEvidenceTextMax = 1024;  ///< of each text but the diagnostic
+inline constexpr std::size_t kEvidenceBytesMax =
+    160 + 6 * kEvidenceTextMax + limits::kDiagnosticBytesMax;
 
- private:
-  static constexpr unsigned kChunkBits = 20;
-  static constexpr std::uint32_t kChunkBytes = std::uint32_t{1} << kChunkBits;
-  [[nodiscard]] char* at(std::uint32_t offset) const {
-    return chunks_[offset >> kChunkBits].get() + (offset & (kChunkBytes - 1));
-  }
-  /// Offset of room for the largest record; in one chunk.
-  std::uint32_t room();
-
-  std::vector<std::unique_ptr<char[]>> chunks_;
-  std::uint32_t used_ = 0;  ///< end of the last record; offset 0 ends a chain
-  std::size_t records_ = 0;
-};
+/// Encodes what `event` says, in the server's own words, into `out`; returns the end.
+char* encode_evidence(char* out, const Batch& batch, const Event& event, const Verdict& verdict,
+                      std::string_view rule);
 
 }  // namespace bounced::state

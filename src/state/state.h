@@ -28,6 +28,10 @@ Result<Policy> load_policy(const std::string& file = {});
 
 /// The published answer for lookups: address id -> block word. Readers take no lock.
 /// word: 0 = mail may go. Bits: 0-7 BlockKind, 8-15 BlockScope of the strictest live block,
+/// Key of the provider that answers as this host (its registrable part); never 0. For
+/// Batch::providers.
+std::uint64_t provider_key(std::string_view mx_host);
+
 /// 16-31 cause, 32-63 until in seconds (0 = no end).
 class BlockView {
  public:
@@ -38,6 +42,8 @@ class BlockView {
   [[nodiscard]] bool complete() const { return complete_.load(std::memory_order_acquire); }
   [[nodiscard]] std::uint64_t size() const;
   // Writer only (apply thread):
+  /// Sends for the place that set() will write.
+  void prefetch(const AddressId& id) const;
   void set(const AddressId& id, std::uint64_t word);
   /// From the background scan: never over what set() has said since.
   void set_if_absent(const AddressId& id, std::uint64_t word);

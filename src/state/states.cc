@@ -11,6 +11,8 @@ namespace bounced::state {
 namespace {
 
 constexpr std::size_t kSlotAhead = 20, kEntryAhead = 8;
+/// A call with fewer events looks up what it needs as it comes.
+constexpr std::size_t kListedMin = 64;
 
 /// Without a fingerprint from correlate every record is a message of its own.
 std::uint64_t message_of(const Event& e) {
@@ -119,6 +121,41 @@ Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict
   return fact;
 }
 
+Provider& States::Impl::provider_of_event(const Batch& batch, const Event& event) {
+  if (event.host == 0) {
+    return around.provider(provider_key(batch.view(event.mta_host)));
+  }
+  ListedHost& listed = listed_hosts[event.host];
+  if (listed.call != call) {
+    listed = {call, provider_key(batch.view(event.mta_host)), nullptr};
+  }
+  if (listed.provider == nullptr || listed.provider->key != listed.key) {
+    listed.provider = &around.provider(listed.key);
+  }
+  return *listed.provider;
+}
+
+/// Sends for all that the batch's lists name, far ahead of the first use.
+void States::Impl::prefetch_listed(const Batch& batch) {
+  for (const BatchDomain& domain : batch.domains) table.prefetch_slot(domain.id);
+  for (std::size_t i = 0; i < batch.providers.size(); ++i) {
+    listed_hosts[i + 1] = {call, batch.providers[i], nullptr};
+    around.prefetch_provider(batch.providers[i]);
+  }
+  for (const BatchDomain& domain : batch.domains) table.prefetch_entry(domain.id);
+}
+
+/// A batch was parsed on another core: its texts are as cold as the table.
+void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const {
+  table.prefetch_entry(event.recipient_id);
+  if (event.kind == EventKind::delivered) return;
+  const std::string_view words = batch.view(event.diagnostic);
+  for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
+    bounced::prefetch(words.data() + i);
+  }
+  if (event.final_failure()) view.prefetch(event.recipient_id);
+}
+
 /// Counts the failure among its surroundings, then asks them.
 void States::Impl::surround(const Batch& batch, const Event& event, const Verdict& verdict,
                             Fact& fact) {
@@ -129,13 +166,14 @@ void States::Impl::surround(const Batch& batch, const Event& event, const Verdic
     SendingHost& host = host_of(batch, event);
     if (fact.attempted) {
       // Domains behind one provider are related: its trouble is not ours.
-      const std::string_view mx = batch.view(event.mta_host);
-      around.failed(host, mx.empty() ? event.domain_id.hi : hash64(provider_of(mx)), event.time_us);
+      const std::uint64_t who =
+          event.mta_host.empty() ? event.domain_id.hi : provider_of_event(batch, event).key;
+      around.failed(host, who, event.time_us);
     }
     if (asks) fact.outage = around.outage(host, event.time_us);
   }
   if (event.mta_host.empty() || !fact.attempted) return;
-  Provider& provider = around.provider(batch.view(event.mta_host));
+  Provider& provider = provider_of_event(batch, event);
   around.attempt(provider, event.time_us, event.final_failure() && verdict.hard());
   if (asks) fact.incident = around.incident(provider);
 }
@@ -160,31 +198,38 @@ Decision States::Impl::decide_one(const AddressId& id, bool domain, std::string_
                ? evidence_slot_of_deferral(fact.message)
                : static_cast<std::uint8_t>(state.evidence++ % kEvidenceFinals);
   }
-  Entry* entry = finish(id, domain, decision);
-  if (words) {
-    evidence.add(dirty[entry->dirty].evidence, slot, *batch, *event, verdict, rule_of(verdict));
-  }
+  finish(id, domain, decision);
+  if (words) add_evidence(id, slot, *batch, *event, verdict);
   return decision;
 }
 
-Entry* States::Impl::finish(const AddressId& id, bool domain, const Decision& decision) {
+void States::Impl::add_evidence(const AddressId& id, std::uint8_t slot, const Batch& batch,
+                                const Event& event, const Verdict& verdict) {
+  char key[17];
+  address_key(id, false, key);
+  key[16] = static_cast<char>(slot);
+  char* const value =
+      pending.begin_put(store::Family::evidence, {key, sizeof key}, kEvidenceBytesMax);
+  const char* const end = encode_evidence(value, batch, event, verdict, rule_of(verdict));
+  pending.end_put(store::Family::evidence, end);
+}
+
+void States::Impl::finish(const AddressId& id, bool domain, const Decision& decision) {
   bytes.clear();
   encode(state, bytes);
   if (!known) ++(domain ? domains : addresses);
-  Entry* entry = put_bytes(id, domain, nullptr);
+  put_bytes(id, domain, nullptr);
   if (!decision.changes.empty()) publish(id, domain, decision);
-  return entry;
 }
 
 /// Takes `bytes` as the state of the id, which is at `entry` if it has one.
-Entry* States::Impl::put_bytes(const AddressId& id, bool domain, Entry* entry) {
+void States::Impl::put_bytes(const AddressId& id, bool domain, Entry* entry) {
   if (entry != nullptr && entry->size == bytes.size()) {
     std::memcpy(entry->bytes(), bytes.data(), bytes.size());
   } else {
     entry = put(id, bytes, domain);
   }
   mark_dirty(entry);
-  return entry;
 }
 
 /// The first delivery to a domain of which nothing was known.
@@ -211,13 +256,15 @@ void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64
 void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
   if (zero(event.domain_id)) return;
   const std::int64_t hour = hour_floor(event.time_us);
-  FreshDomain& cached = fresh_of(event.domain_id);
-  if (cached.hi == event.domain_id.hi && cached.hour_us >= hour) return;
+  ListedDomain& listed = listed_domains[event.domain];
+  if (listed.call == call && listed.hour_us >= hour) return;
+  const auto remember = [&](std::int64_t hour_us) {
+    if (event.domain != 0) listed = {call, hour_us};
+  };
   Entry* entry = find_entry(event.domain_id, true);
   if (entry == nullptr) {
     new_domain(batch, event, hour);
-    cached = {event.domain_id.hi, hour};
-    return;
+    return remember(hour);
   }
   entry->set(Entry::kReferenced);
   const bool plain = entry->bytes()[2] == 0 && entry->bytes()[3] == 0;  // no failures, no blocks
@@ -249,7 +296,7 @@ void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
       finish(event.domain_id, true, {});
     }
   }
-  cached = {event.domain_id.hi, std::max(hour, last)};
+  remember(std::max(hour, last));
 }
 
 void States::Impl::delivered(const Batch& batch, const Event& event) {
@@ -278,7 +325,7 @@ void States::Impl::delivered(const Batch& batch, const Event& event) {
     }
   }
   if (!event.mta_host.empty()) {
-    around.attempt(around.provider(batch.view(event.mta_host)), event.time_us, false);
+    around.attempt(provider_of_event(batch, event), event.time_us, false);
     around.delivered(host_of(batch, event), event.time_us);
   }
   domain_delivered(batch, event);
@@ -295,9 +342,9 @@ bool States::Impl::deferred(const Batch& batch, const Event& event, const Verdic
     EncodedHead::first_deferral(event.time_us, text.substr(0, limits::kAddressBytesMax), bytes);
     ++addresses;
   }
-  entry = put_bytes(event.recipient_id, false, entry);
-  evidence.add(dirty[entry->dirty].evidence, evidence_slot_of_deferral(message_of(event)), batch,
-               event, verdict, rule_of(verdict));
+  put_bytes(event.recipient_id, false, entry);
+  add_evidence(event.recipient_id, evidence_slot_of_deferral(message_of(event)), batch, event,
+               verdict);
   return true;
 }
 
@@ -333,7 +380,8 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
     return false;
   }
   if (domain_level && !zero(event.domain_id)) {
-    fresh_of(event.domain_id) = {};
+    listed_domains[event.domain].call = 0;
+    if (event.domain == 0) ++call;  // whichever it was on the list
     const std::string domain = normalise_domain(raw_domain(batch.view(event.recipient)));
     decide_one(event.domain_id, true, domain, fact, verdict, nullptr, nullptr);
   }
@@ -405,11 +453,17 @@ Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
     if (auto fetched = m.fetch_cold(events); !fetched) return fetched;
   }
   m.hosts.assign(batch.origins.size() + 1, nullptr);
+  ++m.call;
+  m.listed_domains.resize(std::max(m.listed_domains.size(), batch.domains.size() + 1));
+  m.listed_hosts.resize(std::max(m.listed_hosts.size(), batch.hosts.size() + 1));
   const std::size_t n = events.size();
-  for (std::size_t i = 0; i < std::min(n, kSlotAhead); ++i) m.prefetch_slots(batch, *events[i]);
+  if (n >= kListedMin) m.prefetch_listed(batch);
+  for (std::size_t i = 0; i < std::min(n, kSlotAhead); ++i) {
+    m.table.prefetch_slot(events[i]->recipient_id);
+  }
   for (std::size_t i = 0; i < n; ++i) {
-    if (i + kSlotAhead < n) m.prefetch_slots(batch, *events[i + kSlotAhead]);
-    if (i + kEntryAhead < n) m.prefetch_entries(*events[i + kEntryAhead]);
+    if (i + kSlotAhead < n) m.table.prefetch_slot(events[i + kSlotAhead]->recipient_id);
+    if (i + kEntryAhead < n) m.prefetch_entry(batch, *events[i + kEntryAhead]);
     m.apply_one(batch, *events[i], i, counted);
   }
   m.absent.clear();

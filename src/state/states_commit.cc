@@ -116,33 +116,16 @@ void States::append_to(store::WriteSet& set) {
   char key[18];
   for (std::size_t i = 0; i < m.dirty.size(); ++i) {
     if (i + 8 < m.dirty.size()) {
-      const char* ahead = reinterpret_cast<const char*>(m.dirty[i + 8].entry);
+      const char* ahead = reinterpret_cast<const char*>(m.dirty[i + 8]);
       bounced::prefetch(ahead);
       bounced::prefetch(ahead + 64);
     }
-    Entry* entry = m.dirty[i].entry;
+    Entry* entry = m.dirty[i];
     const std::size_t size = address_key(entry->id(), entry->domain(), key);
     set.put(Family::address, {key, size}, entry->view());
-    std::uint32_t at = m.dirty[i].evidence;
-    PendingEvidence::Item item;
-    while (m.evidence.next(at, item)) {
-      key[16] = static_cast<char>(item.slot);
-      set.put(Family::evidence, {key, 17}, item.value);
-    }
   }
   m.dirty.clear();
-  m.evidence.clear();
-  for (const Family family : {Family::by_block, Family::due, Family::changes}) {
-    const auto& part = m.pending.part(family);
-    for (const auto& e : part.entries) {
-      if (e.erase) {
-        set.erase(family, part.key(e));
-      } else {
-        set.put(family, part.key(e), part.value(e));
-      }
-    }
-  }
-  m.pending.clear();
+  set.take(m.pending);
   m.around.append_to(set);
   if (m.seq != m.seq_written) {
     std::string value;
@@ -163,13 +146,13 @@ void States::committed() {
 
 std::size_t States::dirty_records() const {
   const Impl& m = *impl_;
-  return m.dirty.size() + m.evidence.records() + m.pending.records() + m.around.dirty_records();
+  return m.dirty.size() + m.pending.records() + m.around.dirty_records();
 }
 
 std::size_t States::dirty_bytes() const {
   const Impl& m = *impl_;
   constexpr std::size_t kAboutAState = 128;
-  return m.dirty.size() * kAboutAState + m.evidence.bytes() + m.pending.bytes();
+  return m.dirty.size() * kAboutAState + m.pending.bytes();
 }
 
 Result<Change> decode_change(std::string_view key, std::string_view value) {

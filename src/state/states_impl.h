@@ -51,24 +51,17 @@ struct States::Impl {
                       const Verdict& verdict, const Batch* batch, const Event* event);
   SendingHost& host_of(const Batch& batch, const Event& event);
   /// After a decision about state_: writes it back, notes what a cut needs, publishes the word.
-  Entry* finish(const AddressId& id, bool domain, const Decision& decision);
-  Entry* put_bytes(const AddressId& id, bool domain, Entry* entry);
+  void finish(const AddressId& id, bool domain, const Decision& decision);
+  void put_bytes(const AddressId& id, bool domain, Entry* entry);
   [[nodiscard]] std::string_view rule_of(const Verdict& verdict) const {
     return options.rule_name ? options.rule_name(verdict.rule) : std::string_view{};
   }
-  /// A batch was parsed on another core: its texts are as cold as the slots.
-  void prefetch_slots(const Batch& batch, const Event& event) const {
-    table.prefetch_slot(event.recipient_id);
-    const FreshDomain& cached = fresh[event.domain_id.hi % kFresh];
-    if (cached.hi != event.domain_id.hi) table.prefetch_slot(event.domain_id);
-    bounced::prefetch(batch.view(event.mta_host).data());
-  }
-  void prefetch_entries(const Event& event) const {
-    table.prefetch_entry(event.recipient_id);
-    const FreshDomain& cached = fresh[event.domain_id.hi % kFresh];
-    if (cached.hi != event.domain_id.hi) table.prefetch_entry(event.domain_id);
-  }
+  void prefetch_listed(const Batch& batch);
+  void prefetch_entry(const Batch& batch, const Event& event) const;
+  Provider& provider_of_event(const Batch& batch, const Event& event);
   void publish(const AddressId& id, bool domain, const Decision& decision);
+  void add_evidence(const AddressId& id, std::uint8_t slot, const Batch& batch, const Event& event,
+                    const Verdict& verdict);
   void index_block(const AddressId& id, bool domain, BlockKind kind);
   /// state_ of the id; a new, empty one when there is none.
   Entry* load(const AddressId& id);
@@ -93,12 +86,12 @@ struct States::Impl {
   void set_bound();
   void mark_dirty(Entry* entry) {
     if (entry->epoch == epoch) {
-      dirty[entry->dirty].entry = entry;
+      dirty[entry->dirty] = entry;
       return;
     }
     entry->epoch = epoch;
     entry->dirty = static_cast<std::uint32_t>(dirty.size());
-    dirty.push_back({entry, 0});
+    dirty.push_back(entry);
   }
 
   Policy policy;
@@ -118,15 +111,10 @@ struct States::Impl {
   AddressId scan_pos;    ///< last id the scan has handed over
   std::optional<Error> error;
 
-  struct Dirty {
-    Entry* entry;
-    std::uint32_t evidence;  ///< chain of PendingEvidence
-  };
-  std::vector<Dirty> dirty;
+  std::vector<Entry*> dirty;
   std::uint32_t epoch = 1, flying_epoch = 0, clean_epoch = 0;
   std::uint32_t stuck_epoch = 0;  ///< epoch in which nothing evictable was found
-  PendingEvidence evidence;
-  store::WriteSet pending;  ///< by_block, due, changes
+  store::WriteSet pending;        ///< evidence, by_block, due, changes
   std::uint64_t seq = 0, seq_written = 0;
 
   // Scratch, kept for its capacity.
@@ -142,15 +130,22 @@ struct States::Impl {
   std::vector<AddressId> absent;    ///< asked for this batch and not in the store; sorted
   std::vector<SendingHost*> hosts;  ///< by origin of this batch
 
-  // Domains whose hour of last delivery is known to be up to date and that have no failures:
-  // a delivery there has nothing to do. A cache only: a miss costs one look into the table.
-  struct FreshDomain {
-    std::uint64_t hi = 0;
+  // What the short lists of the batch in work stand for, looked up once per call of apply(): valid
+  // when `call` is the number of this call. Values only: entries move.
+  struct ListedDomain {
+    std::uint64_t call = 0;
+    /// Known to have no failures, and a last delivery in this hour or later: a delivery up to the
+    /// end of that hour changes nothing.
     std::int64_t hour_us = 0;
   };
-  static constexpr std::size_t kFresh = 8192;
-  std::vector<FreshDomain> fresh{kFresh};
-  FreshDomain& fresh_of(const AddressId& id) { return fresh[id.hi % kFresh]; }
+  struct ListedHost {
+    std::uint64_t call = 0;
+    std::uint64_t key = 0;         ///< of its provider
+    Provider* provider = nullptr;  ///< its place, if that still has the key
+  };
+  std::uint64_t call = 0;
+  std::vector<ListedDomain> listed_domains;
+  std::vector<ListedHost> listed_hosts;
 
   Counts counts;
   std::uint64_t addresses = 0, domains = 0, evictions = 0, cold_fetches = 0;

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "state/state.h"
 #include "store/varint.h"
 
 namespace bounced::state {
@@ -71,8 +72,8 @@ std::string_view encode_provider(const Provider& p, char* const out) {
   number(p.base_attempts);
   number(p.base_hard);
   for (std::size_t i = 0; i < Provider::kDays; ++i) {
-    number(p.attempts[i]);
-    number(p.hard[i]);
+    number(i == p.today() ? p.day_attempts : p.attempts[i]);
+    number(i == p.today() ? p.day_hard : p.hard[i]);
   }
   return {out, static_cast<std::size_t>(end - out)};
 }
@@ -94,18 +95,14 @@ bool decode_provider(std::string_view in, Provider& p) {
     p.attempts[i] = static_cast<std::uint32_t>(number());
     p.hard[i] = static_cast<std::uint32_t>(number());
   }
+  if (p.day < 0) return false;
+  p.day_attempts = p.attempts[p.today()];
+  p.day_hard = p.hard[p.today()];
   return in.empty();
 }
 
-std::uint64_t load_word(const char* p) {
-  std::uint64_t v = 0;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
 std::uint64_t weight(const Provider& p) {
-  std::uint64_t n = p.base_attempts;
-  return n + p.attempts[static_cast<std::size_t>(p.day) % Provider::kDays];
+  return p.base_attempts + p.day_attempts;
 }
 
 }  // namespace
@@ -131,7 +128,8 @@ std::string_view provider_of(std::string_view host) {
   return host;
 }
 
-Surroundings::Surroundings(const Policy& policy) : policy_(policy), providers_(kSets * kWays) {
+Surroundings::Surroundings(const Policy& policy)
+    : policy_(policy), provider_keys_(kSets * kWays), providers_(kSets * kWays) {
   hosts_.reserve(kHosts);
 }
 
@@ -151,10 +149,11 @@ Result<void> Surroundings::load(const store::Store& store) {
     ok = key.size() == kProviderPrefix.size() + 8 && decode_provider(value, p);
     if (!ok) return false;
     p.key = store::read_u64_be(key.data() + kProviderPrefix.size());
-    Provider* set = &providers_[p.key % kSets * kWays];
-    for (std::size_t i = 0; i < kWays; ++i) {
-      if (set[i].key != 0) continue;
-      set[i] = p;
+    const std::size_t set = p.key % kSets * kWays;
+    for (std::size_t i = set; i < set + kWays; ++i) {
+      if (provider_keys_[i] != 0) continue;
+      provider_keys_[i] = p.key;
+      providers_[i] = p;
       break;
     }
     return true;
@@ -243,54 +242,36 @@ bool Surroundings::outage(const SendingHost& h, std::int64_t time_us) const {
   return failed * kOutageShare >= failed + delivered;
 }
 
-Provider& Surroundings::provider(std::string_view mx_host) {
-  constexpr std::size_t kTail = HostLine::kTail, kWord = 8;
-  const std::size_t size = std::min(mx_host.size(), kTail + 1);
-  if (size < kWord) return provider_by_name(mx_host);
-  // Three words are the last 24 bytes, or overlap in a shorter host.
-  const char* const end = mx_host.data() + mx_host.size();
-  const char* const begin = end - std::min(mx_host.size(), kTail);
-  const std::uint64_t a = load_word(begin);
-  const std::uint64_t b = load_word(size < 2 * kWord ? begin : begin + kWord);
-  const std::uint64_t c = load_word(end - kWord);
-  const std::uint64_t mixed =
-      ((a ^ (c << 29 | c >> 35)) + (b << 13 | b >> 51) + size) * 0x9e3779b97f4a7c15ULL;
-  HostLine& line = host_lines_[mixed >> 32 & (kHostLines - 1)];
-  const std::uint64_t differing =
-      (line.words[0] ^ a) | (line.words[1] ^ b) | (line.words[2] ^ c) | (line.size ^ size);
-  if (differing == 0 && line.place->key == line.key) return *line.place;
-  Provider& found = provider_by_name(mx_host);
-  // Of a longer host the tail must hold the dot before the provider's name.
-  if (size <= kTail || provider_of(mx_host).data() > begin) {
-    line = {&found, found.key, {a, b, c}, size};
-  }
-  return found;
-}
-
-Provider& Surroundings::provider_by_name(std::string_view mx_host) {
+std::uint64_t provider_key(std::string_view mx_host) {
   const std::string_view name = provider_of(mx_host);
   char lower[64];
   const std::size_t n = std::min(name.size(), sizeof lower);
   for (std::size_t i = 0; i < n; ++i) lower[i] = ascii_lower(name[i]);
-  std::uint64_t key = hash64({lower, n});
-  if (key == 0) key = 1;
-  Provider* set = &providers_[key % kSets * kWays];
-  Provider* place = nullptr;
-  for (std::size_t i = 0; i < kWays; ++i) {
-    if (set[i].key == key) return set[i];
-    if (place == nullptr || std::tuple(set[i].key != 0, weight(set[i]), set[i].key) <
-                                std::tuple(place->key != 0, weight(*place), place->key)) {
-      place = &set[i];
-    }
+  const std::uint64_t key = hash64({lower, n});
+  return key == 0 ? 1 : key;
+}
+
+Provider& Surroundings::provider(std::uint64_t key) {
+  const std::size_t set = key % kSets * kWays;
+  for (std::size_t i = set; i < set + kWays; ++i) {
+    if (provider_keys_[i] == key) return providers_[i];
   }
   // Full: the smallest goes. What has 200 attempts an hour stays.
-  if (place->key != 0) {
-    gone_providers_.push_back(place->key);
-    if (place->dirty) --dirty_;
+  std::size_t place = set;
+  const auto rank = [this](std::size_t i) {
+    return std::tuple(provider_keys_[i] != 0, weight(providers_[i]), provider_keys_[i]);
+  };
+  for (std::size_t i = set + 1; i < set + kWays; ++i) {
+    if (rank(i) < rank(place)) place = i;
   }
-  *place = Provider{};
-  place->key = key;
-  return *place;
+  Provider& found = providers_[place];
+  if (found.key != 0) {
+    gone_providers_.push_back(found.key);
+    if (found.dirty) --dirty_;
+  }
+  found = Provider{};
+  found.key = provider_keys_[place] = key;
+  return found;
 }
 
 /// To an hour newer than the record's.
@@ -301,6 +282,9 @@ void Surroundings::roll(Provider& p, std::int64_t hour) const {
   const std::int64_t day = hour / 24;
   if (day == p.day) return;
   constexpr auto kDays = static_cast<std::int64_t>(Provider::kDays);
+  p.attempts[p.today()] = p.day_attempts;
+  p.hard[p.today()] = p.day_hard;
+  p.day_attempts = p.day_hard = 0;
   for (std::int64_t d = std::max(p.day + 1, day - kDays + 1); d <= day; ++d) {
     const auto i = static_cast<std::size_t>(d % kDays);
     p.attempts[i] = p.hard[i] = 0;

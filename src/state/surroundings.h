@@ -2,7 +2,7 @@
 // network down (outage), has a provider gone mad (incident). Both are counted in event order and
 // written with every cut, so that neither cuts nor restarts change an answer.
 //
-// Thread safety: none; the apply thread's. Memory: fixed (about 2.6 MiB).
+// Thread safety: none; the apply thread's. Memory: fixed (about 3 MiB).
 #pragma once
 
 #include <array>
@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "base/time.h"
 #include "bounced/event.h"
 #include "bounced/policy.h"
@@ -30,16 +31,19 @@ struct SendingHost {
   bool dirty = false;
 };
 
-/// Hard verdicts at one answering provider, by hour and over 28 days.
-struct Provider {
+/// Hard verdicts at one answering provider, by hour and over 28 days. A usual event changes the
+/// first line alone.
+struct alignas(64) Provider {
   static constexpr std::size_t kDays = 29;  ///< today and the base
   std::uint64_t key = 0;
   std::int64_t hour = 0, day = 0;
   std::uint32_t hour_attempts = 0, hour_hard = 0;
-  bool incident_before = false;  ///< the hour before ended in an incident
+  std::uint32_t day_attempts = 0, day_hard = 0;  ///< of `day`, not yet in the arrays
+  bool incident_before = false;                  ///< the hour before ended in an incident
   bool dirty = false;
-  std::array<std::uint32_t, kDays> attempts{}, hard{};  ///< by day mod kDays
   std::uint64_t base_attempts = 0, base_hard = 0;       ///< of the days before `day`
+  std::array<std::uint32_t, kDays> attempts{}, hard{};  ///< by day mod kDays
+  [[nodiscard]] std::size_t today() const { return static_cast<std::size_t>(day) % kDays; }
 };
 
 /// Registrable part of an MX host by its last two labels (three below "co.uk" and the like): the
@@ -60,7 +64,12 @@ class Surroundings {
   /// outage_domains_max within the hour, and at least a fifth of what was tried.
   [[nodiscard]] bool outage(const SendingHost& host, std::int64_t time_us) const;
 
-  Provider& provider(std::string_view mx_host);
+  void prefetch_provider(std::uint64_t key) const {
+    bounced::prefetch(&provider_keys_[key % kSets * kWays]);
+    bounced::prefetch(&providers_[key % kSets * kWays]);
+  }
+  /// Stays that provider's as long as Provider::key says so.
+  Provider& provider(std::uint64_t key);
   void attempt(Provider& provider, std::int64_t time_us, bool hard) {
     if (time_us < 0) return;
     if (!provider.dirty) note_dirty(provider);
@@ -71,9 +80,8 @@ class Surroundings {
     }
     ++provider.hour_attempts;
     provider.hour_hard += hard;
-    const auto i = static_cast<std::size_t>(provider.day) % Provider::kDays;
-    ++provider.attempts[i];
-    provider.hard[i] += hard;
+    ++provider.day_attempts;
+    provider.day_hard += hard;
   }
   [[nodiscard]] bool incident(const Provider& provider) const;
 
@@ -87,21 +95,8 @@ class Surroundings {
   static constexpr std::size_t kHosts = 64, kWays = 4, kSets = 2048;
   const Policy& policy_;
   std::vector<SendingHost> hosts_;
-  Provider& provider_by_name(std::string_view mx_host);
-
-  std::vector<Provider> providers_;  // kSets x kWays
-  /// Ends of hosts as they came -> their provider: a provider's name lies in the last labels, so
-  /// that "a-com.mail.protection.example" and "b-com..." share a line. A line holds as long as its
-  /// place still has the key.
-  struct alignas(64) HostLine {
-    static constexpr std::size_t kTail = 24;
-    Provider* place = nullptr;
-    std::uint64_t key = 0;
-    std::array<std::uint64_t, kTail / 8> words{};  ///< the last bytes; all when no longer
-    std::size_t size = 0;                          ///< of the host, kTail + 1 for all longer ones
-  };
-  static constexpr std::size_t kHostLines = 1024;
-  std::vector<HostLine> host_lines_{kHostLines};
+  std::vector<std::uint64_t> provider_keys_;  // of providers_, so that a set is half a line
+  std::vector<Provider> providers_;           // kSets x kWays
   std::vector<std::uint32_t> dirty_providers_;
   std::size_t dirty_ = 0;
   std::vector<std::uint64_t> gone_hosts_, gone_providers_;

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <deque>
 #include <mutex>
 #include <thread>
 
@@ -93,18 +93,19 @@ void write_file(const WriteSet::Part& part, const rocksdb::Options& options,
 
 /// Splits the parts of `set` into files: two for a part so large that one thread would be left
 /// alone with it.
-std::vector<FileJob> plan_files(const WriteSet& set, std::deque<Sorted>& sorted,
+std::vector<FileJob> plan_files(const WriteSet& set, std::array<Sorted, kFamilies>& sorted,
                                 const std::vector<Family>& families) {
   std::vector<FileJob> jobs;
   const std::size_t total = set.bytes();
-  for (std::size_t i = 0; i < families.size(); ++i) {
-    const std::size_t bytes = set.part(families[i]).arena.size();
+  for (const Family family : families) {
+    const std::size_t bytes = set.part(family).arena.size();
     const bool halve = bytes >= kSplitBytesMin && bytes * 2 > total;
-    const std::vector<std::size_t> cuts = sorted[i].split(halve ? 2 : 1);
+    Sorted& part = sorted[static_cast<std::size_t>(family)];
+    const std::vector<std::size_t> cuts = part.split(halve ? 2 : 1);
     for (std::size_t c = 0; c + 1 < cuts.size(); ++c) {
       FileJob job;
-      job.family = families[i];
-      job.sorted = &sorted[i];
+      job.family = family;
+      job.sorted = &part;
       job.from = cuts[c];
       job.to = cuts[c + 1];
       job.bytes = bytes / (cuts.size() - 1);
@@ -149,9 +150,9 @@ Result<void> Store::Impl::commit_small(const WriteSet& set, bool sync) {
     const WriteSet::Part& part = set.part(family);
     if (part.entries.empty()) continue;
     // In key order: each insert into the memtable starts where the last one ended.
-    Sorted sorted(part);
+    sorted[f].assign(part);
     rocksdb::Status status;
-    sorted.visit(0, sorted.buckets(), [&](const WriteSet::Entry& entry) {
+    sorted[f].visit(0, sorted[f].buckets(), [&](const WriteSet::Entry& entry) {
       status = entry.erase
                    ? batch.Delete(handle(family), slice(part.key(entry)))
                    : batch.Put(handle(family), slice(part.key(entry)), slice(part.value(entry)));
@@ -175,8 +176,9 @@ Result<void> Store::Impl::commit_large(const WriteSet& set) {
   for (std::size_t f = 0; f < kFamilies; ++f) {
     if (!set.part(static_cast<Family>(f)).entries.empty()) families.push_back(Family(f));
   }
-  std::deque<Sorted> sorted;
-  for (const Family family : families) sorted.emplace_back(set.part(family));
+  for (const Family family : families) {
+    sorted[static_cast<std::size_t>(family)].assign(set.part(family));
+  }
   std::vector<FileJob> jobs = plan_files(set, sorted, families);
   for (FileJob& job : jobs) {
     job.path = ingest_dir + "/" + std::to_string(next_file++) + ".sst";

@@ -5,10 +5,11 @@
 
 namespace bounced::store {
 namespace {
-constexpr unsigned kBucketBits = 11;
-constexpr std::size_t kBuckets = std::size_t{1} << kBucketBits;
-/// Below this many entries one bucket sorts faster than a scatter.
-constexpr std::size_t kScatterMin = 4096;
+/// At most so many buckets that their starts stay in the second-level cache.
+constexpr unsigned kBucketBitsMax = 14;
+/// A bucket takes about 4 to 8 entries, which an insertion sort puts in order.
+constexpr unsigned kEntryBits = 3;
+constexpr std::size_t kKeyAhead = 16;
 /// Runs of equal prefixes up to this long compare whole keys instead of loading more prefixes.
 constexpr std::ptrdiff_t kSmallRun = 8;
 constexpr std::ptrdiff_t kInsertionMax = 20;
@@ -27,37 +28,64 @@ std::uint64_t Sorted::prefix_at(const WriteSet::Entry& entry, std::size_t depth)
   return __builtin_bswap64(v);
 }
 
-Sorted::Sorted(const WriteSet::Part& part) : part_(&part) {
-  const std::size_t n = part.entries.size();
-  std::vector<Item> unsorted(n);
-  std::uint64_t differing = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint64_t prefix = prefix_at(part.entries[i], 0);
-    unsorted[i] = {prefix, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(prefix)};
-    differing |= prefix ^ unsorted[0].prefix;
+void Sorted::assign(const WriteSet::Part& part) {
+  part_ = &part;
+  size_ = part.entries.size();
+  if (room_ < size_) {
+    items_.reset();
+    unsorted_.reset();
+    room_ = size_ + size_ / 4;
+    items_.reset(new Item[room_]);  // not zeroed
+    unsorted_.reset(new Item[room_]);
   }
-  if (n < kScatterMin || differing == 0) {
-    items_ = std::move(unsorted);
-    starts_ = {0, n};
+  std::uint64_t differing = 0;
+  std::uint64_t last = 0;
+  ordered_ = true;
+  for (std::size_t i = 0; i < size_; ++i) {
+    // Another core wrote these bytes.
+    if (i + kKeyAhead < size_) {
+      prefetch(part.arena.data() + part.entries[i + kKeyAhead].offset);
+    }
+    const std::uint64_t prefix = prefix_at(part.entries[i], 0);
+    unsorted_[i] = {prefix, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(prefix)};
+    differing |= prefix ^ unsorted_[0].prefix;
+    ordered_ = ordered_ && (i == 0 || prefix > last);
+    last = prefix;
+  }
+  const unsigned size_bits = size_ == 0 ? 0 : 64 - static_cast<unsigned>(__builtin_clzll(size_));
+  if (ordered_ || size_bits <= kEntryBits || differing == 0) {
+    items_.swap(unsorted_);
+    buckets_ = 1;
+    starts_.assign({0, static_cast<std::uint32_t>(size_)});
     return;
   }
-  const auto skip = static_cast<unsigned>(__builtin_clzll(differing));
-  const auto bucket_of = [skip](const Item& item) {
-    return static_cast<std::size_t>((item.prefix << skip) >> (64 - kBucketBits));
+  scatter(std::min(size_bits - kEntryBits, kBucketBitsMax),
+          static_cast<unsigned>(__builtin_clzll(differing)));
+}
+
+/// By `bits` bits of the prefix behind the first `skip`, which all entries share.
+void Sorted::scatter(unsigned bits, unsigned skip) {
+  const auto bucket_of = [=](const Item& item) {
+    return static_cast<std::size_t>((item.prefix << skip) >> (64 - bits));
   };
-  starts_.assign(kBuckets + 1, 0);
-  for (const Item& item : unsorted) ++starts_[bucket_of(item) + 1];
-  for (std::size_t b = 0; b < kBuckets; ++b) starts_[b + 1] += starts_[b];
-  std::vector<std::size_t> next(starts_.begin(), starts_.end() - 1);
-  items_.resize(n);
-  for (const Item& item : unsorted) items_[next[bucket_of(item)]++] = item;
+  buckets_ = std::size_t{1} << bits;
+  // Counted two places on, so that starts_[b + 1] is where the next of bucket b goes, and in the
+  // end where b + 1 begins.
+  starts_.assign(buckets_ + 2, 0);
+  for (std::size_t i = 0; i < size_; ++i) ++starts_[bucket_of(unsorted_[i]) + 2];
+  for (std::size_t b = 2; b < starts_.size(); ++b) starts_[b] += starts_[b - 1];
+  for (std::size_t i = 0; i < size_; ++i) {
+    const Item& item = unsorted_[i];
+    items_[starts_[bucket_of(item) + 1]++] = item;
+  }
 }
 
 std::vector<std::size_t> Sorted::split(std::size_t pieces) const {
   std::vector<std::size_t> cuts = {0};
-  const std::size_t n = items_.size();
+  const std::size_t n = size_;
+  const auto last = starts_.begin() + static_cast<std::ptrdiff_t>(buckets_) + 1;
   for (std::size_t piece = 1; piece < pieces; ++piece) {
-    const auto at = std::lower_bound(starts_.begin(), starts_.end(), n * piece / pieces);
+    const auto at = std::lower_bound(starts_.begin(), last, n * piece / pieces);
     const auto bucket = static_cast<std::size_t>(at - starts_.begin());
     cuts.push_back(std::clamp(bucket, cuts.back(), buckets()));
   }
@@ -66,7 +94,7 @@ std::vector<std::size_t> Sorted::split(std::size_t pieces) const {
 }
 
 void Sorted::sort_bucket(std::size_t bucket) {
-  sort_items(items_.data() + starts_[bucket], items_.data() + starts_[bucket + 1], 0);
+  if (!ordered_) sort_items(&items_[starts_[bucket]], &items_[starts_[bucket + 1]], 0);
 }
 
 void Sorted::sort_by_prefix(Item* begin, Item* end) {

@@ -16,7 +16,9 @@
 
 namespace bounced::store {
 
-inline constexpr std::uint32_t kStoreVersion = 1;
+inline constexpr std::uint32_t kStoreVersion = 2;  ///< 2: rates in groups
+/// Stores of before cannot be read: the logs have to be replayed.
+inline constexpr std::uint32_t kStoreVersionMin = 2;
 
 struct OpenOptions {
   bool create = true;

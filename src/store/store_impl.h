@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "store/sorted.h"
 #include "store/store.h"
 
 namespace bounced::store {
@@ -41,7 +42,8 @@ struct Store::Impl {
   std::vector<rocksdb::ColumnFamilyHandle*> handles;  ///< owned by db; families, then default
   std::unique_ptr<rocksdb::DB> db;
   std::uint64_t next_file = 0;
-  bool needs_resume = false;  ///< a write failed: RocksDB may have stopped taking writes
+  std::array<Sorted, kFamilies> sorted;  ///< of the cut that commit() writes; memory is kept
+  bool needs_resume = false;             ///< a write failed: RocksDB may have stopped taking writes
   std::shared_ptr<ErrorListener> errors = std::make_shared<ErrorListener>();
   std::int64_t resumed_us = 0;  ///< when a background error was last given another try
 

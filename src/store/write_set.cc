@@ -67,6 +67,45 @@ void RawArray<T>::enlarge(std::size_t n) {
 template class RawArray<char>;
 template class RawArray<WriteSet::Entry>;
 
+char* WriteSet::begin_put(Family family, std::string_view key, std::size_t value_max) {
+  Part& part = parts_[static_cast<std::size_t>(family)];
+  Entry entry;
+  entry.offset = part.arena.size();
+  entry.value_size = static_cast<std::uint32_t>(value_max);
+  entry.key_size = static_cast<std::uint16_t>(key.size());
+  entry.erase = false;
+  char* const at = part.arena.grow(key.size() + value_max);
+  std::memcpy(at, key.data(), key.size());
+  *part.entries.grow(1) = entry;
+  return at + key.size();
+}
+
+void WriteSet::end_put(Family family, const char* value_end) {
+  Part& part = parts_[static_cast<std::size_t>(family)];
+  Entry& entry = *(part.entries.grow(0) - 1);
+  const char* const value = part.arena.data() + entry.offset + entry.key_size;
+  const auto size = static_cast<std::uint32_t>(value_end - value);
+  assert(size <= entry.value_size);
+  part.arena.shrink(entry.value_size - size);
+  entry.value_size = size;
+}
+
+void WriteSet::take(WriteSet& other) {
+  for (std::size_t f = 0; f < kFamilies; ++f) {
+    Part& from = other.parts_[f];
+    if (from.entries.empty()) continue;
+    if (parts_[f].entries.empty()) {
+      parts_[f].arena.swap(from.arena);
+      parts_[f].entries.swap(from.entries);
+      continue;
+    }
+    for (const Entry& e : from.entries) {
+      append(static_cast<Family>(f), from.key(e), from.value(e), e.erase);
+    }
+  }
+  other.clear();
+}
+
 void WriteSet::append(Family family, std::string_view key, std::string_view value, bool erase) {
   assert(!key.empty() && key.size() <= UINT16_MAX && value.size() <= UINT32_MAX);
   Part& part = parts_[static_cast<std::size_t>(family)];

@@ -15,7 +15,7 @@ enum class Family : std::uint8_t {
   address,    ///< AddressId (16 B big-endian) [domains: own key space] -> state + clear address
   evidence,   ///< AddressId + slot byte -> the server's own words
   by_block,   ///< BlockKind byte + AddressId -> summary, for lists
-  rates,      ///< dimension byte + hour (u32 BE) + key -> counters
+  rates,      ///< dimension byte + hour + key / 64 (u32 BE each) -> counters
   open,       ///< queue key (u64 BE) -> message still in a queue
   inbox,      ///< accepted, not yet applied events of push sources
   seen,       ///< day (u32 BE) + 16 B -> dedupe key
@@ -58,6 +58,8 @@ class RawArray {
     size_ += n;
     return at;
   }
+  /// The last `n` elements go.
+  void shrink(std::size_t n) { size_ -= n; }
   void swap(RawArray& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
@@ -78,6 +80,13 @@ class WriteSet {
     append(family, key, value, false);
   }
   void erase(Family family, std::string_view key) { append(family, key, {}, true); }
+  /// A put whose value is written in place: room for `value_max` bytes, to be ended by end_put()
+  /// before anything else is added to the family.
+  char* begin_put(Family family, std::string_view key, std::size_t value_max);
+  void end_put(Family family, const char* value_end);
+  /// Takes over all that `other` holds, as if added now; `other` is empty then. Costs nothing where
+  /// this set has nothing of a family: memory is exchanged.
+  void take(WriteSet& other);
 
   [[nodiscard]] std::size_t records() const;
   [[nodiscard]] std::size_t bytes() const;

@@ -40,6 +40,11 @@ void check_batch(const Batch& batch, std::string_view bytes) {
     CHECK(event.queue_key != 0 || event.queue_id.empty());
     CHECK(event.offset >= last && event.offset < bytes.size());
     CHECK(event.origin <= batch.origins.size());
+    CHECK(event.domain <= batch.domains.size() && event.host <= batch.hosts.size());
+    if (event.domain != 0) CHECK(batch.domains[event.domain - 1u].id == event.domain_id);
+    if (event.host != 0) {
+      CHECK(batch.view(batch.hosts[event.host - 1u]) == batch.view(event.mta_host));
+    }
     last = event.offset;
     for (const Text text :
          {event.recipient, event.sender, event.queue_id, event.message_id, event.mta_host,
@@ -54,6 +59,8 @@ void check_batch(const Batch& batch, std::string_view bytes) {
     before = note.before_event;
     check_text(batch, note.text);
   }
+  for (const BatchDomain& domain : batch.domains) check_text(batch, domain.text);
+  for (const Text host : batch.hosts) check_text(batch, host);
   for (const Origin& origin : batch.origins) {
     check_text(batch, origin.host);
     check_text(batch, origin.instance);

@@ -25,7 +25,7 @@ namespace {
 class Reference {
  public:
   explicit Reference(const RuleSet& rules) : rules_(rules) {
-    for (const Rule& rule : rules.rules) {
+    for (const Rule& rule : rules.rules()) {
       for (const std::string& regex : rule.regex) {
         unsigned width = 0;
         regex_error(regex, width);
@@ -49,7 +49,7 @@ class Reference {
     if (provider_.empty()) provider_ = longest_provider(ascii_lower(f.recipient_domain));
     const Rule* best = nullptr;
     std::size_t best_length = 0;
-    for (const Rule& rule : rules_.rules) {
+    for (const Rule& rule : rules_.rules()) {
       std::size_t length = 0;
       if (!holds(rule, f.kind, length)) continue;
       if (best == nullptr || key(rule, length) > key(*best, best_length)) {
@@ -57,8 +57,8 @@ class Reference {
         best_length = length;
       }
     }
-    if (best != nullptr) return static_cast<RuleId>(best - rules_.rules.data()) + 1;
-    return static_cast<RuleId>(rules_.rules.size()) + 1 +
+    if (best != nullptr) return static_cast<RuleId>(best - rules_.rules().data()) + 1;
+    return static_cast<RuleId>(rules_.rules().size()) + 1 +
            find_code_row(smtp_, enhanced_, f.hint, f.kind);
   }
 
@@ -81,7 +81,7 @@ class Reference {
   std::string longest_provider(std::string name) const {
     if (!name.empty() && name.back() == '.') name.pop_back();
     std::string best;
-    for (const Rule& rule : rules_.rules) {
+    for (const Rule& rule : rules_.rules()) {
       for (const std::string& p : rule.providers) {
         if (suffix(name, p) && p.size() > best.size()) best = p;
       }
@@ -143,7 +143,7 @@ const std::shared_ptr<const RuleSet>& shipped() {
 
 std::vector<std::string> sample_texts() {
   std::vector<std::string> texts;
-  for (const Rule& rule : shipped()->rules) {
+  for (const Rule& rule : shipped()->rules()) {
     for (const auto* list : {&rule.samples, &rule.misses}) {
       for (const Sample& sample : *list) texts.push_back(sample.text);
     }
@@ -181,8 +181,9 @@ TEST_F(ReferenceTest, EqualOnSamplesAndMutations) {
   Reference reference(*shipped());
   std::mt19937 random(42);
   std::vector<std::string> hosts = {"", "mx.shop.example"};
-  for (const auto& provider : shipped()->providers) {
-    if (!provider.suffix.empty()) hosts.push_back("mx." + provider.suffix);
+  const Texts& providers = shipped()->provider_suffixes;
+  for (std::size_t i = 0; i < providers.size(); ++i) {
+    if (!providers[i].empty()) hosts.push_back("mx." + std::string(providers[i]));
   }
   for (int round = 0; round < 1'000; ++round) {
     std::string text = texts[random() % texts.size()];

@@ -205,7 +205,7 @@ TEST(StoreTest, NewerVersionNamesBothVersions) {
     EXPECT_EQ(store.error().code, ErrorCode::data);
     const std::string text = store.error().message();
     EXPECT_NE(text.find("version 7"), std::string::npos) << text;
-    EXPECT_NE(text.find("up to 1"), std::string::npos) << text;
+    EXPECT_NE(text.find("up to 2"), std::string::npos) << text;
     EXPECT_NE(text.find(dir), std::string::npos) << text;
   }
 }

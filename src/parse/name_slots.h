@@ -1,0 +1,141 @@
+// name_slots: which entry of a batch's short list (Batch::domains, Batch::hosts) a name is.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/batch.h"
+#include "base/prefetch.h"
+#include "parse/scan.h"
+
+namespace bounced::parse {
+
+/// A name's first 24 bytes and its last eight: all of it up to kWhole bytes. A name shorter than
+/// eight is one word.
+struct Name {
+  static constexpr std::size_t kWhole = 32;
+  std::string_view text;
+  std::uint64_t words[4];
+
+  BOUNCED_HOT explicit Name(std::string_view name) : text(name) {
+    const char* const p = name.data();
+    if (name.size() >= 8) {
+      const std::size_t last = name.size() - 8;
+      words[0] = load64(p);
+      words[1] = load64(p + (last < 8 ? last : 8));
+      words[2] = load64(p + (last < 16 ? last : 16));
+      words[3] = load64(p + last);
+    } else {
+      words[0] = words[1] = words[2] = words[3] = 0;
+      if (!name.empty()) std::memcpy(words, p, name.size());  // empty: perhaps no pointer
+    }
+  }
+  [[nodiscard]] BOUNCED_HOT std::uint64_t hash() const {
+    std::uint64_t h = words[0] * 0x9E3779B97F4A7C15ull + words[1] * 0xD6E8FEB86659FD93ull +
+                      words[2] * 0xBF58476D1CE4E5B9ull + words[3] * 0xC2B2AE3D27D4EB4Full +
+                      text.size();
+    h = (h ^ h >> 32) * 0x9E3779B97F4A7C15ull;
+    return h ^ h >> 32;
+  }
+};
+
+/// Open addressing over a list of at most kNamesMax entries. Kept from batch to batch: a slot of
+/// another generation is vacant, so that a new batch costs nothing. Not thread safe.
+class NameSlots {
+ public:
+  static constexpr std::size_t kSlots = 4096;
+  static constexpr std::size_t kNamesMax = kSlots / 4 * 3;
+
+  NameSlots() : slots_(kSlots) {}
+
+  /// Forgets all names.
+  void start() {
+    if (++generation_ != 0) return;
+    slots_.assign(kSlots, 0);  // every 65,535 batches
+    generation_ = 1;
+  }
+
+  /// The 1-based number of the entry with this hash that `same(number)` accepts. 0: there is none;
+  /// `vacant` is then the place for put(), or nullptr when none is near enough.
+  template <class Same>
+  BOUNCED_HOT std::uint16_t find(std::uint64_t hash, const Same& same, std::uint64_t*& vacant) {
+    const std::uint64_t key = key_of(hash);
+    for (std::size_t i = 0; i < kNear; ++i) {
+      std::uint64_t& slot = slots_[(hash + i) % kSlots];
+      const auto number = static_cast<std::uint16_t>(slot);
+      if (slot - number == key && same(number)) return number;
+      if (static_cast<std::uint16_t>(slot >> 16) != generation_) {
+        vacant = &slot;
+        return 0;
+      }
+    }
+    vacant = nullptr;
+    return 0;
+  }
+  void prefetch(std::uint64_t hash) const { bounced::prefetch(&slots_[hash % kSlots]); }
+  /// `number`: 1..kNamesMax.
+  void put(std::uint64_t* vacant, std::uint64_t hash, std::size_t number) {
+    *vacant = key_of(hash) | number;
+  }
+
+ private:
+  static constexpr std::size_t kNear = 16;  ///< slots looked at: outsiders choose the names
+  /// Upper half of the hash, generation, and no number yet.
+  [[nodiscard]] std::uint64_t key_of(std::uint64_t hash) const {
+    return hash >> 32 << 32 | std::uint64_t{generation_} << 16;
+  }
+  std::vector<std::uint64_t> slots_;
+  std::uint16_t generation_ = 0;
+};
+static_assert(NameSlots::kNamesMax < 65'536, "Event::domain and Event::host are 16 bits");
+
+/// A short list's names by their bytes. Not thread safe.
+class NameTable {
+ public:
+  NameTable() : entries_(new Entry[NameSlots::kNamesMax + 1]) {}
+  void start() { slots_.start(); }
+
+  /// Tells the name that find() will be asked for: its slot comes near meanwhile.
+  BOUNCED_HOT void prepare(const Name& name) {
+    hash_ = name.hash();
+    slots_.prefetch(hash_);
+  }
+  /// The number of the prepared name, 0 when it has none; then add() may give it one.
+  BOUNCED_HOT std::uint16_t find(const Batch& batch, const Name& name) {
+    const auto same = [&](std::uint16_t number) {
+      const Entry& entry = entries_[number];
+      const std::uint64_t differ =
+          (entry.words[0] ^ name.words[0]) | (entry.words[1] ^ name.words[1]) |
+          (entry.words[2] ^ name.words[2]) | (entry.words[3] ^ name.words[3]) |
+          (entry.text.size ^ name.text.size());
+      return differ == 0 &&
+             (name.text.size() <= Name::kWhole ||
+              equal_bytes(batch.view(entry.text).data(), name.text.data(), name.text.size()));
+    };
+    return slots_.find(hash_, same, vacant_);
+  }
+  /// False: the table is full here.
+  [[nodiscard]] bool has_room() const { return vacant_ != nullptr; }
+  /// After find() did not find it, and with room: the name has this number from now on.
+  void add(const Name& name, Text text, std::size_t number) {
+    Entry& entry = entries_[number];
+    std::memcpy(entry.words, name.words, sizeof entry.words);
+    entry.text = text;
+    slots_.put(vacant_, hash_, number);
+  }
+
+ private:
+  struct Entry {
+    std::uint64_t words[4];
+    Text text;
+  };
+  NameSlots slots_;
+  std::unique_ptr<Entry[]> entries_;  ///< by number; those of a batch before are not looked at
+  std::uint64_t hash_ = 0;            ///< of the prepared name
+  std::uint64_t* vacant_ = nullptr;
+};
+
+}  // namespace bounced::parse

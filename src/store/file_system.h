@@ -1,0 +1,13 @@
+// The files of RocksDB, but for those that nobody reads.
+#pragma once
+
+#include <rocksdb/env.h>
+
+namespace bounced::store {
+
+/// The machine's own files, without OPTIONS-*: at each start, and for each family of a new store,
+/// RocksDB writes all options as text and parses them again to compare (20 ms CPU for a new store).
+/// They are notes for its own tools; without them it only warns. Lives for the whole program.
+rocksdb::Env* file_system();
+
+}  // namespace bounced::store

@@ -1,0 +1,51 @@
+// Runs during the build: loads the built-in rules as the program would and writes their image.
+#include <cstdio>
+#include <fstream>
+
+#include "classify/rule_file.h"
+#include "classify/rule_set.h"
+
+namespace bounced {
+std::string_view rule_image();
+/// This program has none: it makes one.
+std::string_view rule_image() {
+  return {};
+}
+}  // namespace bounced
+
+namespace {
+
+/// Empty when the rules are no good: the program then reads the texts and names what is wrong.
+std::string make_image() {
+  using bounced::RuleSet;
+  auto files = bounced::classify::read_rule_files({});
+  if (!files) return {};
+  RuleSet::validate(*files);
+  bool good = true;
+  for (const bounced::classify::Problem& problem : files->problems) {
+    std::fprintf(stderr, "%s\n", problem.text().c_str());
+    good = good && problem.level != bounced::classify::Problem::Level::error;
+  }
+  if (!good) return {};
+  const auto set = RuleSet::build(std::move(*files), "", bounced::classify::Target::any_cpu);
+  if (!set) {
+    std::fprintf(stderr, "%s\n", set.error().message().c_str());
+    return {};
+  }
+  return (*set)->image();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s FILE\n", argv[0]);
+    return 2;
+  }
+  const std::string image = make_image();
+  if (image.empty()) std::fprintf(stderr, "warning: no image of the rules; starts are slower\n");
+  std::ofstream out(argv[1], std::ios::binary);
+  out << image;
+  out.close();
+  return out ? 0 : 3;
+}
