@@ -23,6 +23,7 @@ void Batch::clear() {
   hosts.clear();
   providers.clear();
   synthesised.clear();
+  run.clear();
   counts = {};
   sample_unparsed = -1;
   arena_.clear();

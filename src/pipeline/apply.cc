@@ -10,6 +10,9 @@ namespace {
 /// A cut leaves early when this much is dirty: bounds memory, keeps large cuts large.
 constexpr std::size_t kDirtyBytesMax = std::size_t{48} << 20;
 
+/// States are busy while batches come: who looks at them now and then must not hold them up.
+constexpr std::int64_t kPublishIntervalUs = 50'000, kTickIntervalUs = 100'000;
+
 std::int64_t event_time(const Batch& batch, const correlate::Cursor& cursor) {
   const bool more_notes = cursor.note < batch.notes.size();
   if (cursor.event < batch.events.size() &&
@@ -67,13 +70,14 @@ void Apply::run() {
     // Threads overtake each other in a queue: stop is the last message when nothing is left.
     if (stop_ && !cut_running_ && engine_.inbox.depth() == 0) {
       if (!dead_ && engine_.store != nullptr &&
-          (changed_ || dirty_records() > 0 || !waiting_.empty() || !ending_.empty())) {
+          (changed_ || stage_.dirty_records() > 0 || !waiting_.empty() || !ending_.empty())) {
         start_cut();
         continue;
       }
       break;
     }
   }
+  stage_.wait_idle();
   // What will not be applied goes back to its pool first: a pool dies with its replay.
   Message late;
   while (engine_.inbox.try_pop(late)) {
@@ -130,7 +134,9 @@ void Apply::take_change(const std::shared_ptr<ChangeRequest>& request) {
         fail(ErrorCode::io, "change", "engine", "the store cannot be written"));
     return;
   }
+  stage_.wait_idle();
   Result<void> result = request->run(engine_.states.get(), engine_.names);
+  stage_.measure();
   if (!result || !request->durable || engine_.store == nullptr) {
     request->answer.set_value(std::move(result));
     return;
@@ -264,41 +270,32 @@ bool Apply::step() {
   Lane* lane = choose(until_us);
   if (lane == nullptr) return false;
   Batch& batch = *lane->head;
-  out_.clear();
+  batch.run.clear();
   const correlate::Cursor before = lane->cursor;
-  engine_.correlator->apply(batch, lane->cursor, until_us, out_);
+  engine_.correlator->apply(batch, lane->cursor, until_us, batch.run);
   metrics_.correlate.received +=
       lane->cursor.event - before.event + lane->cursor.note - before.note;
-  metrics_.correlate.sent += out_.size();
+  metrics_.correlate.sent += batch.run.size();
   metrics_.correlate.dropped += lane->cursor.note - before.note;
   if (const auto& status = engine_.correlator->status(); !status) {
     dead_ = true;
     engine_.die(status.error());
     return false;
   }
-  for (const Event* event : out_) ++metrics_.events[static_cast<std::size_t>(event->kind)];
-  Result<void> applied;
-  if (engine_.states != nullptr && !out_.empty()) {
-    applied = engine_.states->apply(batch, out_, &counted_);
-    if (applied) applied = engine_.rates->apply(batch, out_, counted_);
-  }
-  if (!applied) {
-    dead_ = true;
-    engine_.die(applied.error());
-    return false;
-  }
-  metrics_.state.received += out_.size();
-  metrics_.state.sent += out_.size();
-  if (!out_.empty()) watermark_us_ = std::max(watermark_us_, out_.back()->time_us);
-  if (engine_.options.on_events && !out_.empty()) engine_.options.on_events(batch, out_);
+  if (!batch.run.empty()) watermark_us_ = std::max(watermark_us_, batch.run.back()->time_us);
   changed_ = true;
   lane->position_dirty = true;
-  if (at_end(batch, lane->cursor)) {
-    finish_batch(*lane);
+  const bool ends = at_end(batch, lane->cursor);
+  // A part of a batch is applied here: correlate will add to the batch's arena again.
+  const bool whole = ends && before.event == 0 && before.note == 0;
+  if (!whole) stage_.apply_now(batch);
+  if (ends) {
+    finish_batch(*lane, !whole);
   } else {
     update_head_time(*lane);
   }
-  return true;
+  if (stage_.failed()) dead_ = true;
+  return !dead_;
 }
 
 void Apply::note_position(Lane& lane, std::uint64_t offset) {
@@ -317,7 +314,7 @@ void Apply::note_position(Lane& lane, std::uint64_t offset) {
   p.tail_hash = hash64({block.data + inside - p.tail_size, p.tail_size});
 }
 
-void Apply::finish_batch(Lane& lane) {
+void Apply::finish_batch(Lane& lane, bool applied) {
   Batch& batch = *lane.head;
   const Block& block = *batch.block;
   note_position(lane, block.offset + block.size);
@@ -332,6 +329,7 @@ void Apply::finish_batch(Lane& lane) {
     spdlog::warn("parse: {}: first unparsed line at offset {}", lane.position.path,
                  batch.sample_unparsed);
   }
+  if (!applied) return stage_.push(std::move(lane.head), lane.info);
   lane.info->in_flight.fetch_sub(1, std::memory_order_acq_rel);
   engine_.put_batch(std::move(lane.head));
   if (lane.info->group != nullptr) lane.info->group->changed.notify_all();
@@ -364,17 +362,12 @@ void Apply::check_replays() {
   }
 }
 
-std::size_t Apply::dirty_records() const {
-  if (engine_.states == nullptr) return 0;
-  return engine_.states->dirty_records() + engine_.rates->dirty_records();
-}
-
 bool Apply::cut_due() const {
   if (engine_.store == nullptr || cut_running_ || dead_) return false;
   if (!waiting_.empty() || !ending_.empty()) return true;
-  if (engine_.states->dirty_bytes() >= kDirtyBytesMax) return true;
+  if (stage_.dirty_bytes() >= kDirtyBytesMax) return true;
   if (monotonic_us() - last_cut_us_ < engine_.options.cut_interval_us) return false;
-  return changed_ || dirty_records() > 0;
+  return changed_ || stage_.dirty_records() > 0;
 }
 
 void Apply::add_positions(store::WriteSet& set) {
@@ -396,6 +389,11 @@ void Apply::add_positions(store::WriteSet& set) {
 }
 
 void Apply::start_cut() {
+  stage_.wait_idle();
+  if (stage_.failed()) {
+    dead_ = true;
+    return;
+  }
   auto cut = spare_cut_ != nullptr ? std::move(spare_cut_) : std::make_unique<Cut>();
   store::WriteSet& set = cut->set;
   engine_.states->append_to(set);
@@ -404,6 +402,7 @@ void Apply::start_cut() {
   positions_cut_.clear();
   add_positions(set);
   engine_.names.append_to(set);
+  stage_.measure();
   waiting_cut_.swap(waiting_);
   ending_cut_.swap(ending_);
   changed_ = false;
@@ -426,6 +425,7 @@ void Apply::finish_cut(const Result<void>& result) {
     return;
   }
   ++metrics_.commit.sent;
+  stage_.wait_idle();
   engine_.states->committed();
   engine_.rates->committed();
   for (const ingest::Position& position : positions_cut_) engine_.book.update(position);
@@ -441,6 +441,10 @@ void Apply::finish_cut(const Result<void>& result) {
 
 void Apply::tick() {
   if (engine_.states == nullptr || dead_) return;
+  const std::int64_t begun = monotonic_us();
+  if (!stage_.idle() && begun - last_tick_us_ < kTickIntervalUs) return;
+  last_tick_us_ = begun;
+  stage_.wait_idle();
   bool live = false;
   bool behind = false;
   for (const auto& lane : lanes_) {
@@ -460,8 +464,11 @@ void Apply::tick() {
 
 void Apply::publish() {
   const std::int64_t now = monotonic_us();
-  if (now - last_publish_us_ < 50'000) return;
+  if (now - last_publish_us_ < (stage_.idle() ? kPublishIntervalUs : 4 * kPublishIntervalUs))
+    return;
   last_publish_us_ = now;
+  stage_.wait_idle();
+  stage_.add_to(metrics_);
   metrics_.correlator = engine_.correlator->stats();
   if (engine_.states != nullptr) {
     metrics_.counts = engine_.states->counts();

@@ -1,17 +1,18 @@
-// Apply: the one thread that changes state. Orders batches, resolves times, runs correlate, state
-// and rates over them, and cuts.
+// Apply: the one order of all change. Orders batches, resolves times, runs correlate over them,
+// hands them to states and rates (state_stage.h), and cuts.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "pipeline/engine_impl.h"
+#include "pipeline/state_stage.h"
 
 namespace bounced::pipeline {
 
 class Apply {
  public:
-  explicit Apply(Engine::Impl& engine) : engine_(engine) {}
+  explicit Apply(Engine::Impl& engine) : engine_(engine), stage_(engine) {}
   void run();
 
  private:
@@ -27,7 +28,8 @@ class Apply {
   Lane* choose(std::int64_t& until_us);
   bool group_ready(Replay::Impl& replay, std::int64_t& barrier_us);
   bool step();
-  void finish_batch(Lane& lane);
+  /// Every record of the lane's batch is taken; `applied`: states have seen them, too.
+  void finish_batch(Lane& lane, bool applied);
   void check_replays();
   // --- cuts
   void note_position(Lane& lane, std::uint64_t offset);
@@ -37,7 +39,6 @@ class Apply {
   void finish_cut(const Result<void>& result);
   void tick();
   void publish();
-  [[nodiscard]] std::size_t dirty_records() const;
 
   Engine::Impl& engine_;
   std::vector<std::unique_ptr<Lane>> lanes_;
@@ -48,8 +49,6 @@ class Apply {
   std::vector<std::shared_ptr<ChangeRequest>> waiting_cut_;
   std::vector<ingest::Position> positions_cut_;   // of the cut in flight
   std::vector<ingest::Position> finished_files_;  // files done since the last cut
-  std::vector<Event*> out_;
-  std::vector<bool> counted_;
   std::unique_ptr<Cut> spare_cut_;
   bool cut_running_ = false;
   bool changed_ = false;  ///< something to cut beside dirty states (positions)
@@ -58,7 +57,9 @@ class Apply {
   std::int64_t last_cut_us_ = 0;
   std::int64_t last_publish_us_ = 0;
   std::int64_t watermark_us_ = 0;
+  std::int64_t last_tick_us_ = 0;
   Metrics metrics_;
+  StateStage stage_;  ///< last: its thread ends before anything else here goes
 };
 
 }  // namespace bounced::pipeline

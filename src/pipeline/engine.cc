@@ -210,7 +210,7 @@ Result<Replay> Engine::replay(ReplayConfig config) {
   // Every overlapping file needs a block of its own; many files get smaller ones. No more than
   // that: what is in flight should stay in the last-level cache (measured: 4 blocks cost 10 % less
   // CPU than 8, and 8 cost 8 % less than 32).
-  constexpr std::size_t kReplayBlocks = 4;
+  constexpr std::size_t kReplayBlocks = 6;
   const std::size_t blocks = std::max(kReplayBlocks, 2 * readers.size());
   impl.pool = std::make_unique<BlockPool>(
       blocks, readers.size() > 64 ? limits::kBlockBytes / 4 : limits::kBlockBytes);

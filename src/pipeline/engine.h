@@ -1,10 +1,12 @@
 // Engine: the topology. Threads, queues, back-pressure, cuts, shutdown; knows every stage.
 //
 //   feeders (one per [[tail]], one per replay) -> blocks -> workers (parse, classify)
-//     -> batches -> apply (order, time, correlate, state, rates) -> cut -> committer (store)
+//     -> batches -> apply (order, time, correlate) -> state (states, rates)
+//     -> cut, made by apply -> committer (store)
 //
 // Invariants:
-//  1. Only the apply thread touches correlator, states, rates and names (but for Names::text).
+//  1. Only the apply thread touches the correlator; states, rates and names (but for Names::text)
+//     are the state thread's while it has work, else the apply thread's.
 //  2. What apply changed leaves in cuts only; at most one cut is on its way to the store.
 //  3. Blocks come from bounded pools: nothing between feeder and apply can grow without bound.
 #pragma once
@@ -46,7 +48,7 @@ struct Options {
   std::size_t table_bytes = limits::kStateTableBytes;
   std::int64_t cut_interval_us = limits::kCutIntervalUs;
   bool keep_state = true;  ///< false (parse): no states, no rates
-  /// Called on the apply thread with applied events, in order; texts and names are valid.
+  /// Called with applied events, on one thread at a time, in order; texts and names are valid.
   std::function<void(const Batch&, std::span<Event* const>)> on_events;
 };
 

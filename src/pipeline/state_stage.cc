@@ -1,0 +1,74 @@
+#include "pipeline/state_stage.h"
+
+namespace bounced::pipeline {
+
+StateStage::StateStage(Engine::Impl& engine) : engine_(engine), thread_([this] { run(); }) {}
+
+StateStage::~StateStage() {
+  queue_.close();
+  thread_.join();
+}
+
+void StateStage::push(std::unique_ptr<Batch> batch, std::shared_ptr<LaneInfo> lane) {
+  ++pushed_;
+  queue_.push({std::move(batch), std::move(lane)});
+}
+
+void StateStage::apply_now(Batch& batch) {
+  wait_idle();
+  apply(batch);
+}
+
+void StateStage::wait_idle() {
+  for (std::uint64_t done = done_.load(std::memory_order_acquire); done != pushed_;
+       done = done_.load(std::memory_order_acquire)) {
+    done_.wait(done, std::memory_order_acquire);
+  }
+}
+
+void StateStage::run() {
+  name_thread("state");
+  while (std::optional<Work> work = queue_.pop()) {
+    apply(*work->batch);
+    work->lane->in_flight.fetch_sub(1, std::memory_order_acq_rel);
+    engine_.put_batch(std::move(work->batch));
+    if (work->lane->group != nullptr) work->lane->group->changed.notify_all();
+    work.reset();
+    done_.fetch_add(1, std::memory_order_release);
+    done_.notify_one();
+  }
+}
+
+void StateStage::apply(Batch& batch) {
+  if (failed() || batch.run.empty()) return;
+  for (const Event* event : batch.run) ++events_[static_cast<std::size_t>(event->kind)];
+  if (engine_.states != nullptr) {
+    Result<void> applied = engine_.states->apply(batch, batch.run, &counted_);
+    if (applied) applied = engine_.rates->apply(batch, batch.run, counted_);
+    if (!applied) {
+      failed_.store(true, std::memory_order_release);
+      engine_.die(applied.error());
+      return;
+    }
+    measure();
+  }
+  if (engine_.options.on_events) engine_.options.on_events(batch, batch.run);
+}
+
+void StateStage::measure() {
+  if (engine_.states == nullptr) return;
+  dirty_bytes_.store(engine_.states->dirty_bytes(), std::memory_order_relaxed);
+  dirty_records_.store(engine_.states->dirty_records() + engine_.rates->dirty_records(),
+                       std::memory_order_relaxed);
+}
+
+void StateStage::add_to(Metrics& metrics) {
+  for (std::size_t i = 0; i < kEventKinds; ++i) {
+    metrics.events[i] += events_[i];
+    metrics.state.received += events_[i];
+    metrics.state.sent += events_[i];
+    events_[i] = 0;
+  }
+}
+
+}  // namespace bounced::pipeline

@@ -1,0 +1,69 @@
+// StateStage: the second half of apply. Correlate is done with a whole batch on apply's thread;
+// states and rates take it, in the same order, on this one.
+//
+// Invariant: states, rates and names belong to this stage's thread while it has work, and to
+// apply's thread while it is idle. So whatever else wants them (cuts, changes, ticks, figures, runs
+// of a part of a batch) waits until it is idle, and there is nothing to lock.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "pipeline/engine_impl.h"
+
+namespace bounced::pipeline {
+
+class StateStage {
+ public:
+  explicit StateStage(Engine::Impl& engine);
+  ~StateStage();
+  StateStage(const StateStage&) = delete;
+  StateStage& operator=(const StateStage&) = delete;
+
+  /// Hands over a batch of which correlate has taken every record; `Batch::run` says which events
+  /// are to be applied. It goes back to the pools afterwards. `lane` outlives the engine's threads.
+  void push(std::unique_ptr<Batch> batch, std::shared_ptr<LaneInfo> lane);
+  /// Applies batch.run at once, on the caller's thread; the batch stays the caller's.
+  void apply_now(Batch& batch);
+
+  [[nodiscard]] bool idle() const { return done_.load(std::memory_order_acquire) == pushed_; }
+  void wait_idle();
+  /// Something could not be applied; from then on nothing is.
+  [[nodiscard]] bool failed() const { return failed_.load(std::memory_order_acquire); }
+
+  // As of the last batch; any time.
+  [[nodiscard]] std::size_t dirty_bytes() const {
+    return dirty_bytes_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::size_t dirty_records() const {
+    return dirty_records_.load(std::memory_order_relaxed);
+  }
+  /// After a cut or a change.
+  void measure();
+  /// What was counted since; idle only.
+  void add_to(Metrics& metrics);
+
+ private:
+  struct Work {
+    std::unique_ptr<Batch> batch;
+    std::shared_ptr<LaneInfo> lane;
+  };
+  void run();
+  void apply(Batch& batch);
+
+  Engine::Impl& engine_;
+  BlockingQueue<Work> queue_;
+  std::uint64_t pushed_ = 0;  ///< apply's thread
+  std::atomic<std::uint64_t> done_{0};
+  std::atomic<bool> failed_{false};
+  std::atomic<std::size_t> dirty_bytes_{0}, dirty_records_{0};
+  std::vector<bool> counted_;
+  std::uint64_t events_[kEventKinds] = {};
+  std::thread thread_;
+};
+
+}  // namespace bounced::pipeline
