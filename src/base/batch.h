@@ -81,7 +81,7 @@ class Batch {
   std::vector<Text> hosts;  ///< distinct answering hosts, as logged; Event::host - 1 indexes it
   std::vector<std::uint64_t> providers;  ///< of `hosts`, by state; may be shorter
   std::deque<Event> synthesised;         ///< made by correlate; addresses are stable
-  std::vector<Event*> run;        ///< of events and synthesised: what is applied next, in order
+  std::vector<Event*> run;  ///< of events and synthesised: what is applied next, in order
   ParseCounts counts;
   std::int64_t sample_unparsed = -1;  ///< offset of an unparsed line, for the log; -1 = none
 
