@@ -40,10 +40,6 @@ struct Block {
   int format = -1;                   ///< index of the parse row; -1 = probe
 
   [[nodiscard]] std::string_view text() const { return {data, size}; }
-
- private:
-  friend class BlockPool;
-  std::unique_ptr<char[]> storage_;
 };
 
 struct BlockReturn {

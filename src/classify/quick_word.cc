@@ -182,7 +182,8 @@ char* quick_word(const char* begin, const char* end, char* to, const SendingIps&
     const char after = until < w.size ? begin[until] : ' ';
     if (after == '@') {
       // The local part begins behind a bracket or at the word's start; the domain is a plain one.
-      if (from != 0 && std::memchr("<([", begin[from - 1], 3) == nullptr) return nullptr;
+      if (from != 0 && std::string_view("<([").find(begin[from - 1]) == std::string_view::npos)
+        return nullptr;
       if ((alnum >> (until + 1) & 1) == 0) return nullptr;
       unsigned domain = static_cast<unsigned>(std::countr_zero(~run & ~between(0, until + 1)));
       domain -= (m.join >> (domain - 1)) & 1;

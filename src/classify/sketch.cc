@@ -22,7 +22,8 @@ bool looks_at_digits(std::string_view regex) {
     if (c == '\\') {
       const char next = i + 1 < regex.size() ? regex[i + 1] : 'x';
       // \x31, \061, \Q..\E and the like are not worth reading.
-      if (is_alnum(next) && std::memchr("dDsSwWb", next, 7) == nullptr) return true;
+      if (is_alnum(next) && std::string_view("dDsSwWb").find(next) == std::string_view::npos)
+        return true;
       ++i;
     } else if (c == '{') {
       const auto close = regex.find_first_not_of("0123456789,", i + 1);

@@ -336,7 +336,8 @@ const char* local_part(const char* from, const char* at) {
   if (at > from && at[-1] == '"') {
     for (const char* p = at - 1; p > from; --p) {
       if (p[-1] == '"') return p - 1;
-      if (std::memchr("{}<>@", p[-1], 5) != nullptr) break;  // nor a placeholder inside
+      if (std::string_view("{}<>@").find(p[-1]) != std::string_view::npos)
+        break;  // nor a placeholder inside
     }
     return at;
   }

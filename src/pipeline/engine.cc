@@ -242,9 +242,9 @@ Result<Replay> Engine::replay(ReplayConfig config) {
   }
   const std::lock_guard lock(impl_->mutex);
   impl_->replays.push_back(replay.impl_);
-  impl_->feeders.emplace_back([this, shared = replay.impl_, config,
+  impl_->feeders.emplace_back([this, shared = replay.impl_,
                                moved = std::make_shared<decltype(readers)>(std::move(readers))] {
-    impl_->feed_replay(shared, config, std::move(*moved));
+    impl_->feed_replay(shared, std::move(*moved));
   });
   return replay;
 }

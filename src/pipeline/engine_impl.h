@@ -118,8 +118,8 @@ struct Engine::Impl {
 
   Result<void> start();
   void start_threads();
-  void feed_tail(std::size_t index, TailConfig config, std::uint32_t source);
-  void feed_replay(const std::shared_ptr<Replay::Impl>& replay, ReplayConfig config,
+  void feed_tail(std::size_t index, const TailConfig& config, std::uint32_t source);
+  void feed_replay(const std::shared_ptr<Replay::Impl>& replay,
                    std::vector<std::unique_ptr<ingest::FileReader>> readers);
   void work(std::size_t index);
   void apply();

@@ -33,7 +33,7 @@ std::int64_t first_time(const parse::Context& context, std::string_view head, in
   return resolver ? resolver->resolve(time, form) : INT64_MIN;
 }
 
-void Engine::Impl::feed_tail(std::size_t index, TailConfig config, std::uint32_t source) {
+void Engine::Impl::feed_tail(std::size_t index, const TailConfig& config, std::uint32_t source) {
   name_thread("tail " + config.tail.name);
   ingest::Tail* tail = nullptr;
   {
@@ -117,9 +117,8 @@ ReplayFile* next_file(std::vector<ReplayFile>& files, std::uint32_t window) {
 
 }  // namespace
 
-void Engine::Impl::feed_replay(const std::shared_ptr<Replay::Impl>& replay, ReplayConfig config,
+void Engine::Impl::feed_replay(const std::shared_ptr<Replay::Impl>& replay,
                                std::vector<std::unique_ptr<ingest::FileReader>> readers) {
-  (void)config;
   name_thread("replay");
   std::vector<ReplayFile> files(readers.size());
   for (std::size_t i = 0; i < readers.size(); ++i) {

@@ -101,6 +101,7 @@ class Digester {
     std::optional<Error> bad;
     const auto flush = [&] {
       std::vector<std::string_view> keys;
+      keys.reserve(pending.size());
       for (const Pending& p : pending) keys.emplace_back(p.key);
       std::vector<std::optional<std::string>> values;
       if (auto got = store_.multi_get(store::Family::address, keys, values); !got) {

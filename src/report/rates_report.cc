@@ -153,10 +153,11 @@ std::vector<std::string> numbers(const RatesLine& line, Grouping by) {
   const rates::Cell& c = line.cell;
   std::vector<std::uint64_t> counts;
   if (!by_failure(by)) counts = {c.sent(), c.delivered};
-  for (const std::uint64_t n : {c.failed(), c.hard, c.soft, c.blocked, c.expired, c.deferred}) {
-    counts.push_back(n);
-  }
+  const std::initializer_list<std::uint64_t> failures = {c.failed(), c.hard,    c.soft,
+                                                         c.blocked,  c.expired, c.deferred};
+  counts.insert(counts.end(), failures);
   std::vector<std::string> cells;
+  cells.reserve(counts.size() + 2);
   for (const std::uint64_t n : counts) cells.push_back(with_commas(n));
   cells.push_back(fmt::format("{:.2f}", line.bounce_percent));
   if (!by_failure(by)) cells.push_back(fmt::format("{:.2f}", line.complaint_percent));
@@ -253,13 +254,15 @@ Result<RatesTable> rates_table(const Context& context, const RatesQuery& query) 
   all.by = Grouping::hour;
   auto hours = read_cells(context, all);
   if (!hours) return tl::unexpected<Error>(hours.error());
-  auto cells = query.by == Grouping::hour ? std::move(hours) : read_cells(context, query);
-  if (!cells) return tl::unexpected<Error>(cells.error());
+  const bool by_hour = query.by == Grouping::hour;
+  auto named = by_hour ? decltype(hours)() : read_cells(context, query);
+  if (!named) return tl::unexpected<Error>(named.error());
+  const auto& cells = by_hour ? hours : named;
 
   RatesTable table;
   table.by = query.by;
   table.total.name = "total";
-  for (const auto& [hour, cell] : query.by == Grouping::hour ? *cells : *hours) {
+  for (const auto& [hour, cell] : *hours) {
     table.total.cell.add(cell);
   }
   const std::uint64_t sent = table.total.cell.sent();

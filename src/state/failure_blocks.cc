@@ -129,8 +129,8 @@ bool same_row(const CausePolicy& a, const CausePolicy& b) {
 
 std::uint16_t row_of(const Policy& policy, std::uint16_t cause) {
   const CausePolicy& row = policy.of(static_cast<Cause>(cause));
-  for (std::uint16_t n = 0; n < policy.causes.size(); ++n) {
-    if (same_row(policy.causes[n], row)) return n;
+  for (std::size_t n = 0; n < policy.causes.size(); ++n) {
+    if (same_row(policy.causes[n], row)) return static_cast<std::uint16_t>(n);
   }
   return cause;
 }
