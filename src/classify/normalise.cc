@@ -52,8 +52,7 @@ struct Normaliser::Impl {
   std::uint16_t line_code = 0;       ///< of the text's front; marks continuation lines: "550-"
   std::uint16_t told_code = 0;       ///< of the log; marks them, too
   const char* dropped_at = nullptr;  ///< where out stood when a last line's "550" was dropped
-  std::size_t numbers[16];           ///< where in the output words of digits alone stand
-  std::size_t numbers_count = 0;
+  std::vector<std::size_t> numbers;  ///< where in the output words of digits alone stand
   Normalised* result = nullptr;
 
   /// False when the text needs fold() first.
@@ -208,15 +207,15 @@ bool Normaliser::Impl::code_word(const char* p, const char* q) {
       result->nested_smtp = reply_code(p);
     }
   }
-  if (numbers_count < std::size(numbers)) numbers[numbers_count++] = had;
+  numbers.push_back(had);
   return false;
 }
 
 /// "retry in 287 seconds": a number before a unit is a placeholder, too.
 void Normaliser::Impl::quantities() {
   const char* const begin = text.data();
-  while (numbers_count > 0) {
-    const std::size_t at = numbers[--numbers_count];
+  for (; !numbers.empty(); numbers.pop_back()) {
+    const std::size_t at = numbers.back();
     const auto size_now = static_cast<std::size_t>(out - begin);
     std::size_t to = at;
     while (to < size_now && is_digit(begin[to])) ++to;
@@ -269,7 +268,7 @@ void Normaliser::Impl::once(std::string_view raw, std::uint16_t smtp_code, bool 
   }
   out = text.data();
   dropped_at = nullptr;
-  numbers_count = 0;
+  numbers.clear();
   const Lead lead = read_lead(low.data(), low.data() + size);
   if (first) {
     result->smtp_code = lead.smtp_code;
@@ -290,7 +289,7 @@ void Normaliser::Impl::once(std::string_view raw, std::uint16_t smtp_code, bool 
     out = text.data() + (end - text.data());
     if (result->phase == Phase::none) result->phase = phase;
   }
-  if (numbers_count != 0) quantities();
+  if (!numbers.empty()) quantities();
 }
 
 Normaliser::Normaliser() : Normaliser(SendingIps{}) {}
