@@ -36,6 +36,13 @@ inline const void* text_address(const Batch& batch, Text text) {
                                        text.offset);
 }
 
+/// Both of the lines that a usual text lies in.
+inline void prefetch_text(const Batch& batch, Text text) {
+  const auto* const first = static_cast<const char*>(text_address(batch, text));
+  bounced::prefetch(first);
+  bounced::prefetch(first + text.size);
+}
+
 /// A Message-ID that names something: cleanup also logs "<>" and nothing at all.
 inline bool usable_id(std::string_view id) {
   return !id.empty() && id != "<>";
@@ -495,8 +502,10 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
       if (note->time_us > until_us) break;
       if (notes_end - note > std::ptrdiff_t{kNotesAhead}) {
         if (large) {
+          const Note& next = note[kNotesAhead / 2];
           impl.table.prefetch_slot(note[kNotesAhead].queue_key);
-          impl.table.prefetch_message(note[kNotesAhead / 2].queue_key);
+          impl.table.prefetch_message(next.queue_key, false);
+          prefetch_text(batch, next.text);
         }
       }
       impl.table.advance(note->time_us);
@@ -508,7 +517,7 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
     if (events_end - event > std::ptrdiff_t{kEventsAhead}) {
       const Event& next = event[kEventsAhead / 2];
       if (large) impl.table.prefetch_slot(event[kEventsAhead].queue_key);
-      impl.table.prefetch_message(next.queue_key);
+      impl.table.prefetch_message(next.queue_key, large);
       if (next.kind == EventKind::deferred) {
         bounced::prefetch(text_address(batch, next.recipient));
         bounced::prefetch(text_address(batch, next.diagnostic));

@@ -93,13 +93,16 @@ class OpenTable {
   /// True when messages and slots no longer fit a core's own cache.
   [[nodiscard]] bool large() const { return by_key_.size() > kSmall; }
   void prefetch_slot(std::uint64_t key) const { by_key_.prefetch(key); }
-  void prefetch_message(std::uint64_t key) const {
+  /// Without its texts, or with the usual ones.
+  void prefetch_message(std::uint64_t key, bool texts) const {
     const std::uint32_t index = by_key_.guess(key);
     if (index == 0) return;
     const auto* lines = reinterpret_cast<const char*>(&messages_[index]);
     bounced::prefetch(lines);
     bounced::prefetch(lines + 64);
+    if (!texts) return;
     bounced::prefetch(lines + 128);
+    bounced::prefetch(lines + 192);
   }
 
   void append_to(store::WriteSet& set);
@@ -111,7 +114,7 @@ class OpenTable {
   [[nodiscard]] const Result<void>& status() const { return status_; }
 
  private:
-  static constexpr std::size_t kSmall = 2048;  ///< x 200 bytes
+  static constexpr std::size_t kSmall = 2048;  ///< x 264 bytes
   [[nodiscard]] std::uint32_t index_of(std::uint64_t key) const {
     return by_key_.find(key, [&](std::uint32_t i) { return messages_[i].key == key; });
   }
