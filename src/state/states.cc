@@ -143,12 +143,12 @@ void States::Impl::prefetch_listed(const Batch& batch) {
     listed_hosts[i + 1] = {call, batch.providers[i], nullptr};
     around.prefetch_provider(batch.providers[i]);
   }
-  for (const BatchDomain& domain : batch.domains) table.prefetch_entry(domain.id);
 }
 
 /// A batch was parsed on another core: its texts are as cold as the table.
 void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const {
   table.prefetch_entry(event.recipient_id);
+  if (listed_domains[event.domain].call != call) table.prefetch_entry(event.domain_id);
   if (event.kind == EventKind::delivered) return;
   const std::string_view words = batch.view(event.diagnostic);
   for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
