@@ -173,9 +173,19 @@ void Correlator::Impl::settle(const Batch& batch, OpenMessage& message) {
 void Correlator::Impl::settle_all(const Batch& batch) {
   constexpr std::size_t kAhead = 8;
   for (std::size_t i = 0; i < loose.size(); ++i) {
+    if (i + 2 * kAhead < loose.size()) {
+      const auto* const lines =
+          reinterpret_cast<const char*>(&table.message(loose[i + 2 * kAhead]));
+      bounced::prefetch(lines);
+      bounced::prefetch(lines + 64);
+    }
     if (i + kAhead < loose.size()) {
       OpenMessage& next = table.message(loose[i + kAhead]);
-      if (next.loose) bounced::prefetch(batch.view({next.place(Field::sender), 0}).data());
+      const auto first = next.pieces[0].size != 0 ? Field::sender : Field::message_id;
+      if (next.loose) {
+        prefetch_text(batch,
+                      {next.place(first), next.pieces[static_cast<std::size_t>(first)].size});
+      }
     }
     OpenMessage& message = table.message(loose[i]);
     if (message.has(OpenMessage::kAlive)) settle(batch, message);
@@ -504,8 +514,9 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
         if (large) {
           const Note& next = note[kNotesAhead / 2];
           impl.table.prefetch_slot(note[kNotesAhead].queue_key);
-          impl.table.prefetch_message(next.queue_key, false);
-          prefetch_text(batch, next.text);
+          // The first text of a message stays where it is for now.
+          const bool known = impl.table.prefetch_message(next.queue_key, false);
+          if (known || next.kind == NoteKind::sasl_user) prefetch_text(batch, next.text);
         }
       }
       impl.table.advance(note->time_us);

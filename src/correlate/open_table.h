@@ -93,16 +93,17 @@ class OpenTable {
   /// True when messages and slots no longer fit a core's own cache.
   [[nodiscard]] bool large() const { return by_key_.size() > kSmall; }
   void prefetch_slot(std::uint64_t key) const { by_key_.prefetch(key); }
-  /// Without its texts, or with the usual ones.
-  void prefetch_message(std::uint64_t key, bool texts) const {
+  /// Without its texts, or with the usual ones. False when there is none.
+  bool prefetch_message(std::uint64_t key, bool texts) const {
     const std::uint32_t index = by_key_.guess(key);
-    if (index == 0) return;
+    if (index == 0) return false;
     const auto* lines = reinterpret_cast<const char*>(&messages_[index]);
     bounced::prefetch(lines);
     bounced::prefetch(lines + 64);
-    if (!texts) return;
+    if (!texts) return true;
     bounced::prefetch(lines + 128);
     bounced::prefetch(lines + 192);
+    return true;
   }
 
   void append_to(store::WriteSet& set);
