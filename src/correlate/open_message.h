@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/copy_short.h"
 #include "bounced/event.h"
 #include "bounced/result.h"
 #include "bounced/verdict.h"
@@ -73,22 +74,6 @@ bool exempts(const Verdict& verdict);
 /// How specific a cause is about the recipient: mailbox over domain over system, network, routing
 /// over unknown.
 int specificity(const Verdict& verdict);
-
-/// memcpy() for texts of a few dozen bytes, without the call.
-[[gnu::always_inline]] inline void copy_short(char* to, const char* from, std::size_t size) {
-  if (size >= 16) {
-    for (std::size_t i = 0; i + 16 < size; i += 16) std::memcpy(to + i, from + i, 16);
-    std::memcpy(to + size - 16, from + size - 16, 16);
-  } else if (size >= 8) {
-    std::uint64_t head, tail;
-    std::memcpy(&head, from, 8);
-    std::memcpy(&tail, from + size - 8, 8);
-    std::memcpy(to, &head, 8);
-    std::memcpy(to + size - 8, &tail, 8);
-  } else {
-    for (std::size_t i = 0; i < size; ++i) to[i] = from[i];
-  }
-}
 
 /// Four cache lines; what is not text lies in the first two. Texts lie inline, in the order of
 /// their arrival; those that do not fit go together to `overflow`, so that they are always one

@@ -155,7 +155,9 @@ void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const 
     bounced::prefetch(words.data() + i);
   }
   for (const Text text : {event.queue_id, event.mta_host, event.sender, event.message_id}) {
-    bounced::prefetch(batch.view(text).data());
+    const std::string_view part = batch.view(text);
+    bounced::prefetch(part.data());
+    bounced::prefetch(part.data() + part.size());
   }
   if (event.final_failure()) view.prefetch(event.recipient_id);
 }
