@@ -529,6 +529,8 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
       const Event& next = event[kEventsAhead / 2];
       if (large) impl.table.prefetch_slot(event[kEventsAhead].queue_key);
       impl.table.prefetch_message(next.queue_key, large);
+      const Event& soon = event[kEventsAhead / 4];
+      impl.table.prefetch_recipient(soon.queue_key, soon.recipient_id);
       if (next.kind == EventKind::deferred) {
         bounced::prefetch(text_address(batch, next.recipient));
         bounced::prefetch(text_address(batch, next.diagnostic));

@@ -106,6 +106,19 @@ class OpenTable {
     return true;
   }
 
+  /// What will be asked about a recipient of a message that prefetch_message() has sent for.
+  void prefetch_recipient(std::uint64_t key, const AddressId& id) const {
+    const std::uint32_t index = by_key_.guess(key);
+    if (index == 0) return;
+    const std::uint32_t first = messages_[index].first_recipient;
+    if (first == 0) return;
+    by_recipient_.prefetch(recipient_key(key, id));
+    const auto* lines = reinterpret_cast<const char*>(&recipients_[first]);
+    bounced::prefetch(lines);
+    bounced::prefetch(lines + 64);
+    bounced::prefetch(lines + 128);
+  }
+
   void append_to(store::WriteSet& set);
 
   [[nodiscard]] std::uint64_t size() const { return by_key_.size() + spilled_.size(); }
