@@ -36,6 +36,13 @@ inline const void* text_address(const Batch& batch, Text text) {
                                        text.offset);
 }
 
+/// Both of the lines that a usual text lies in.
+inline void prefetch_text(const Batch& batch, Text text) {
+  const auto* const first = static_cast<const char*>(text_address(batch, text));
+  bounced::prefetch(first);
+  bounced::prefetch(first + text.size);
+}
+
 /// A Message-ID that names something: cleanup also logs "<>" and nothing at all.
 inline bool usable_id(std::string_view id) {
   return !id.empty() && id != "<>";
@@ -166,9 +173,19 @@ void Correlator::Impl::settle(const Batch& batch, OpenMessage& message) {
 void Correlator::Impl::settle_all(const Batch& batch) {
   constexpr std::size_t kAhead = 8;
   for (std::size_t i = 0; i < loose.size(); ++i) {
+    if (i + 2 * kAhead < loose.size()) {
+      const auto* const lines =
+          reinterpret_cast<const char*>(&table.message(loose[i + 2 * kAhead]));
+      bounced::prefetch(lines);
+      bounced::prefetch(lines + 64);
+    }
     if (i + kAhead < loose.size()) {
       OpenMessage& next = table.message(loose[i + kAhead]);
-      if (next.loose) bounced::prefetch(batch.view({next.place(Field::sender), 0}).data());
+      const auto first = next.pieces[0].size != 0 ? Field::sender : Field::message_id;
+      if (next.loose) {
+        prefetch_text(batch,
+                      {next.place(first), next.pieces[static_cast<std::size_t>(first)].size});
+      }
     }
     OpenMessage& message = table.message(loose[i]);
     if (message.has(OpenMessage::kAlive)) settle(batch, message);
@@ -495,8 +512,11 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
       if (note->time_us > until_us) break;
       if (notes_end - note > std::ptrdiff_t{kNotesAhead}) {
         if (large) {
+          const Note& next = note[kNotesAhead / 2];
           impl.table.prefetch_slot(note[kNotesAhead].queue_key);
-          impl.table.prefetch_message(note[kNotesAhead / 2].queue_key);
+          // The first text of a message stays where it is for now.
+          const bool known = impl.table.prefetch_message(next.queue_key, false);
+          if (known || next.kind == NoteKind::sasl_user) prefetch_text(batch, next.text);
         }
       }
       impl.table.advance(note->time_us);
@@ -508,7 +528,9 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
     if (events_end - event > std::ptrdiff_t{kEventsAhead}) {
       const Event& next = event[kEventsAhead / 2];
       if (large) impl.table.prefetch_slot(event[kEventsAhead].queue_key);
-      impl.table.prefetch_message(next.queue_key);
+      impl.table.prefetch_message(next.queue_key, large);
+      const Event& soon = event[kEventsAhead / 4];
+      impl.table.prefetch_recipient(soon.queue_key, soon.recipient_id);
       if (next.kind == EventKind::deferred) {
         bounced::prefetch(text_address(batch, next.recipient));
         bounced::prefetch(text_address(batch, next.diagnostic));

@@ -93,10 +93,27 @@ class OpenTable {
   /// True when messages and slots no longer fit a core's own cache.
   [[nodiscard]] bool large() const { return by_key_.size() > kSmall; }
   void prefetch_slot(std::uint64_t key) const { by_key_.prefetch(key); }
-  void prefetch_message(std::uint64_t key) const {
+  /// Without its texts, or with the usual ones. False when there is none.
+  bool prefetch_message(std::uint64_t key, bool texts) const {
+    const std::uint32_t index = by_key_.guess(key);
+    if (index == 0) return false;
+    const auto* lines = reinterpret_cast<const char*>(&messages_[index]);
+    bounced::prefetch(lines);
+    bounced::prefetch(lines + 64);
+    if (!texts) return true;
+    bounced::prefetch(lines + 128);
+    bounced::prefetch(lines + 192);
+    return true;
+  }
+
+  /// What will be asked about a recipient of a message that prefetch_message() has sent for.
+  void prefetch_recipient(std::uint64_t key, const AddressId& id) const {
     const std::uint32_t index = by_key_.guess(key);
     if (index == 0) return;
-    const auto* lines = reinterpret_cast<const char*>(&messages_[index]);
+    const std::uint32_t first = messages_[index].first_recipient;
+    if (first == 0) return;
+    by_recipient_.prefetch(recipient_key(key, id));
+    const auto* lines = reinterpret_cast<const char*>(&recipients_[first]);
     bounced::prefetch(lines);
     bounced::prefetch(lines + 64);
     bounced::prefetch(lines + 128);
@@ -111,7 +128,7 @@ class OpenTable {
   [[nodiscard]] const Result<void>& status() const { return status_; }
 
  private:
-  static constexpr std::size_t kSmall = 2048;  ///< x 200 bytes
+  static constexpr std::size_t kSmall = 2048;  ///< x 264 bytes
   [[nodiscard]] std::uint32_t index_of(std::uint64_t key) const {
     return by_key_.find(key, [&](std::uint32_t i) { return messages_[i].key == key; });
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "base/prefetch.h"
 
 namespace bounced::pipeline {
 namespace {
@@ -172,9 +173,16 @@ void Apply::begin_file(Lane& lane, const Block& block) {
 }
 
 void Apply::resolve_times(Lane& lane) {
+  // The first pass over records that another core wrote: whole ones are sent for, because correlate
+  // wants the rest of them next.
+  constexpr std::size_t kAhead = 12;
   Batch& batch = *lane.head;
   std::size_t note = 0;
   for (std::size_t i = 0; i < batch.events.size(); ++i) {
+    if (i + kAhead < batch.events.size()) {
+      const auto* const lines = reinterpret_cast<const char*>(&batch.events[i + kAhead]);
+      for (std::size_t at = 0; at < sizeof(Event); at += 64) prefetch(lines + at);
+    }
     for (; note < batch.notes.size() && batch.notes[note].before_event <= i; ++note) {
       Note& n = batch.notes[note];
       n.time_us = lane.resolver.resolve(n.time_us, n.time_form);

@@ -41,7 +41,6 @@ void StateStage::run() {
 
 void StateStage::apply(Batch& batch) {
   if (failed() || batch.run.empty()) return;
-  for (const Event* event : batch.run) ++events_[static_cast<std::size_t>(event->kind)];
   if (engine_.states != nullptr) {
     Result<void> applied = engine_.states->apply(batch, batch.run, &counted_);
     if (applied) applied = engine_.rates->apply(batch, batch.run, counted_);
@@ -52,6 +51,7 @@ void StateStage::apply(Batch& batch) {
     }
     measure();
   }
+  for (const Event* event : batch.run) ++events_[static_cast<std::size_t>(event->kind)];
   if (engine_.options.on_events) engine_.options.on_events(batch, batch.run);
 }
 

@@ -412,6 +412,7 @@ void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& ef
 
 inline void Rates::Impl::prefetch_for(const Batch& batch, const Event& event) const {
   if (event.domain == 0) prefetch(domain_names.address_of(event.domain_id.lo));
+  if (!event.campaign.empty()) prefetch(batch.view(event.campaign).data());
   if (event.sender.empty() || event.sender_domain != 0) return;
   prefetch(batch.view(event.sender).data() + event.sender.size - 1);
 }

@@ -1,9 +1,9 @@
 #include "state/evidence.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 
+#include "base/copy_short.h"
 #include "state/state.h"
 #include "store/varint.h"
 
@@ -26,7 +26,7 @@ struct Writer {
   void text(std::string_view t, std::size_t max = kEvidenceTextMax) {
     const std::size_t n = std::min(t.size(), max);
     number(n);
-    if (n != 0) std::memcpy(p, t.data(), n);
+    copy_short(p, t.data(), n);
     p += n;
   }
 };

@@ -10,7 +10,8 @@
 namespace bounced::state {
 namespace {
 
-constexpr std::size_t kSlotAhead = 20, kEntryAhead = 8;
+// How far ahead of its turn an event is fetched, then the slot of its recipient, then the entry.
+constexpr std::size_t kEventAhead = 28, kSlotAhead = 20, kEntryAhead = 8;
 /// A call with fewer events looks up what it needs as it comes.
 constexpr std::size_t kListedMin = 64;
 
@@ -142,18 +143,29 @@ void States::Impl::prefetch_listed(const Batch& batch) {
     listed_hosts[i + 1] = {call, batch.providers[i], nullptr};
     around.prefetch_provider(batch.providers[i]);
   }
-  for (const BatchDomain& domain : batch.domains) table.prefetch_entry(domain.id);
 }
 
 /// A batch was parsed on another core: its texts are as cold as the table.
 void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const {
   table.prefetch_entry(event.recipient_id);
+  if (listed_domains[event.domain].call != call) table.prefetch_entry(event.domain_id);
   if (event.kind == EventKind::delivered) return;
   const std::string_view words = batch.view(event.diagnostic);
   for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
     bounced::prefetch(words.data() + i);
   }
+  for (const Text text : {event.queue_id, event.mta_host, event.sender, event.message_id}) {
+    const std::string_view part = batch.view(text);
+    bounced::prefetch(part.data());
+    bounced::prefetch(part.data() + part.size());
+  }
   if (event.final_failure()) view.prefetch(event.recipient_id);
+}
+
+/// A batch was written on other cores: its events come sooner when they are asked for.
+void States::Impl::prefetch_event(const Event& event) {
+  const auto* const lines = reinterpret_cast<const char*>(&event);
+  for (std::size_t at = 0; at < sizeof event; at += 64) bounced::prefetch(lines + at);
 }
 
 /// Counts the failure among its surroundings, then asks them.
@@ -462,6 +474,7 @@ Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
     m.table.prefetch_slot(events[i]->recipient_id);
   }
   for (std::size_t i = 0; i < n; ++i) {
+    if (i + kEventAhead < n) m.prefetch_event(*events[i + kEventAhead]);
     if (i + kSlotAhead < n) m.table.prefetch_slot(events[i + kSlotAhead]->recipient_id);
     if (i + kEntryAhead < n) m.prefetch_entry(batch, *events[i + kEntryAhead]);
     m.apply_one(batch, *events[i], i, counted);

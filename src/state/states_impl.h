@@ -57,6 +57,7 @@ struct States::Impl {
     return options.rule_name ? options.rule_name(verdict.rule) : std::string_view{};
   }
   void prefetch_listed(const Batch& batch);
+  static void prefetch_event(const Event& event);
   void prefetch_entry(const Batch& batch, const Event& event) const;
   Provider& provider_of_event(const Batch& batch, const Event& event);
   void publish(const AddressId& id, bool domain, const Decision& decision);
