@@ -104,33 +104,33 @@ class NameTable {
     slots_.prefetch(hash_);
   }
   /// The number of the prepared name, 0 when it has none; then add() may give it one.
-  BOUNCED_HOT std::uint16_t find(const Batch& batch, const Name& name) {
+  /// `same_long(number)`: whether a name over kWhole bytes is that entry's.
+  template <class Same>
+  BOUNCED_HOT std::uint16_t find(const Name& name, const Same& same_long) {
     const auto same = [&](std::uint16_t number) {
       const Entry& entry = entries_[number];
       const std::uint64_t differ =
           (entry.words[0] ^ name.words[0]) | (entry.words[1] ^ name.words[1]) |
           (entry.words[2] ^ name.words[2]) | (entry.words[3] ^ name.words[3]) |
-          (entry.text.size ^ name.text.size());
-      return differ == 0 &&
-             (name.text.size() <= Name::kWhole ||
-              equal_bytes(batch.view(entry.text).data(), name.text.data(), name.text.size()));
+          (entry.size ^ name.text.size());
+      return differ == 0 && (name.text.size() <= Name::kWhole || same_long(number));
     };
     return slots_.find(hash_, same, vacant_);
   }
   /// False: the table is full here.
   [[nodiscard]] bool has_room() const { return vacant_ != nullptr; }
   /// After find() did not find it, and with room: the name has this number from now on.
-  void add(const Name& name, Text text, std::size_t number) {
+  void add(const Name& name, std::size_t number) {
     Entry& entry = entries_[number];
     std::memcpy(entry.words, name.words, sizeof entry.words);
-    entry.text = text;
+    entry.size = name.text.size();
     slots_.put(vacant_, hash_, number);
   }
 
  private:
   struct Entry {
     std::uint64_t words[4];
-    Text text;
+    std::uint64_t size;
   };
   NameSlots slots_;
   std::unique_ptr<Entry[]> entries_;  ///< by number; those of a batch before are not looked at

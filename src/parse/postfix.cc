@@ -61,8 +61,7 @@ const Event* volatile kNoEvent = &kZeroEvent;
 struct Scratch {
   HeaderReader headers;
   std::unordered_map<std::uint64_t, std::uint16_t> origins;
-  NameTable domains;     ///< ASCII ones, in their first spelling
-  NameSlots domain_ids;  ///< all
+  NameTable domains;  ///< normalised
   NameTable hosts;
 };
 
@@ -82,7 +81,6 @@ class PostfixParser {
         usual_end_(base_) {
     scratch_.origins.clear();
     scratch_.domains.start();
-    scratch_.domain_ids.start();
     scratch_.hosts.start();
   }
 
@@ -105,8 +103,7 @@ class PostfixParser {
   Outcome remark(const Tag& tag, std::string_view queue_id, std::string_view text);
   void fill_remote(const Tag& tag, const Delivery& delivery, Event& event);
   void fill_failure(const Tag& tag, const Delivery& delivery, Event& event);
-  void fill_domain(const NormalisedAddress& normal, bool ascii, const Name& name, Event& event);
-  std::uint16_t number_of_domain(const AddressId& id, std::string_view raw);
+  void fill_domain(const Name& name, std::string_view address, Event& event);
   std::uint16_t number_of_host(const Name& host, Text text);
   EventKind kind_of_sent(const Tag& tag, const Delivery& delivery, const Relay& relay) const;
   const Tag& resolve_tag();
@@ -531,49 +528,39 @@ void PostfixParser::fill_failure(const Tag& tag, const Delivery& delivery, Event
   if (reason.session) event.flags |= EventFlags::kSession;
 }
 
-/// The domain's id and number; `name` is prepared.
-BOUNCED_HOT void PostfixParser::fill_domain(const NormalisedAddress& normal, bool ascii,
-                                            const Name& name, Event& event) {
-  if (!ascii || name.text.empty()) {
-    event.domain_id = context_.hasher->domain_id(normal.domain());
-    event.domain = number_of_domain(event.domain_id, name.text);
-    return;
-  }
-  event.domain = scratch_.domains.find(batch_, name);
+/// The domain's id and number: listed now if it was not. 0 = no domain, or there is no room.
+/// `name` is normalised and prepared, so that equal names are equal ids.
+BOUNCED_HOT void PostfixParser::fill_domain(const Name& name, std::string_view address,
+                                            Event& event) {
+  const auto same_long = [&](std::uint16_t number) {
+    return batch_.domains[number - 1u].id == context_.hasher->domain_id(name.text);
+  };
+  event.domain = name.text.empty() ? std::uint16_t{0} : scratch_.domains.find(name, same_long);
   if (event.domain != 0) {
     event.domain_id = batch_.domains[event.domain - 1u].id;
     return;
   }
-  event.domain_id = context_.hasher->domain_id(normal.domain());
-  const std::size_t before = batch_.domains.size();
-  event.domain = number_of_domain(event.domain_id, name.text);
-  // Another spelling of a domain goes this way each time.
-  if (event.domain > before && scratch_.domains.has_room()) {
-    scratch_.domains.add(name, batch_.domains.back().text, event.domain);
+  event.domain_id = context_.hasher->domain_id(name.text);
+  if (name.text.empty() || !scratch_.domains.has_room() ||
+      batch_.domains.size() >= NameSlots::kNamesMax) {
+    return;
   }
-}
-
-/// The domain's number by its id: listed now if it was not. 0 = no domain, or there is no room.
-std::uint16_t PostfixParser::number_of_domain(const AddressId& id, std::string_view raw) {
-  if (raw.empty()) return 0;
-  const auto same = [&](std::uint16_t number) { return batch_.domains[number - 1u].id == id; };
-  std::uint64_t* vacant = nullptr;
-  const std::uint16_t known = scratch_.domain_ids.find(id.lo, same, vacant);
-  if (known != 0) return known;
-  if (vacant == nullptr || batch_.domains.size() >= NameSlots::kNamesMax) return 0;
-  batch_.domains.push_back({id, text_of(raw)});
-  scratch_.domain_ids.put(vacant, id.lo, batch_.domains.size());
-  return static_cast<std::uint16_t>(batch_.domains.size());
+  batch_.domains.push_back({event.domain_id, text_of(raw_domain(address))});
+  event.domain = static_cast<std::uint16_t>(batch_.domains.size());
+  scratch_.domains.add(name, event.domain);
 }
 
 /// The host's number by its bytes: listed now if it was not. 0 = no host, or there is no room.
 BOUNCED_HOT std::uint16_t PostfixParser::number_of_host(const Name& name, Text text) {
   if (name.text.empty()) return 0;
-  const std::uint16_t known = scratch_.hosts.find(batch_, name);
+  const auto same_long = [&](std::uint16_t number) {
+    return batch_.view(batch_.hosts[number - 1u]) == name.text;
+  };
+  const std::uint16_t known = scratch_.hosts.find(name, same_long);
   if (known != 0) return known;
   if (!scratch_.hosts.has_room() || batch_.hosts.size() >= NameSlots::kNamesMax) return 0;
   batch_.hosts.push_back(text);
-  scratch_.hosts.add(name, text, batch_.hosts.size());
+  scratch_.hosts.add(name, batch_.hosts.size());
   return static_cast<std::uint16_t>(batch_.hosts.size());
 }
 
@@ -594,16 +581,11 @@ bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Del
   Event& event = batch_.events.back();
   NormalisedAddress normal;
   const AddressHasher* const hasher = context_.hasher;
-  const auto form = hasher == nullptr ? AddressHasher::Form::other
-                                      : hasher->address(found.to, normal, event.recipient_id);
-  if (form == AddressHasher::Form::none) {
+  if (hasher != nullptr && !hasher->address(found.to, normal, event.recipient_id)) {
     batch_.events.pop_back();
     return false;
   }
-  const bool ascii = form == AddressHasher::Form::ascii;
-  const Name domain(!ascii
-                        ? raw_domain(found.to)
-                        : found.to.substr(normal.at < found.to.size() ? normal.at + 1 : normal.at));
+  const Name domain(hasher == nullptr ? std::string_view{} : normal.domain());
   scratch_.domains.prepare(domain);
   const Block& block = *batch_.block;
   const std::uint64_t identity[3] = {block.file, line_offset(), 0};
@@ -624,7 +606,7 @@ bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Del
   if (found.status != Status::sent) fill_failure(tag, found, event);
   const Name host(batch_.view(event.mta_host));
   scratch_.hosts.prepare(host);
-  if (hasher != nullptr) fill_domain(normal, ascii, domain, event);
+  if (hasher != nullptr) fill_domain(domain, found.to, event);
   event.host = number_of_host(host, event.mta_host);
   return true;
 }
