@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "base/hash.h"
 #include "base/hash_inline.h"
 #include "base/text.h"
 #include "parse/header.h"
@@ -94,6 +95,12 @@ class PostfixParser {
   Outcome told(const Tag& tag);
   const Tag* usual_header(const char*& p);
   const char* usual_text(const Tag& tag, const char* p);
+  const char* usual_talk(const Tag& tag, const char* p);
+  const char* usual_remark(const Tag& tag, std::string_view queue_id, const char* rest);
+  /// The line that ends there is not over the limit.
+  [[nodiscard]] bool fits(const char* newline) const {
+    return static_cast<std::size_t>(newline - line_) <= limits::kLineBytesMax;
+  }
   void remember_head(const Tag& tag);
   void add_note(const Tag& tag, std::string_view queue_id, NoteKind kind, std::string_view text,
                 std::uint32_t number);
@@ -346,23 +353,49 @@ PostfixParser::Outcome PostfixParser::told(const Tag& tag) {
   return message(tag, text_begin, text_begin + header_.text.size());
 }
 
+/// A line of smtpd(8), or of a program that is of no interest, as usual_text().
+BOUNCED_HOT const char* PostfixParser::usual_talk(const Tag& tag, const char* p) {
+  if (tag.daemon == Daemon::smtpd) {
+    const std::uint64_t word = load64(p);
+    if (word != word8("connect ") && word != word8("disconne")) {
+      const std::size_t id_size = queue_id_size(p, usual_end_);
+      if (id_size == 0) return nullptr;
+      return usual_remark(tag, {p, id_size}, p + id_size + 2);
+    }
+  } else if (tag.daemon != Daemon::quiet) {
+    return nullptr;
+  }
+  const char* const newline = find_in_line(p);
+  if (!fits(newline)) return nullptr;
+  count(Outcome::ignored);
+  return newline;
+}
+
+/// What follows the queue id when it is no delivery, as usual_text().
+const char* PostfixParser::usual_remark(const Tag& tag, std::string_view queue_id,
+                                        const char* rest) {
+  const char* const newline = find_in_line(rest);
+  if (!fits(newline) || newline[-1] == '\r') return nullptr;
+  count(remark(tag, queue_id, between(rest, newline)));
+  return newline;
+}
+
 /// The text at p of a line that ends before usual_end_, when it has a usual shape: its event or
 /// note, and where its newline is. Else nullptr, and nothing was done.
 BOUNCED_HOT const char* PostfixParser::usual_text(const Tag& tag, const char* p) {
+  if (tag.daemon >= Daemon::smtpd) return usual_talk(tag, p);
   if (!may_deliver(tag.daemon)) return nullptr;
   const std::size_t id_size = queue_id_size(p, usual_end_);
   if (id_size == 0) return nullptr;
   const std::string_view queue_id(p, id_size);
   const char* const rest = p + id_size + 2;
-  const auto fits = [this](const char* newline) {
-    return static_cast<std::size_t>(newline - line_) <= limits::kLineBytesMax;
-  };
   if (load32(rest) == word4("to=<")) {
     Delivery found;
     const char* const newline = read_usual_delivery(rest, found);
     if (newline == nullptr || !fits(newline) || !deliver(tag, queue_id, found)) return nullptr;
     return newline;
   }
+  if (tag.daemon == Daemon::cleanup) return usual_remark(tag, queue_id, rest);
   if (tag.daemon != Daemon::qmgr) return nullptr;
   if (load64(rest) == word8("removed\n")) {
     add_note(tag, queue_id, NoteKind::removed, {}, 0);
@@ -401,6 +434,8 @@ void PostfixParser::add_note(const Tag& tag, std::string_view queue_id, NoteKind
   note.queue_key = queue_key(queue_id, tag);
   note.offset = line_offset();
   note.text = text_of(text);
+  // Here, while its bytes are near: the block is larger than the nearest caches.
+  if (kind == NoteKind::begin) note.text_key = domain_key(text, padded());
   note.before_event = static_cast<std::uint32_t>(batch_.events.size());
   note.number = number;
   note.origin = tag.origin;
