@@ -429,7 +429,7 @@ PostfixParser::Outcome PostfixParser::message(const Tag& tag, const char* p, con
 
 void PostfixParser::add_note(const Tag& tag, std::string_view queue_id, NoteKind kind,
                              std::string_view text, std::uint32_t number) {
-  Note note;
+  Note& note = batch_.notes.emplace_back();  // in place: copying bytes just written stalls
   note.time_us = header_.time_us;
   note.queue_key = queue_key(queue_id, tag);
   note.offset = line_offset();
@@ -441,7 +441,6 @@ void PostfixParser::add_note(const Tag& tag, std::string_view queue_id, NoteKind
   note.origin = tag.origin;
   note.kind = kind;
   note.time_form = header_.time_form;
-  batch_.notes.push_back(note);
 }
 
 PostfixParser::Outcome PostfixParser::remark(const Tag& tag, std::string_view queue_id,
