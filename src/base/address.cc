@@ -187,18 +187,17 @@ std::string normalise_domain(std::string_view raw) {
   return ascii_lower(raw);
 }
 
-AddressHasher::Form AddressHasher::address(std::string_view raw, NormalisedAddress& normal,
-                                           AddressId& id) const {
+bool AddressHasher::address(std::string_view raw, NormalisedAddress& normal, AddressId& id) const {
   const Plain plain = normalise_plain(raw, options_, normal);
-  if (plain == Plain::bad) return Form::none;
-  if (plain == Plain::unsure && !normalise_address(raw, options_, normal)) return Form::none;
+  if (plain == Plain::bad) return false;
+  if (plain == Plain::unsure && !normalise_address(raw, options_, normal)) return false;
   id = hash128_inline(normal.text(), secret_);
-  return plain == Plain::good ? Form::ascii : Form::other;
+  return true;
 }
 
 bool AddressHasher::ids(std::string_view raw, AddressId& address, AddressId& domain) const {
   NormalisedAddress normal;
-  if (this->address(raw, normal, address) == Form::none) return false;
+  if (!this->address(raw, normal, address)) return false;
   const AddressId id = hash128_inline(normal.domain(), secret_);
   domain = {id.lo, id.hi};  // as domain_id()
   return true;

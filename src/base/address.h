@@ -41,11 +41,8 @@ class AddressHasher {
  public:
   explicit AddressHasher(const Secret& secret = public_secret(), AddressOptions options = {})
       : secret_(secret), options_(options) {}
-  /// How the address was read: `ascii` = its domain has ASCII bytes only, so that equal bytes
-  /// behind the last '@' always make equal domain ids.
-  enum class Form : std::uint8_t { none, ascii, other };
-  /// The address's id and its normal form, without the domain's id; `none` as normalise_address.
-  Form address(std::string_view raw, NormalisedAddress& normal, AddressId& id) const;
+  /// The address's id and its normal form, without the domain's id; false as normalise_address.
+  bool address(std::string_view raw, NormalisedAddress& normal, AddressId& id) const;
   /// Sets both ids; false as normalise_address.
   bool ids(std::string_view raw, AddressId& address, AddressId& domain) const;
   [[nodiscard]] AddressId address_id(const NormalisedAddress& address) const;

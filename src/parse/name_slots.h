@@ -42,8 +42,8 @@ struct Name {
   }
 };
 
-/// Open addressing over a list of at most kNamesMax entries. Kept from batch to batch: a slot of
-/// another generation is vacant, so that a new batch costs nothing. Not thread safe.
+/// Open addressing over a list of at most kNamesMax entries; small, to stay in the nearest cache
+/// beside the text. Not thread safe.
 class NameSlots {
  public:
   static constexpr std::size_t kSlots = 4096;
@@ -52,45 +52,40 @@ class NameSlots {
   NameSlots() : slots_(kSlots) {}
 
   /// Forgets all names.
-  void start() {
-    if (++generation_ != 0) return;
-    slots_.assign(kSlots, 0);  // every 65,535 batches
-    generation_ = 1;
-  }
+  void start() { std::memset(slots_.data(), 0, kSlots * sizeof slots_[0]); }
 
   /// The 1-based number of the entry with this hash that `same(number)` accepts. 0: there is none;
   /// `vacant` is then the place for put(), or nullptr when none is near enough.
   template <class Same>
-  BOUNCED_HOT std::uint16_t find(std::uint64_t hash, const Same& same, std::uint64_t*& vacant) {
-    const std::uint64_t key = key_of(hash);
+  BOUNCED_HOT std::uint16_t find(std::uint64_t hash, const Same& same, std::uint32_t*& vacant) {
+    const std::uint32_t key = key_of(hash);
     for (std::size_t i = 0; i < kNear; ++i) {
-      std::uint64_t& slot = slots_[(hash + i) % kSlots];
-      const auto number = static_cast<std::uint16_t>(slot);
-      if (slot - number == key && same(number)) return number;
-      if (static_cast<std::uint16_t>(slot >> 16) != generation_) {
+      std::uint32_t& slot = slots_[(hash + i) % kSlots];
+      if (slot == 0) {
         vacant = &slot;
         return 0;
       }
+      const auto number = static_cast<std::uint16_t>(slot % kSlots);
+      if (slot - number == key && same(number)) return number;
     }
     vacant = nullptr;
     return 0;
   }
   void prefetch(std::uint64_t hash) const { bounced::prefetch(&slots_[hash % kSlots]); }
   /// `number`: 1..kNamesMax.
-  void put(std::uint64_t* vacant, std::uint64_t hash, std::size_t number) {
-    *vacant = key_of(hash) | number;
+  void put(std::uint32_t* vacant, std::uint64_t hash, std::size_t number) {
+    *vacant = key_of(hash) | static_cast<std::uint32_t>(number);
   }
 
  private:
   static constexpr std::size_t kNear = 16;  ///< slots looked at: outsiders choose the names
-  /// Upper half of the hash, generation, and no number yet.
-  [[nodiscard]] std::uint64_t key_of(std::uint64_t hash) const {
-    return hash >> 32 << 32 | std::uint64_t{generation_} << 16;
+  /// 20 bits of the hash above those of the number.
+  [[nodiscard]] static std::uint32_t key_of(std::uint64_t hash) {
+    return static_cast<std::uint32_t>(hash >> 44) * std::uint32_t{kSlots};
   }
-  std::vector<std::uint64_t> slots_;
-  std::uint16_t generation_ = 0;
+  std::vector<std::uint32_t> slots_;  ///< 0 = vacant
 };
-static_assert(NameSlots::kNamesMax < 65'536, "Event::domain and Event::host are 16 bits");
+static_assert(NameSlots::kNamesMax < NameSlots::kSlots, "a slot keeps the number in 12 bits");
 
 /// A short list's names by their bytes. Not thread safe.
 class NameTable {
@@ -104,38 +99,38 @@ class NameTable {
     slots_.prefetch(hash_);
   }
   /// The number of the prepared name, 0 when it has none; then add() may give it one.
-  BOUNCED_HOT std::uint16_t find(const Batch& batch, const Name& name) {
+  /// `same_long(number)`: whether a name over kWhole bytes is that entry's.
+  template <class Same>
+  BOUNCED_HOT std::uint16_t find(const Name& name, const Same& same_long) {
     const auto same = [&](std::uint16_t number) {
       const Entry& entry = entries_[number];
       const std::uint64_t differ =
           (entry.words[0] ^ name.words[0]) | (entry.words[1] ^ name.words[1]) |
           (entry.words[2] ^ name.words[2]) | (entry.words[3] ^ name.words[3]) |
-          (entry.text.size ^ name.text.size());
-      return differ == 0 &&
-             (name.text.size() <= Name::kWhole ||
-              equal_bytes(batch.view(entry.text).data(), name.text.data(), name.text.size()));
+          (entry.size ^ name.text.size());
+      return differ == 0 && (name.text.size() <= Name::kWhole || same_long(number));
     };
     return slots_.find(hash_, same, vacant_);
   }
   /// False: the table is full here.
   [[nodiscard]] bool has_room() const { return vacant_ != nullptr; }
   /// After find() did not find it, and with room: the name has this number from now on.
-  void add(const Name& name, Text text, std::size_t number) {
+  void add(const Name& name, std::size_t number) {
     Entry& entry = entries_[number];
     std::memcpy(entry.words, name.words, sizeof entry.words);
-    entry.text = text;
+    entry.size = name.text.size();
     slots_.put(vacant_, hash_, number);
   }
 
  private:
   struct Entry {
     std::uint64_t words[4];
-    Text text;
+    std::uint64_t size;
   };
   NameSlots slots_;
   std::unique_ptr<Entry[]> entries_;  ///< by number; those of a batch before are not looked at
   std::uint64_t hash_ = 0;            ///< of the prepared name
-  std::uint64_t* vacant_ = nullptr;
+  std::uint32_t* vacant_ = nullptr;
 };
 
 }  // namespace bounced::parse

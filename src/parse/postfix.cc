@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "base/hash.h"
 #include "base/hash_inline.h"
 #include "base/text.h"
 #include "parse/header.h"
@@ -61,8 +62,7 @@ const Event* volatile kNoEvent = &kZeroEvent;
 struct Scratch {
   HeaderReader headers;
   std::unordered_map<std::uint64_t, std::uint16_t> origins;
-  NameTable domains;     ///< ASCII ones, in their first spelling
-  NameSlots domain_ids;  ///< all
+  NameTable domains;  ///< normalised
   NameTable hosts;
 };
 
@@ -82,7 +82,6 @@ class PostfixParser {
         usual_end_(base_) {
     scratch_.origins.clear();
     scratch_.domains.start();
-    scratch_.domain_ids.start();
     scratch_.hosts.start();
   }
 
@@ -96,6 +95,12 @@ class PostfixParser {
   Outcome told(const Tag& tag);
   const Tag* usual_header(const char*& p);
   const char* usual_text(const Tag& tag, const char* p);
+  const char* usual_talk(const Tag& tag, const char* p);
+  const char* usual_remark(const Tag& tag, std::string_view queue_id, const char* rest);
+  /// The line that ends there is not over the limit.
+  [[nodiscard]] bool fits(const char* newline) const {
+    return static_cast<std::size_t>(newline - line_) <= limits::kLineBytesMax;
+  }
   void remember_head(const Tag& tag);
   void add_note(const Tag& tag, std::string_view queue_id, NoteKind kind, std::string_view text,
                 std::uint32_t number);
@@ -105,8 +110,7 @@ class PostfixParser {
   Outcome remark(const Tag& tag, std::string_view queue_id, std::string_view text);
   void fill_remote(const Tag& tag, const Delivery& delivery, Event& event);
   void fill_failure(const Tag& tag, const Delivery& delivery, Event& event);
-  void fill_domain(const NormalisedAddress& normal, bool ascii, const Name& name, Event& event);
-  std::uint16_t number_of_domain(const AddressId& id, std::string_view raw);
+  void fill_domain(const Name& name, std::string_view address, Event& event);
   std::uint16_t number_of_host(const Name& host, Text text);
   EventKind kind_of_sent(const Tag& tag, const Delivery& delivery, const Relay& relay) const;
   const Tag& resolve_tag();
@@ -349,23 +353,49 @@ PostfixParser::Outcome PostfixParser::told(const Tag& tag) {
   return message(tag, text_begin, text_begin + header_.text.size());
 }
 
+/// A line of smtpd(8), or of a program that is of no interest, as usual_text().
+BOUNCED_HOT const char* PostfixParser::usual_talk(const Tag& tag, const char* p) {
+  if (tag.daemon == Daemon::smtpd) {
+    const std::uint64_t word = load64(p);
+    if (word != word8("connect ") && word != word8("disconne")) {
+      const std::size_t id_size = queue_id_size(p, usual_end_);
+      if (id_size == 0) return nullptr;
+      return usual_remark(tag, {p, id_size}, p + id_size + 2);
+    }
+  } else if (tag.daemon != Daemon::quiet) {
+    return nullptr;
+  }
+  const char* const newline = find_in_line(p);
+  if (!fits(newline)) return nullptr;
+  count(Outcome::ignored);
+  return newline;
+}
+
+/// What follows the queue id when it is no delivery, as usual_text().
+const char* PostfixParser::usual_remark(const Tag& tag, std::string_view queue_id,
+                                        const char* rest) {
+  const char* const newline = find_in_line(rest);
+  if (!fits(newline) || newline[-1] == '\r') return nullptr;
+  count(remark(tag, queue_id, between(rest, newline)));
+  return newline;
+}
+
 /// The text at p of a line that ends before usual_end_, when it has a usual shape: its event or
 /// note, and where its newline is. Else nullptr, and nothing was done.
 BOUNCED_HOT const char* PostfixParser::usual_text(const Tag& tag, const char* p) {
+  if (tag.daemon >= Daemon::smtpd) return usual_talk(tag, p);
   if (!may_deliver(tag.daemon)) return nullptr;
   const std::size_t id_size = queue_id_size(p, usual_end_);
   if (id_size == 0) return nullptr;
   const std::string_view queue_id(p, id_size);
   const char* const rest = p + id_size + 2;
-  const auto fits = [this](const char* newline) {
-    return static_cast<std::size_t>(newline - line_) <= limits::kLineBytesMax;
-  };
   if (load32(rest) == word4("to=<")) {
     Delivery found;
     const char* const newline = read_usual_delivery(rest, found);
     if (newline == nullptr || !fits(newline) || !deliver(tag, queue_id, found)) return nullptr;
     return newline;
   }
+  if (tag.daemon == Daemon::cleanup) return usual_remark(tag, queue_id, rest);
   if (tag.daemon != Daemon::qmgr) return nullptr;
   if (load64(rest) == word8("removed\n")) {
     add_note(tag, queue_id, NoteKind::removed, {}, 0);
@@ -399,17 +429,18 @@ PostfixParser::Outcome PostfixParser::message(const Tag& tag, const char* p, con
 
 void PostfixParser::add_note(const Tag& tag, std::string_view queue_id, NoteKind kind,
                              std::string_view text, std::uint32_t number) {
-  Note note;
+  Note& note = batch_.notes.emplace_back();  // in place: copying bytes just written stalls
   note.time_us = header_.time_us;
   note.queue_key = queue_key(queue_id, tag);
   note.offset = line_offset();
   note.text = text_of(text);
+  // Here, while its bytes are near: the block is larger than the nearest caches.
+  if (kind == NoteKind::begin) note.text_key = domain_key(text, padded());
   note.before_event = static_cast<std::uint32_t>(batch_.events.size());
   note.number = number;
   note.origin = tag.origin;
   note.kind = kind;
   note.time_form = header_.time_form;
-  batch_.notes.push_back(note);
 }
 
 PostfixParser::Outcome PostfixParser::remark(const Tag& tag, std::string_view queue_id,
@@ -531,49 +562,39 @@ void PostfixParser::fill_failure(const Tag& tag, const Delivery& delivery, Event
   if (reason.session) event.flags |= EventFlags::kSession;
 }
 
-/// The domain's id and number; `name` is prepared.
-BOUNCED_HOT void PostfixParser::fill_domain(const NormalisedAddress& normal, bool ascii,
-                                            const Name& name, Event& event) {
-  if (!ascii || name.text.empty()) {
-    event.domain_id = context_.hasher->domain_id(normal.domain());
-    event.domain = number_of_domain(event.domain_id, name.text);
-    return;
-  }
-  event.domain = scratch_.domains.find(batch_, name);
+/// The domain's id and number: listed now if it was not. 0 = no domain, or there is no room.
+/// `name` is normalised and prepared, so that equal names are equal ids.
+BOUNCED_HOT void PostfixParser::fill_domain(const Name& name, std::string_view address,
+                                            Event& event) {
+  const auto same_long = [&](std::uint16_t number) {
+    return batch_.domains[number - 1u].id == context_.hasher->domain_id(name.text);
+  };
+  event.domain = name.text.empty() ? std::uint16_t{0} : scratch_.domains.find(name, same_long);
   if (event.domain != 0) {
     event.domain_id = batch_.domains[event.domain - 1u].id;
     return;
   }
-  event.domain_id = context_.hasher->domain_id(normal.domain());
-  const std::size_t before = batch_.domains.size();
-  event.domain = number_of_domain(event.domain_id, name.text);
-  // Another spelling of a domain goes this way each time.
-  if (event.domain > before && scratch_.domains.has_room()) {
-    scratch_.domains.add(name, batch_.domains.back().text, event.domain);
+  event.domain_id = context_.hasher->domain_id(name.text);
+  if (name.text.empty() || !scratch_.domains.has_room() ||
+      batch_.domains.size() >= NameSlots::kNamesMax) {
+    return;
   }
-}
-
-/// The domain's number by its id: listed now if it was not. 0 = no domain, or there is no room.
-std::uint16_t PostfixParser::number_of_domain(const AddressId& id, std::string_view raw) {
-  if (raw.empty()) return 0;
-  const auto same = [&](std::uint16_t number) { return batch_.domains[number - 1u].id == id; };
-  std::uint64_t* vacant = nullptr;
-  const std::uint16_t known = scratch_.domain_ids.find(id.lo, same, vacant);
-  if (known != 0) return known;
-  if (vacant == nullptr || batch_.domains.size() >= NameSlots::kNamesMax) return 0;
-  batch_.domains.push_back({id, text_of(raw)});
-  scratch_.domain_ids.put(vacant, id.lo, batch_.domains.size());
-  return static_cast<std::uint16_t>(batch_.domains.size());
+  batch_.domains.push_back({event.domain_id, text_of(raw_domain(address))});
+  event.domain = static_cast<std::uint16_t>(batch_.domains.size());
+  scratch_.domains.add(name, event.domain);
 }
 
 /// The host's number by its bytes: listed now if it was not. 0 = no host, or there is no room.
 BOUNCED_HOT std::uint16_t PostfixParser::number_of_host(const Name& name, Text text) {
   if (name.text.empty()) return 0;
-  const std::uint16_t known = scratch_.hosts.find(batch_, name);
+  const auto same_long = [&](std::uint16_t number) {
+    return batch_.view(batch_.hosts[number - 1u]) == name.text;
+  };
+  const std::uint16_t known = scratch_.hosts.find(name, same_long);
   if (known != 0) return known;
   if (!scratch_.hosts.has_room() || batch_.hosts.size() >= NameSlots::kNamesMax) return 0;
   batch_.hosts.push_back(text);
-  scratch_.hosts.add(name, text, batch_.hosts.size());
+  scratch_.hosts.add(name, batch_.hosts.size());
   return static_cast<std::uint16_t>(batch_.hosts.size());
 }
 
@@ -594,16 +615,11 @@ bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Del
   Event& event = batch_.events.back();
   NormalisedAddress normal;
   const AddressHasher* const hasher = context_.hasher;
-  const auto form = hasher == nullptr ? AddressHasher::Form::other
-                                      : hasher->address(found.to, normal, event.recipient_id);
-  if (form == AddressHasher::Form::none) {
+  if (hasher != nullptr && !hasher->address(found.to, normal, event.recipient_id)) {
     batch_.events.pop_back();
     return false;
   }
-  const bool ascii = form == AddressHasher::Form::ascii;
-  const Name domain(!ascii
-                        ? raw_domain(found.to)
-                        : found.to.substr(normal.at < found.to.size() ? normal.at + 1 : normal.at));
+  const Name domain(hasher == nullptr ? std::string_view{} : normal.domain());
   scratch_.domains.prepare(domain);
   const Block& block = *batch_.block;
   const std::uint64_t identity[3] = {block.file, line_offset(), 0};
@@ -624,7 +640,7 @@ bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Del
   if (found.status != Status::sent) fill_failure(tag, found, event);
   const Name host(batch_.view(event.mta_host));
   scratch_.hosts.prepare(host);
-  if (hasher != nullptr) fill_domain(normal, ascii, domain, event);
+  if (hasher != nullptr) fill_domain(domain, found.to, event);
   event.host = number_of_host(host, event.mta_host);
   return true;
 }

@@ -1,7 +1,7 @@
 // usual: the lines that most of a log consists of, in their usual shape: one look at each byte,
 // whole words compared at once, and the end of the line found on the way. Whatever differs is left
 // to the readers of postfix_line.h, which give the same answer for these lines. A newline must
-// follow somewhere behind p and be readable for 16 bytes more: every search ends there.
+// follow somewhere behind p and be readable for 32 bytes more: every search ends there.
 #pragma once
 
 #include "parse/postfix_line.h"
@@ -33,12 +33,16 @@ template <class... Chars>
 BOUNCED_HOT const char* find_in_line(const char* p, Chars... chars) {
 #if defined(__SSE2__)
   const __m128i newline = _mm_set1_epi8('\n');
-  for (;; p += 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const auto matches = [&](const char* at) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
     __m128i found = _mm_cmpeq_epi8(bytes, newline);
     ((found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(chars)))), ...);
-    const int mask = _mm_movemask_epi8(found);
-    if (mask != 0) return p + __builtin_ctz(static_cast<unsigned>(mask));
+    return static_cast<unsigned>(_mm_movemask_epi8(found));
+  };
+  // 32 at a time hold most fields: one branch, well predicted.
+  for (;; p += 32) {
+    const unsigned mask = matches(p) | matches(p + 16) << 16;
+    if (mask != 0) return p + __builtin_ctz(mask);
   }
 #else
   while (*p != '\n' && ((*p != chars) && ...)) ++p;

@@ -1,7 +1,6 @@
 // Workers: parse a block, then classify its failures, both stateless; any worker, any block.
 #include <algorithm>
 
-#include "base/hash.h"
 #include "pipeline/engine_impl.h"
 
 namespace bounced::pipeline {
@@ -35,9 +34,7 @@ void name_texts(Batch& batch) {
     batch.providers.push_back(state::provider_key(batch.view(host)));
   }
   for (Note& note : batch.notes) {
-    if (note.kind == NoteKind::begin) {
-      note.text_key = domain_key(batch.view(note.text), true);
-    } else if (note.kind == NoteKind::message_id) {
+    if (note.kind == NoteKind::message_id) {
       note.text_key = correlate::message_fingerprint(batch.view(note.text));
     }
   }
