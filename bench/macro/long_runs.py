@@ -67,7 +67,7 @@ def restart(options, bounced, loggen, folder, data, year):
     shutil.rmtree(store, ignore_errors=True)
     store.mkdir(parents=True)
     with Daemon(bounced, store, log) as daemon:
-        daemon.until(lambda s: applied(s) > truth["lines"] * 0.9, "most of the log")
+        daemon.until(lambda s: applied(s) > truth["delivery_lines"] * 0.9, "most of the log")
     times = []
     for number in range(options.rounds + 1):
         with Daemon(bounced, store, log) as daemon:
