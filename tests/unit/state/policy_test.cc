@@ -149,9 +149,9 @@ TEST(Policy, CustomCauseTakesTheRowOfItsClassAndFault) {
 TEST(Policy, CustomCauseMayHaveItsOwnRow) {
   const std::vector<CauseInfo> causes = {own(0, "shop.gone", BounceClass::hard, Fault::recipient),
                                          own(1, "shop.closed", BounceClass::soft, Fault::receiver)};
-  const auto text = with("[never]",
+  const auto text = with("[never]  #",
                          "[[count]]\ncauses = [\"shop.closed\"]\nlevel = \"address\"\n"
-                         "block = \"soft\"\nmessages = 4\nspan = \"3d\"\n\n[never]");
+                         "block = \"soft\"\nmessages = 4\nspan = \"3d\"\n\n[never]  #");
   const auto policy = load_text(text, causes);
   ASSERT_TRUE(policy) << policy.error().message();
   EXPECT_EQ(policy->of(causes[1].cause).messages, 4u);
