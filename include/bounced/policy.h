@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bounced/cause.h"
 #include "bounced/limits.h"
@@ -58,8 +59,9 @@ struct BlockTerms {
 /// Thread safety: immutable after load. Times are microseconds.
 struct Policy {
   std::string preset = "default";
-  /// Indexed by Cause for built-ins; custom causes take the row of their category's model cause.
-  std::array<CausePolicy, kBuiltinCauses> causes{};
+  std::array<CausePolicy, kBuiltinCauses> causes{};  ///< by Cause
+  /// Operators' own causes, from kFirstCustomCause: their own row, or that of a built-in model.
+  std::vector<CausePolicy> custom;
   BlockTerms dead;
   BlockTerms soft;
   std::int64_t domain_soft_us = 0;            ///< soft block of a domain
@@ -76,7 +78,9 @@ struct Policy {
 
   [[nodiscard]] const CausePolicy& of(Cause cause) const {
     const auto n = static_cast<std::size_t>(cause);
-    return causes[n < causes.size() ? n : 0];
+    if (n < causes.size()) return causes[n];
+    const auto own = n - kFirstCustomCause;  // far beyond the list for numbers below that
+    return own < custom.size() ? custom[own] : causes[0];
   }
 };
 

@@ -38,7 +38,7 @@ void add_config(CLI::App& parser, App& app) {
       }
       auto rules = load_rules(engine_options(*config).rules);
       if (!rules) return app.io.report(rules.error());
-      auto policy = state::load_policy(config->policy_file);
+      auto policy = state::load_policy(config->policy_file, causes(**rules));
       if (!policy) return app.io.report(policy.error());
       for (const std::string& warning : config->warnings) app.io.notice("config: " + warning);
       app.io.out(fmt::format("{}: ok, {} source(s), {} stream(s), data in {}\n", name,

@@ -70,7 +70,7 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
   if (!config) return app.io.report(config.error());
   auto rules = rules_of(app);
   if (!rules) return app.io.report(rules.error());
-  auto policy = state::load_policy(config->policy_file);
+  auto policy = state::load_policy(config->policy_file, causes(**rules));
   if (!policy) return app.io.report(policy.error());
   const AddressHasher hasher;
   parse::Context context;

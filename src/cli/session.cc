@@ -44,7 +44,7 @@ Result<std::unique_ptr<Session>> Session::read(const App& app) {
   auto rules = rules_of(app);
   if (!rules) return tl::unexpected(rules.error());
   impl.rules = *rules;
-  auto policy = state::load_policy(config->policy_file);
+  auto policy = state::load_policy(config->policy_file, causes(**rules));
   if (!policy) return tl::unexpected(policy.error());
   impl.policy = *policy;
   store::OpenOptions options;

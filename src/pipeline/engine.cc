@@ -43,7 +43,7 @@ Result<void> Engine::Impl::start() {
   auto loaded_rules = load_rules(options.rules);
   if (!loaded_rules) return tl::unexpected(loaded_rules.error());
   rules = *loaded_rules;
-  auto loaded_policy = state::load_policy(options.policy_file);
+  auto loaded_policy = state::load_policy(options.policy_file, causes(*rules));
   if (!loaded_policy) return tl::unexpected(loaded_policy.error());
   policy = *loaded_policy;
 

@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -109,18 +111,65 @@ class Reader {
   std::optional<Error> error_;
 };
 
-const std::vector<std::string_view>& cause_names() {
-  static const std::vector<std::string_view> names = [] {
-    std::vector<std::string_view> all;
+/// The causes that a policy may name, and the line that named each (0 = none).
+class Seen {
+ public:
+  explicit Seen(std::span<const CauseInfo> causes) {
     for (std::uint16_t n = 1; n < kBuiltinCauses; ++n) {
-      all.push_back(builtin_cause_id(static_cast<Cause>(n)));
+      names_.push_back(builtin_cause_id(static_cast<Cause>(n)));
+      numbers_.push_back(n);
     }
-    return all;
-  }();
-  return names;
+    for (const CauseInfo& info : causes) {
+      const auto n = static_cast<std::uint16_t>(info.cause);
+      if (n < kFirstCustomCause) continue;
+      names_.push_back(info.id);
+      numbers_.push_back(n);
+    }
+    lines_.resize(std::max<std::size_t>(kBuiltinCauses,
+                                        numbers_.empty() ? 0 : numbers_.back() + std::size_t{1}));
+  }
+  [[nodiscard]] const std::vector<std::string_view>& names() const { return names_; }
+  /// 0 when there is no such cause.
+  [[nodiscard]] std::uint16_t number(std::string_view id) const {
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+      if (names_[i] == id) return numbers_[i];
+    }
+    return 0;
+  }
+  [[nodiscard]] std::uint32_t& line(std::size_t number) { return lines_[number]; }
+
+ private:
+  std::vector<std::string_view> names_;
+  std::vector<std::uint16_t> numbers_;  // ascending
+  std::vector<std::uint32_t> lines_;
+};
+
+/// Where a cause's row is kept; grows for custom causes.
+CausePolicy& row_at(Policy& policy, std::size_t number) {
+  if (number < policy.causes.size()) return policy.causes[number];
+  const std::size_t own = number - kFirstCustomCause;
+  if (policy.custom.size() <= own) policy.custom.resize(own + 1);
+  return policy.custom[own];
 }
 
-using Seen = std::array<std::uint32_t, kBuiltinCauses>;  // line that named the cause; 0 = none
+/// The built-in cause whose row a custom cause without one of its own takes; none: never counts.
+Cause model_of(const CauseInfo& info) {
+  const bool hard = info.bounce_class == BounceClass::hard;
+  if (!hard && info.bounce_class != BounceClass::soft) return Cause::none;
+  switch (info.fault) {
+    case Fault::recipient:
+      if (hard) return Cause::mailbox_unknown;
+      return info.category_permanent == Category::mailbox_full ? Cause::mailbox_full
+                                                               : Cause::mailbox_disabled;
+    case Fault::domain:
+      return hard ? Cause::domain_unknown : Cause::domain_down;
+    case Fault::receiver:
+    case Fault::network:
+      return Cause::system_error;
+    default:
+      return Cause::none;  // our own trouble, our content, or nobody's: never the address's
+  }
+}
 
 void read_causes(Reader& reader, const toml::table& table, const CausePolicy& row, Seen& seen,
                  Policy& policy) {
@@ -128,19 +177,18 @@ void read_causes(Reader& reader, const toml::table& table, const CausePolicy& ro
   if (list == nullptr) return reader.error(table.source(), "causes: missing");
   for (const auto& node : *list) {
     const auto id = node.value_exact<std::string>();
-    const auto cause = id ? builtin_cause(*id) : Cause::none;
-    if (cause == Cause::none) {
-      const auto near = id ? nearest(*id, cause_names()) : std::string_view{};
+    const std::size_t n = id ? seen.number(*id) : 0;
+    if (n == 0) {
+      const auto near = id ? nearest(*id, seen.names()) : std::string_view{};
       return reader.error(node.source(), "unknown cause '" + id.value_or("") + "'",
                           near.empty() ? "" : "did you mean '" + std::string(near) + "'?");
     }
-    const auto n = static_cast<std::size_t>(cause);
-    if (seen[n] != 0) {
+    if (seen.line(n) != 0) {
       return reader.error(node.source(),
-                          *id + " was already named in line " + std::to_string(seen[n]));
+                          *id + " was already named in line " + std::to_string(seen.line(n)));
     }
-    seen[n] = static_cast<std::uint32_t>(node.source().begin.line);
-    policy.causes[n] = row;
+    seen.line(n) = static_cast<std::uint32_t>(node.source().begin.line);
+    row_at(policy, n) = row;
   }
 }
 
@@ -235,7 +283,8 @@ void read_surroundings(Reader& reader, const toml::table& root, Policy& policy) 
   }
 }
 
-void read_all(Reader& reader, const toml::table& root, Policy& policy) {
+void read_all(Reader& reader, const toml::table& root, std::span<const CauseInfo> causes,
+              Policy& policy) {
   reader.keys(root, {"preset", "count", "never", "dead", "soft", "domain", "incident", "probation",
                      "warn"});
   policy.preset = root["preset"].value<std::string>().value_or("custom");
@@ -243,7 +292,7 @@ void read_all(Reader& reader, const toml::table& root, Policy& policy) {
   policy.incident_us = 7 * kDayUs;
   policy.incident_confirm_us = kDayUs;
   policy.probation_lease_us = 5 * kDayUs;
-  Seen seen{};
+  Seen seen(causes);
   if (const auto* rows = reader.array(root, "count")) {
     for (const auto& row : *rows) {
       if (row.as_table() == nullptr) return reader.error(row.source(), "count: expected a table");
@@ -257,21 +306,26 @@ void read_all(Reader& reader, const toml::table& root, Policy& policy) {
   read_terms(reader, root, "dead", policy.dead);
   read_terms(reader, root, "soft", policy.soft);
   read_surroundings(reader, root, policy);
-  for (std::size_t n = 1; n < seen.size(); ++n) {
-    if (seen[n] != 0) continue;
+  for (std::size_t n = 1; n < kBuiltinCauses; ++n) {
+    if (seen.line(n) != 0) continue;
     reader.error(root.source(),
                  "cause '" + std::string(builtin_cause_id(static_cast<Cause>(n))) +
                      "' is in no [[count]] row",
                  "add it to a row, or to [never]");
   }
+  for (const CauseInfo& info : causes) {
+    const auto n = static_cast<std::size_t>(info.cause);
+    if (n >= kFirstCustomCause && seen.line(n) == 0) row_at(policy, n) = policy.of(model_of(info));
+  }
 }
 
-Result<Policy> parse_policy(std::string_view text, const std::string& file) {
+Result<Policy> parse_policy(std::string_view text, const std::string& file,
+                            std::span<const CauseInfo> causes) {
   Reader reader(file);
   try {
     const toml::table root = toml::parse(text, file);
     Policy policy;
-    read_all(reader, root, policy);
+    read_all(reader, root, causes, policy);
     if (reader.failed()) return tl::unexpected<Error>(reader.first());
     return policy;
   } catch (const toml::parse_error& e) {
@@ -283,15 +337,15 @@ Result<Policy> parse_policy(std::string_view text, const std::string& file) {
 
 }  // namespace
 
-Result<Policy> load_policy(const std::string& file) {
-  if (file.empty()) return parse_policy(policy_files[0].text, "rules/policy.toml");
+Result<Policy> load_policy(const std::string& file, std::span<const CauseInfo> causes) {
+  if (file.empty()) return parse_policy(policy_files[0].text, "rules/policy.toml", causes);
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;
   if (in) text << in.rdbuf();
   if (!in) {
     return fail(ErrorCode::io, "policy", file, "cannot be read", "check the path and its mode");
   }
-  return parse_policy(text.str(), file);
+  return parse_policy(text.str(), file, causes);
 }
 
 }  // namespace bounced::state

@@ -24,7 +24,8 @@
 namespace bounced::state {
 
 /// preset "default" and rules/policy.toml compiled in; `file` replaces it. Errors name file:line.
-Result<Policy> load_policy(const std::string& file = {});
+/// `causes`: all that the rules know; custom ones may have a row, else they take a built-in's.
+Result<Policy> load_policy(const std::string& file = {}, std::span<const CauseInfo> causes = {});
 
 /// The published answer for lookups: address id -> block word. Readers take no lock.
 /// word: 0 = mail may go. Bits: 0-7 BlockKind, 8-15 BlockScope of the strictest live block,

@@ -3,9 +3,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <sstream>
+#include <vector>
 
 #include "facts.h"
+#include "state/failure_blocks.h"
 
 namespace bounced::state {
 namespace {
@@ -17,13 +20,13 @@ std::string shipped() {
   return text.str();
 }
 
-Result<Policy> load_text(const std::string& text) {
+Result<Policy> load_text(const std::string& text, std::span<const CauseInfo> causes = {}) {
   // A file of this test's own: the tests of this program run side by side, each in a process.
   std::string pattern = ::testing::TempDir() + "bounced-policy-XXXXXX";
   const std::filesystem::path dir = ::mkdtemp(pattern.data());
   const std::filesystem::path file = dir / "policy_test.toml";
   std::ofstream(file) << text;
-  auto policy = load_policy(file);
+  auto policy = load_policy(file, causes);
   std::filesystem::remove_all(dir);
   return policy;
 }
@@ -95,6 +98,76 @@ TEST(Policy, ErrorsNameFileLineAndNearestKey) {
     EXPECT_NE(policy.error().where.find("policy_test.toml:"), std::string::npos) << line;
   }
   EXPECT_FALSE(load_policy("/nonexistent/policy.toml"));
+}
+
+CauseInfo own(std::uint16_t number, const char* id, BounceClass bounce_class, Fault fault,
+              Category category = Category::others) {
+  CauseInfo info;
+  info.cause = static_cast<Cause>(kFirstCustomCause + number);
+  info.id = id;
+  info.bounce_class = bounce_class;
+  info.fault = fault;
+  info.category_temporary = info.category_permanent = category;
+  return info;
+}
+
+bool counts_like(const Policy& policy, const CauseInfo& info, Cause model) {
+  return same_row(policy.of(info.cause), policy.of(model));
+}
+
+TEST(Policy, CustomCauseTakesTheRowOfItsClassAndFault) {
+  const std::vector<CauseInfo> causes = {
+      own(0, "shop.gone", BounceClass::hard, Fault::recipient),
+      own(1, "shop.away", BounceClass::soft, Fault::recipient),
+      own(2, "shop.full", BounceClass::soft, Fault::recipient, Category::mailbox_full),
+      own(3, "shop.nowhere", BounceClass::hard, Fault::domain),
+      own(4, "shop.down", BounceClass::soft, Fault::domain),
+      own(5, "shop.broken", BounceClass::soft, Fault::receiver),
+      own(6, "shop.ours", BounceClass::soft, Fault::sender),
+      own(7, "shop.refused", BounceClass::blocked, Fault::recipient),
+      own(8, "shop.note", BounceClass::notice, Fault::recipient)};
+  const Cause models[] = {Cause::mailbox_unknown,
+                          Cause::mailbox_disabled,
+                          Cause::mailbox_full,
+                          Cause::domain_unknown,
+                          Cause::domain_down,
+                          Cause::system_error,
+                          Cause::none,
+                          Cause::none,
+                          Cause::none};
+  const auto policy = load_policy({}, causes);
+  ASSERT_TRUE(policy) << policy.error().message();
+  for (std::size_t i = 0; i < causes.size(); ++i) {
+    EXPECT_TRUE(counts_like(*policy, causes[i], models[i])) << causes[i].id;
+  }
+  // Numbers that nobody declared never count.
+  EXPECT_EQ(policy->of(static_cast<Cause>(kBuiltinCauses)).block, BlockKind::none);
+  EXPECT_EQ(policy->of(static_cast<Cause>(kFirstCustomCause + 9)).block, BlockKind::none);
+  EXPECT_EQ(policy->of(static_cast<Cause>(UINT16_MAX)).block, BlockKind::none);
+}
+
+TEST(Policy, CustomCauseMayHaveItsOwnRow) {
+  const std::vector<CauseInfo> causes = {own(0, "shop.gone", BounceClass::hard, Fault::recipient),
+                                         own(1, "shop.closed", BounceClass::soft, Fault::receiver)};
+  const auto text = with("[never]  #",
+                         "[[count]]\ncauses = [\"shop.closed\"]\nlevel = \"address\"\n"
+                         "block = \"soft\"\nmessages = 4\nspan = \"3d\"\n\n[never]  #");
+  const auto policy = load_text(text, causes);
+  ASSERT_TRUE(policy) << policy.error().message();
+  EXPECT_EQ(policy->of(causes[1].cause).messages, 4u);
+  EXPECT_EQ(policy->of(causes[1].cause).block, BlockKind::soft);
+  EXPECT_TRUE(counts_like(*policy, causes[0], Cause::mailbox_unknown));
+
+  const auto never = load_text(
+      with("causes = [\"auth.sender\"", "causes = [\"shop.gone\", \"auth.sender\""), causes);
+  ASSERT_TRUE(never) << never.error().message();
+  EXPECT_EQ(never->of(causes[0].cause).block, BlockKind::none);
+
+  const auto mistyped =
+      load_text(with("\"mailbox.moved\"", "\"mailbox.moved\", \"shop.gome\""), causes);
+  ASSERT_FALSE(mistyped);
+  EXPECT_NE(mistyped.error().message().find("shop.gone"), std::string::npos);
+  EXPECT_FALSE(load_text(text)) << "a cause that no rule file declares";
 }
 
 TEST(Policy, ErrorNamesTheLine) {
