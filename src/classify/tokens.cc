@@ -272,7 +272,8 @@ const char* Word::group(const char* p, const char* limit) {
     const char* time = date_at(p, limit);
     if (time == nullptr) {
       time = clock_at(p, limit);
-      if (time != nullptr && time < limit && is_alnum(*time)) time = nullptr;
+      // "0:00::1": the address behind it is "{ip}" the next time.
+      if (time != nullptr && time < limit && (is_alnum(*time) || *time == '{')) time = nullptr;
     }
     if (time != nullptr) {
       sink.put("{time}");

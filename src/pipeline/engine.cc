@@ -304,6 +304,7 @@ Result<void> Engine::stop() {
 
 Result<void> Engine::finish(std::unique_ptr<Engine> engine) {
   auto result = engine->stop();
+  if (engine->impl_->states != nullptr) engine->impl_->states->close();
   engine->impl_->store.reset();
   // Not lost, for leak checkers; volatile, or the compiler drops what nobody reads.
   [[maybe_unused]] static Engine* volatile left = nullptr;

@@ -105,6 +105,8 @@ class States {
   /// Takes up what the store holds; states are fetched when first needed, while a background scan
   /// fills filter, table and BlockView. nullptr = no store (parse only): everything in RAM.
   Result<void> open(const store::Store* store);
+  /// The store is about to close: ends the background scan. Nothing else may be called afterwards.
+  void close();
 
   /// Applies events of one batch in order; sets `Event::...` nothing. `counted[i]` (when given)
   /// tells whether events[i] counted (false: duplicate, relayed, suppressed, ...), for rates.

@@ -455,6 +455,9 @@ States::~States() = default;
 Result<void> States::open(const store::Store* store) {
   return impl_->open(store);
 }
+void States::close() {
+  impl_->scan.reset();
+}
 
 Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
                            std::vector<bool>* counted) {
