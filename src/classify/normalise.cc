@@ -68,6 +68,9 @@ struct Normaliser::Impl {
   [[nodiscard]] std::size_t next_event(std::size_t pos) const;
   [[nodiscard]] std::size_t next_blank(std::size_t pos) const;
   [[nodiscard]] std::size_t word_start(std::size_t pos, std::size_t floor) const;
+  [[nodiscard]] std::string_view view() const {
+    return {text.data(), static_cast<std::size_t>(out - text.data())};
+  }
 };
 
 bool Normaliser::Impl::lower(std::string_view raw, bool is_folded) {
@@ -300,20 +303,42 @@ Normaliser::~Normaliser() = default;
 Normaliser::Normaliser(Normaliser&&) noexcept = default;
 Normaliser& Normaliser::operator=(Normaliser&&) noexcept = default;
 
+namespace {
+/// A placeholder has no border on one side: what is there might be half of a token.
+bool glued(std::string_view text) {
+  const auto joins = [](char c) {
+    return is_alnum(c) || c == ':' || c == '-' || c == '_' || (c & 0x80) != 0;
+  };
+  for (std::size_t open = text.find('{'); open != std::string_view::npos;
+       open = text.find('{', open + 1)) {
+    if (open > 0 && (joins(text[open - 1]) || text[open - 1] == '}' || text[open - 1] == '.')) {
+      return true;
+    }
+    const std::size_t close = text.find('}', open);
+    if (close == std::string_view::npos) return false;
+    if (close + 1 < text.size() && joins(text[close + 1])) return true;
+    if (close + 2 < text.size() && text[close + 1] == '.' && is_alnum(text[close + 2])) return true;
+  }
+  return false;
+}
+}  // namespace
+
 void Normaliser::run(std::string_view raw, std::uint16_t smtp_code, Normalised& out) {
   Impl& impl = *impl_;
   out = Normalised{};
   impl.result = &out;
   impl.once(raw, smtp_code, true);
-  // Dropping words may bring a code or wrapping to the front. Rare; a reply cannot do it for ever,
-  // as every round drops something.
+  // Dropping words may bring a code or wrapping to the front, and what a placeholder is glued to
+  // may read differently beside it. Rare; a reply cannot do it for ever, as every round that
+  // changes anything drops or replaces something.
   std::string again;
   while (impl.out > impl.text.data() &&
-         read_lead(impl.text.data(), impl.out).rest != impl.text.data()) {
-    again.assign(impl.text.data(), impl.out);
+         (read_lead(impl.text.data(), impl.out).rest != impl.text.data() || glued(impl.view()))) {
+    again.assign(impl.view());
     impl.once(again, smtp_code, false);
+    if (impl.view() == again) break;
   }
-  out.text = {impl.text.data(), static_cast<std::size_t>(impl.out - impl.text.data())};
+  out.text = impl.view();
 }
 
 char* Normaliser::buffer() {
