@@ -135,8 +135,11 @@ const char* date_at(const char* p, const char* end) {
     s = clock;
     if (s < end && *s == 'z') {
       ++s;
-    } else if (end - s >= 5 && (*s == '+' || *s == '-') && is_digit(s[1]) && is_digit(s[2])) {
-      s += s[3] == ':' && end - s >= 6 ? 6 : 5;
+    } else if (s < end && (*s == '+' || *s == '-')) {
+      const char* const hours = digits(s + 1, end, 2, 2);
+      const char* const minutes =
+          hours == nullptr ? nullptr : digits(hours + (hours < end && *hours == ':'), end, 2, 2);
+      if (minutes != nullptr) s = minutes;
     }
   }
   if (s < end && (class_of(*s) & (kAlpha | kDigit)) != 0) return nullptr;
