@@ -136,10 +136,12 @@ const char* date_at(const char* p, const char* end) {
     if (s < end && *s == 'z') {
       ++s;
     } else if (s < end && (*s == '+' || *s == '-')) {
-      const char* const hours = digits(s + 1, end, 2, 2);
-      const char* const minutes =
-          hours == nullptr ? nullptr : digits(hours + (hours < end && *hours == ':'), end, 2, 2);
-      if (minutes != nullptr) s = minutes;
+      const char* zone = digits(s + 1, end, 4, 4);
+      if (const char* const hours = digits(s + 1, end, 2, 2);
+          hours != nullptr && hours < end && *hours == ':') {
+        zone = digits(hours + 1, end, 2, 2);
+      }
+      if (zone != nullptr) s = zone;
     }
   }
   if (s < end && (class_of(*s) & (kAlpha | kDigit)) != 0) return nullptr;
