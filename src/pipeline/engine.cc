@@ -180,7 +180,7 @@ Result<void> Engine::add_tail(TailConfig config) {
   return {};
 }
 
-Result<Replay> Engine::replay(ReplayConfig config) {
+Result<Replay> Engine::replay(const ReplayConfig& config) {
   auto zone = TimeResolver::make(config.timezone, {});
   if (!zone) return tl::unexpected(zone.error());
   Replay replay;

@@ -125,7 +125,7 @@ class Engine {
   ~Engine();  ///< stops
 
   Result<void> add_tail(TailConfig config);
-  Result<Replay> replay(ReplayConfig config);
+  Result<Replay> replay(const ReplayConfig& config);
 
   /// Runs `change` on the apply thread and returns its result once that is durable.
   Result<void> change(std::function<Result<void>(state::States&, store::Names&)> change);
