@@ -198,8 +198,7 @@ bool AddressHasher::address(std::string_view raw, NormalisedAddress& normal, Add
 bool AddressHasher::ids(std::string_view raw, AddressId& address, AddressId& domain) const {
   NormalisedAddress normal;
   if (!this->address(raw, normal, address)) return false;
-  const AddressId id = hash128_inline(normal.domain(), secret_);
-  domain = {id.lo, id.hi};  // as domain_id()
+  domain = domain_id(normal.domain());
   return true;
 }
 

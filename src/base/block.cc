@@ -88,12 +88,13 @@ std::size_t BlockPool::free_approx() const {
 }
 
 void BlockPool::give_back(Block* block) {
-  std::unique_ptr<Block> fresh = std::make_unique<Block>();
-  fresh->data = block->data;
-  fresh->capacity = block->capacity;
-  delete block;
+  Block blank;
+  blank.data = block->data;
+  blank.capacity = block->capacity;
+  *block = blank;
+  std::unique_ptr<Block> back(block);
   const std::lock_guard lock(impl_->mutex);
-  impl_->free.push_back(std::move(fresh));
+  impl_->free.push_back(std::move(back));
   impl_->available.notify_one();
 }
 

@@ -47,12 +47,6 @@ const std::array<std::uint64_t, 3> kDomainSeeds = [] {
   return words;
 }();
 
-std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = Wide{a} * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
 /// Eight bytes in ASCII lower case; those above 0x7F stay.
 std::uint64_t lower8(std::uint64_t word) {
   constexpr std::uint64_t kHigh = 0x8080808080808080ull, kOnes = 0x0101010101010101ull;
@@ -91,7 +85,7 @@ std::uint64_t domain_key(std::string_view address, bool padded) {
   for (std::size_t i = 1; i <= whole; ++i) {
     std::uint64_t word;
     std::memcpy(&word, end - 8 * i, sizeof word);
-    key = fold(lower8(word) ^ kDomainSeeds[2], key);
+    key = fold_product(lower8(word) ^ kDomainSeeds[2], key);
   }
   std::uint64_t word = 0;
   if (rest != 0) {
@@ -102,7 +96,7 @@ std::uint64_t domain_key(std::string_view address, bool padded) {
       std::memcpy(&word, begin, rest);
     }
   }
-  key = fold(lower8(word) ^ kDomainSeeds[1], key ^ kDomainSeeds[2]);
+  key = fold_product(lower8(word) ^ kDomainSeeds[1], key ^ kDomainSeeds[2]);
   return key == 0 ? 1 : key;
 }
 

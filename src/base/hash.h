@@ -18,6 +18,13 @@ Secret random_secret();
 const Secret& public_secret();
 
 std::uint64_t hash64(std::string_view bytes, std::uint64_t seed = 0);
+/// Both halves of a product in one: the step of a short multiplying hash.
+inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) {
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = Wide{a} * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
 /// Of the domain of an address as logged, without regard to ASCII case; 0 = it has none. Another
 /// one in each process, so that nobody outside can make two domains meet: never stored. `padded`:
 /// seven bytes before the address may be read.

@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <array>
 
-#include "base/hash.h"
+#include "base/hash_inline.h"
 #include "base/prefetch.h"
 #include "base/text.h"
 #include "correlate/open_codec.h"
 #include "correlate/open_table.h"
 #include "correlate/streams.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 namespace bounced::correlate {
 namespace {
@@ -26,7 +23,7 @@ constexpr std::uint32_t kEventsAhead = 16;
 /// hash64() of two words; inline, because every delivery needs one and its length is constant.
 inline std::uint64_t hash_of(std::uint64_t a, std::uint64_t b, std::uint64_t seed) {
   const std::array<std::uint64_t, 2> words = {a, b};
-  const std::uint64_t hash = XXH3_64bits_withSeed(words.data(), sizeof words, seed);
+  const std::uint64_t hash = hash64_inline(words.data(), sizeof words, seed);
   return hash == 0 ? 1 : hash;
 }
 

@@ -338,9 +338,7 @@ void Apply::finish_batch(Lane& lane, bool applied) {
                  batch.sample_unparsed);
   }
   if (!applied) return stage_.push(std::move(lane.head), lane.info);
-  lane.info->in_flight.fetch_sub(1, std::memory_order_acq_rel);
-  engine_.put_batch(std::move(lane.head));
-  if (lane.info->group != nullptr) lane.info->group->changed.notify_all();
+  engine_.put_batch(std::move(lane.head), *lane.info);
 }
 
 void Apply::check_replays() {

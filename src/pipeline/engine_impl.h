@@ -127,7 +127,9 @@ struct Engine::Impl {
   std::uint32_t intern_source(const std::string& name);
   void die(Error error);
   std::unique_ptr<Batch> take_batch();
-  void put_batch(std::unique_ptr<Batch> batch);
+  /// A batch of that lane is done with: it goes back, its block to the pool, and the feeder is
+  /// told.
+  void put_batch(std::unique_ptr<Batch> batch, LaneInfo& lane);
 };
 
 /// Event time (UTC) of the first record in `head`, by `format` (or probed); INT64_MIN when there

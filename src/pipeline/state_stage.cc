@@ -30,9 +30,7 @@ void StateStage::run() {
   name_thread("state");
   while (std::optional<Work> work = queue_.pop()) {
     apply(*work->batch);
-    work->lane->in_flight.fetch_sub(1, std::memory_order_acq_rel);
-    engine_.put_batch(std::move(work->batch));
-    if (work->lane->group != nullptr) work->lane->group->changed.notify_all();
+    engine_.put_batch(std::move(work->batch), *work->lane);
     work.reset();
     done_.fetch_add(1, std::memory_order_release);
     done_.notify_one();

@@ -48,9 +48,11 @@ std::unique_ptr<Batch> Engine::Impl::take_batch() {
   return batch;
 }
 
-void Engine::Impl::put_batch(std::unique_ptr<Batch> batch) {
+void Engine::Impl::put_batch(std::unique_ptr<Batch> batch, LaneInfo& lane) {
+  lane.in_flight.fetch_sub(1, std::memory_order_acq_rel);
   batch->clear();
   spare.enqueue(std::move(batch));
+  if (lane.group != nullptr) lane.group->changed.notify_all();
 }
 
 void Engine::Impl::work(std::size_t index) {

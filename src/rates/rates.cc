@@ -262,7 +262,7 @@ std::uint32_t Rates::Impl::find_domain_slot(const Batch& batch, const Event& eve
     if (hour->of(Dimension::domain).is(link->hint, link->value)) return link->hint;
     return link->hint = numbered_slot(Dimension::domain, link->value);
   }
-  std::string_view domain = domain_of(batch.view(event.recipient));
+  std::string_view domain = raw_domain(batch.view(event.recipient));
   if (!plain_lower_case(domain) || (!domain.empty() && domain.back() == '.')) {
     scratch = normalise_domain(domain);
     domain = scratch;
@@ -281,7 +281,7 @@ inline std::uint32_t Rates::Impl::sender_slot(const Batch& batch, const Event& e
   const std::uint32_t found = hour->sender_by_domain.find(key);
   if (found != IndexMap::kNone) [[likely]]
     return found;
-  return make_sender_slot(domain_of(batch.view(event.sender)), key);
+  return make_sender_slot(raw_domain(batch.view(event.sender)), key);
 }
 
 std::uint32_t Rates::Impl::make_sender_slot(std::string_view raw, std::uint64_t key) {

@@ -2,7 +2,6 @@
 // Private to this folder.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -26,7 +25,7 @@ class TextKey {
     // Keyed, so that no difference in bytes makes up for one in length.
     std::uint64_t hash = words_[0] + words_[1] * left;
     for (; left > 16; at += 16, left -= 16) {
-      hash = fold(read(at) ^ words_[1], read(at + 8) ^ hash);
+      hash = fold_product(read(at) ^ words_[1], read(at + 8) ^ hash);
     }
     std::uint64_t a = 0, b = 0;
     if (left >= 8) {
@@ -40,7 +39,7 @@ class TextKey {
       b = std::uint64_t{static_cast<unsigned char>(at[left / 2])} << 8 |
           static_cast<unsigned char>(at[left - 1]);
     }
-    return fold(a ^ words_[2], b ^ hash);
+    return fold_product(a ^ words_[2], b ^ hash);
   }
 
  private:
@@ -54,20 +53,8 @@ class TextKey {
     std::memcpy(&word, at, sizeof word);
     return word;
   }
-  static std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
-    __extension__ using Wide = unsigned __int128;
-    const Wide product = Wide{a} * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  }
   std::array<std::uint64_t, 3> words_{};
 };
-
-inline std::string_view domain_of(std::string_view address) {
-  const void* at = memrchr(address.data(), '@', address.size());
-  if (at == nullptr) return {};
-  const char* const begin = static_cast<const char*>(at) + 1;
-  return {begin, static_cast<std::size_t>(address.data() + address.size() - begin)};
-}
 
 /// ASCII without upper case letters: lower-casing would give the same bytes.
 inline bool plain_lower_case(std::string_view text) {

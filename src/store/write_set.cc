@@ -68,21 +68,19 @@ template class RawArray<char>;
 template class RawArray<WriteSet::Entry>;
 
 char* WriteSet::begin_put(Family family, std::string_view key, std::size_t value_max) {
+  assert(!key.empty() && key.size() <= UINT16_MAX && value_max <= UINT32_MAX);
   Part& part = parts_[static_cast<std::size_t>(family)];
-  Entry entry;
-  entry.offset = part.arena.size();
-  entry.value_size = static_cast<std::uint32_t>(value_max);
-  entry.key_size = static_cast<std::uint16_t>(key.size());
-  entry.erase = false;
-  char* const at = part.arena.grow(key.size() + value_max);
-  std::memcpy(at, key.data(), key.size());
-  *part.entries.grow(1) = entry;
-  return at + key.size();
+  const std::size_t offset = part.arena.size();
+  char* const bytes = part.arena.grow(key.size() + value_max);
+  std::memcpy(bytes, key.data(), key.size());
+  *part.entries.grow(1) = Entry{offset, static_cast<std::uint32_t>(value_max),
+                                static_cast<std::uint16_t>(key.size()), false};
+  return bytes + key.size();
 }
 
 void WriteSet::end_put(Family family, const char* value_end) {
   Part& part = parts_[static_cast<std::size_t>(family)];
-  Entry& entry = *(part.entries.grow(0) - 1);
+  Entry& entry = part.entries.back();
   const char* const value = part.arena.data() + entry.offset + entry.key_size;
   const auto size = static_cast<std::uint32_t>(value_end - value);
   assert(size <= entry.value_size);
@@ -107,14 +105,9 @@ void WriteSet::take(WriteSet& other) {
 }
 
 void WriteSet::append(Family family, std::string_view key, std::string_view value, bool erase) {
-  assert(!key.empty() && key.size() <= UINT16_MAX && value.size() <= UINT32_MAX);
-  Part& part = parts_[static_cast<std::size_t>(family)];
-  const std::size_t offset = part.arena.size();
-  char* const bytes = part.arena.grow(key.size() + value.size());
-  std::memcpy(bytes, key.data(), key.size());
-  if (!value.empty()) std::memcpy(bytes + key.size(), value.data(), value.size());
-  *part.entries.grow(1) = Entry{offset, static_cast<std::uint32_t>(value.size()),
-                                static_cast<std::uint16_t>(key.size()), erase};
+  char* const bytes = begin_put(family, key, value.size());
+  if (!value.empty()) std::memcpy(bytes, value.data(), value.size());
+  parts_[static_cast<std::size_t>(family)].entries.back().erase = erase;
 }
 
 std::size_t WriteSet::records() const {

@@ -58,6 +58,7 @@ class RawArray {
     size_ += n;
     return at;
   }
+  [[nodiscard]] T& back() { return data_[size_ - 1]; }
   /// The last `n` elements go.
   void shrink(std::size_t n) { size_ -= n; }
   void swap(RawArray& other) noexcept {
