@@ -127,6 +127,7 @@ struct Event {
   std::uint16_t origin = 0;  ///< 1 + index into Batch::origins (logging host, MTA instance)
   std::uint16_t domain = 0;  ///< 1 + index into Batch::domains; 0 = not listed there
   std::uint16_t host = 0;    ///< 1 + index into Batch::hosts; 0 = not listed there
+  std::uint16_t local = 0;   ///< 1 + index into Batch::local; 0 = its message is not listed there
   EnhancedCode enhanced;     ///< 6 bytes
   EventKind kind = EventKind::none;
   Phase phase = Phase::none;

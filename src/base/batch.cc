@@ -22,6 +22,10 @@ void Batch::clear() {
   domains.clear();
   hosts.clear();
   providers.clear();
+  local.clear();
+  note_local.clear();
+  joined = false;
+  times = {};
   synthesised.clear();
   run.clear();
   counts = {};

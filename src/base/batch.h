@@ -31,7 +31,8 @@ struct Note {
   std::int64_t time_us = 0;
   std::uint64_t queue_key = 0;
   std::uint64_t offset = 0;
-  /// begin: domain_key() of the text; message_id: its fingerprint. 0 = not computed, or none.
+  /// begin: domain_key() of the text; message_id: its message_fingerprint(). 0 = not computed, or
+  /// none.
   std::uint64_t text_key = 0;
   Text text;
   std::uint32_t before_event = 0;  ///< number of this batch's events that precede it
@@ -52,6 +53,30 @@ struct Origin {
 struct BatchDomain {
   AddressId id;  ///< as Event::domain_id
   Text text;     ///< as its first event has it, behind the last '@'
+};
+
+/// A message of which this batch may hold every record. Found by parse (LocalFinder).
+struct LocalMessage {
+  std::uint64_t key = 0;      ///< Note::queue_key; 0 = not one that counts
+  std::int64_t first_us = 0;  ///< of its first record, as parsed
+  Text sender, message_id, campaign, sasl_user;
+  std::uint64_t sender_domain = 0;  ///< domain_key() of the sender; 0 = not computed, or none
+  std::uint64_t fingerprint = 0;    ///< of the message id; 0 = none
+  std::uint16_t tenant = 0, stream = 0;
+  bool begun = false;     ///< qmgr has told its sender
+  bool whole = false;     ///< as far as the batch can tell, it begins and ends here
+  bool resolved = false;  ///< tenant and stream are set
+};
+
+/// Which times the records of a batch have, as parsed.
+struct RecordTimes {
+  std::int64_t oldest_us = INT64_MAX, newest_us = INT64_MIN;
+  std::uint8_t forms = 0;  ///< bit n: some have TimeForm n
+  void see(std::int64_t time_us, TimeForm form) {
+    oldest_us = time_us < oldest_us ? time_us : oldest_us;
+    newest_us = time_us > newest_us ? time_us : newest_us;
+    forms |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(form));
+  }
 };
 
 /// Counted by parse; sums are exact: lines = events' lines + notes' lines + ignored + unparsed.
@@ -79,8 +104,12 @@ class Batch {
   // not fit (or was not parsed from a line) is not listed: Event::domain or host is 0 then.
   std::vector<BatchDomain> domains;  ///< distinct ids; Event::domain - 1 indexes it
   std::vector<Text> hosts;  ///< distinct answering hosts, as logged; Event::host - 1 indexes it
-  std::vector<std::uint64_t> providers;  ///< of `hosts`, by state; may be shorter
-  std::deque<Event> synthesised;         ///< made by correlate; addresses are stable
+  std::vector<std::uint64_t> providers;   ///< of `hosts`, by state; may be shorter
+  std::vector<LocalMessage> local;        ///< Event::local - 1 indexes it
+  std::vector<std::uint16_t> note_local;  ///< by note, as Event::local
+  bool joined = false;                    ///< `local` and `note_local` may be used
+  RecordTimes times;                      ///< no form: not known
+  std::deque<Event> synthesised;          ///< made by correlate; addresses are stable
   std::vector<Event*> run;  ///< of events and synthesised: what is applied next, in order
   ParseCounts counts;
   std::int64_t sample_unparsed = -1;  ///< offset of an unparsed line, for the log; -1 = none

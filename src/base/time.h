@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -73,6 +74,14 @@ class TimeResolver {
     const std::int64_t us = time + cached_add_;
     if (us > state_.last_us) state_.last_us = us;
     return us;
+  }
+  /// What resolve() would add to each time from `oldest` to `newest` as things are, when that is
+  /// the same for all and needs no second look.
+  [[nodiscard]] std::optional<std::int64_t> added(std::int64_t oldest, std::int64_t newest,
+                                                  TimeForm form) const {
+    if (form == TimeForm::utc) return 0;
+    if (oldest < cached_from_ || newest >= cached_until_ || form != cached_form_) return {};
+    return cached_add_;
   }
   [[nodiscard]] const State& state() const { return state_; }
 

@@ -13,7 +13,6 @@
 namespace bounced::correlate {
 namespace {
 
-constexpr std::uint64_t kSeedMessageId = 0x6D65737361676569ull;
 constexpr std::uint64_t kSeedQueue = 0x71756575656B6579ull;
 
 // How far ahead lines are fetched: first the slot of the key, then what it points to.
@@ -40,28 +39,7 @@ inline void prefetch_text(const Batch& batch, Text text) {
   bounced::prefetch(first + text.size);
 }
 
-/// A Message-ID that names something: cleanup also logs "<>" and nothing at all.
-inline bool usable_id(std::string_view id) {
-  return !id.empty() && id != "<>";
-}
-
-/// One of nrcpt= is done. Not so for local deliveries and forwardings: an alias makes several such
-/// lines of one recipient.
-bool ends_one_recipient(const Event& event) {
-  return event.mta_port != 0 || event.final_failure() || event.kind == EventKind::suppressed ||
-         event.kind == EventKind::discarded;
-}
-
 }  // namespace
-
-std::uint64_t message_fingerprint(std::string_view message_id) {
-  message_id = trim(message_id);
-  if (message_id.size() > 2 && message_id.front() == '<' && message_id.back() == '>') {
-    message_id = message_id.substr(1, message_id.size() - 2);
-  }
-  const std::uint64_t hash = hash64(message_id, kSeedMessageId);
-  return hash == 0 ? 1 : hash;
-}
 
 struct Correlator::Impl {
   Impl(Options given, store::Names& names)
@@ -90,8 +68,17 @@ struct Correlator::Impl {
   [[gnu::noinline]] void copy_texts(Batch& batch, OpenMessage& message) const;
   [[gnu::always_inline]] void enrich(Batch& batch, Event& event, OpenMessage& message);
   [[gnu::noinline]] void enrich_alone(const Batch& batch, Event& event);
+  void join(const Batch& batch);
+  [[gnu::always_inline]] void enrich_local(const Batch& batch, Event& event, LocalMessage& message,
+                                           std::int64_t add_us);
+  [[gnu::noinline]] void resolve_local(const Batch& batch, std::uint16_t origin,
+                                       LocalMessage& message);
+  [[gnu::always_inline]] void prefetch_joined(const Batch& batch, std::size_t at, bool large) const;
   [[gnu::noinline]] void resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message);
   void prefetch(const Batch& batch, const Cursor& cursor) const;
+  [[gnu::always_inline]] void prefetch_for(const Batch& batch, const Note& note) const;
+  [[gnu::always_inline]] void prefetch_for(const Batch& batch, const Event& event,
+                                           bool large) const;
   [[gnu::always_inline]] std::uint64_t fingerprint(const Batch& batch, OpenMessage& message) const;
   Event& synthesise(Batch& batch, const Note& note, OpenMessage& message,
                     const DeferredRecipient& recipient, std::uint64_t number);
@@ -101,6 +88,8 @@ struct Correlator::Impl {
     OpenMessage* message = table.find(key);
     return message != nullptr ? *message : table.create(key, time_us);
   }
+  std::vector<std::uint8_t> accepted;  ///< by Event::local: the message needs no entry
+  std::vector<std::uint32_t> open;     ///< the batch's notes about others, by number
   /// Slab indices of messages that were made loose in this call.
   std::vector<std::uint32_t> loose;
 
@@ -485,6 +474,21 @@ void Correlator::Impl::prefetch(const Batch& batch, const Cursor& cursor) const 
   }
 }
 
+/// Sends for what a note will touch whose slot has come.
+inline void Correlator::Impl::prefetch_for(const Batch& batch, const Note& note) const {
+  // The first text of a message stays where it is for now.
+  const bool known = table.prefetch_message(note.queue_key, false);
+  if (known || note.kind == NoteKind::sasl_user) prefetch_text(batch, note.text);
+}
+
+inline void Correlator::Impl::prefetch_for(const Batch& batch, const Event& event,
+                                           bool large) const {
+  table.prefetch_message(event.queue_key, large);
+  if (event.kind != EventKind::deferred) return;
+  bounced::prefetch(text_address(batch, event.recipient));
+  bounced::prefetch(text_address(batch, event.diagnostic));
+}
+
 Correlator::Correlator(Options options, store::Names& names)
     : impl_(std::make_unique<Impl>(std::move(options), names)) {}
 Correlator::~Correlator() = default;
@@ -509,11 +513,8 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
       if (note->time_us > until_us) break;
       if (notes_end - note > std::ptrdiff_t{kNotesAhead}) {
         if (large) {
-          const Note& next = note[kNotesAhead / 2];
           impl.table.prefetch_slot(note[kNotesAhead].queue_key);
-          // The first text of a message stays where it is for now.
-          const bool known = impl.table.prefetch_message(next.queue_key, false);
-          if (known || next.kind == NoteKind::sasl_user) prefetch_text(batch, next.text);
+          impl.prefetch_for(batch, note[kNotesAhead / 2]);
         }
       }
       impl.table.advance(note->time_us);
@@ -523,15 +524,10 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
     if (event == events_end) break;
     if (event->time_us > until_us) break;
     if (events_end - event > std::ptrdiff_t{kEventsAhead}) {
-      const Event& next = event[kEventsAhead / 2];
       if (large) impl.table.prefetch_slot(event[kEventsAhead].queue_key);
-      impl.table.prefetch_message(next.queue_key, large);
+      impl.prefetch_for(batch, event[kEventsAhead / 2], large);
       const Event& soon = event[kEventsAhead / 4];
       impl.table.prefetch_recipient(soon.queue_key, soon.recipient_id);
-      if (next.kind == EventKind::deferred) {
-        bounced::prefetch(text_address(batch, next.recipient));
-        bounced::prefetch(text_address(batch, next.diagnostic));
-      }
     }
     impl.table.advance(event->time_us);
     impl.on_event(batch, *event);
@@ -542,6 +538,124 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
   impl.settle_all(batch);
   cursor.note = static_cast<std::uint32_t>(note - batch.notes.data());
   cursor.event = at_event;
+}
+
+// --- messages of one batch ----------------------------------------------------------------------
+//
+// A local message is begun, delivered and gone within one call. Nobody can tell that it had no
+// entry, as long as
+//  - nothing older is known of its queue id;
+//  - the batch is taken whole: neither another file's records nor a cut come between;
+//  - no sweep comes between (a new hour), and the table is not so full that it would make room.
+
+/// Which messages need no entry, and which notes are left then. No branch for each note: who comes
+/// next is the log's whim.
+void Correlator::Impl::join(const Batch& batch) {
+  constexpr std::size_t kAhead = 12;
+  accepted.assign(batch.local.size() + 1, 0);
+  open.resize(batch.notes.size() + 1);
+  std::size_t size = 0;
+  if (!batch.joined) {
+    for (; size < batch.notes.size(); ++size) open[size] = static_cast<std::uint32_t>(size);
+  } else {
+    for (std::size_t i = 0; i < batch.local.size(); ++i) {
+      if (i + kAhead < batch.local.size()) table.prefetch_slot(batch.local[i + kAhead].key);
+      const LocalMessage& message = batch.local[i];
+      accepted[i + 1] = message.whole && table.find(message.key) == nullptr;
+    }
+    for (std::size_t i = 0; i < batch.notes.size(); ++i) {
+      open[size] = static_cast<std::uint32_t>(i);
+      size += accepted[batch.note_local[i]] ^ 1u;
+    }
+  }
+  open.resize(size);
+}
+
+void Correlator::Impl::resolve_local(const Batch& batch, std::uint16_t origin,
+                                     LocalMessage& message) {
+  message.resolved = true;
+  const Origin* from = batch.origin(origin);
+  const StreamMatcher::Match match =
+      streams.match({batch.view(message.sasl_user), batch.view(message.sender),
+                     from == nullptr ? std::string_view{} : batch.view(from->instance),
+                     batch.view(message.campaign)});
+  message.tenant = match.tenant;
+  message.stream = match.stream;
+}
+
+/// enrich() by a message without an entry.
+inline void Correlator::Impl::enrich_local(const Batch& batch, Event& event, LocalMessage& message,
+                                           std::int64_t add_us) {
+  if (!streams.empty() && !message.resolved) resolve_local(batch, event.origin, message);
+  if (message.fingerprint == 0) {
+    const auto first_us = static_cast<std::uint64_t>(message.first_us + add_us);
+    message.fingerprint = hash_of(message.key, first_us, kSeedQueue);
+  }
+  if (event.sender.empty() && !message.sender.empty()) {
+    if (message.sender_domain == 0) message.sender_domain = domain_key(batch.view(message.sender));
+    event.sender = message.sender;
+    event.sender_domain = message.sender_domain;
+  }
+  if (event.message_id.empty()) event.message_id = message.message_id;
+  if (event.campaign.empty()) event.campaign = message.campaign;
+  if (message.begun && event.sender.empty()) event.flags |= EventFlags::kNullSender;
+  if (event.stream == 0) event.stream = message.stream;
+  if (event.tenant == 0) event.tenant = message.tenant;
+  event.message = message.fingerprint;
+  ++(message.begun ? stats.enriched : stats.not_enriched);
+}
+
+/// Sends for the event `at`, and for what those before it will touch.
+inline void Correlator::Impl::prefetch_joined(const Batch& batch, std::size_t at,
+                                              bool large) const {
+  if (at >= batch.events.size()) return;
+  const auto* const lines = reinterpret_cast<const char*>(&batch.events[at]);
+  for (std::size_t i = 0; i < sizeof(Event); i += 64) bounced::prefetch(lines + i);
+  if (at < kEventsAhead) return;
+  const Event& far = batch.events[at - kEventsAhead / 2];
+  if (large && accepted[far.local] == 0) table.prefetch_slot(far.queue_key);
+  const Event& next = batch.events[at - kEventsAhead];
+  if (accepted[next.local] == 0) {
+    prefetch_for(batch, next, large);
+    table.prefetch_recipient(next.queue_key, next.recipient_id);
+  }
+}
+
+bool Correlator::apply_joined(Batch& batch, std::int64_t add_us, std::vector<Event*>& out) {
+  Impl& impl = *impl_;
+  const RecordTimes& times = batch.times;
+  if (!impl.table.same_hour(times.oldest_us + add_us, times.newest_us + add_us) ||
+      !impl.table.has_room(batch.notes.size() + batch.events.size())) {
+    return false;
+  }
+  if (++impl.stamp == 0) impl.stamp = 1;
+  const bool large = impl.table.large();
+  impl.join(batch);
+  const auto utc = [add_us](auto& record) {
+    record.time_us += add_us;
+    record.time_form = TimeForm::utc;
+  };
+  auto open = impl.open.begin();
+  const auto take_note = [&] {
+    Note& note = batch.notes[*open++];
+    utc(note);
+    impl.on_note(batch, note, out);
+  };
+  for (std::size_t i = 0; i < batch.events.size(); ++i) {
+    while (open != impl.open.end() && batch.notes[*open].before_event <= i) take_note();
+    impl.prefetch_joined(batch, i + kEventsAhead + kEventsAhead / 2, large);
+    Event& event = batch.events[i];
+    utc(event);
+    if (impl.accepted[event.local] != 0) {
+      impl.enrich_local(batch, event, batch.local[event.local - 1u], add_us);
+    } else {
+      impl.on_event(batch, event);
+    }
+    out.push_back(&event);
+  }
+  while (open != impl.open.end()) take_note();
+  impl.settle_all(batch);
+  return true;
 }
 
 void Correlator::append_to(store::WriteSet& set) {

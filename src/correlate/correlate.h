@@ -55,6 +55,12 @@ class Correlator {
   /// (expiries, in batch.synthesised with their verdicts set).
   void apply(Batch& batch, Cursor& cursor, std::int64_t until_us, std::vector<Event*>& out);
 
+  /// apply() of a whole batch whose times are not yet UTC, but need only `add_us` added to be: does
+  /// both, and knows that messages which begin and end within the batch (Batch::local) need no
+  /// entry. False, and nothing was done, when the batch must be taken by apply(): a new hour begins
+  /// in it, or the table is almost full.
+  bool apply_joined(Batch& batch, std::int64_t add_us, std::vector<Event*>& out);
+
   /// Entries changed since the last call: puts for those alive, deletes for those gone.
   void append_to(store::WriteSet& set);
 
@@ -73,10 +79,6 @@ class Correlator {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Event::message of a message whose Message-ID is known (with or without <>): the same for every
-/// source that tells of it. Never 0.
-std::uint64_t message_fingerprint(std::string_view message_id);
 
 /// Bytes that stand for a record of Family::open in a digest: the same for equal messages in stores
 /// with other secrets and other rule numbers. Errors: data.

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/copy_short.h"
+#include "base/message.h"
 #include "bounced/event.h"
 #include "bounced/result.h"
 #include "bounced/verdict.h"
@@ -21,8 +22,9 @@ namespace bounced::correlate {
 enum class Field : std::uint8_t { sender, message_id, sasl_user, campaign, mx_failure };
 inline constexpr std::size_t kFields = 5;
 
-/// Longest text kept per field; what is longer is cut (RFC 5321 4.5.3.1, RFC 5322 2.1.1).
-inline constexpr std::array<std::uint16_t, kFields> kFieldBytesMax = {1024, 998, 256, 256, 512};
+/// Longest text kept per field; what is longer is cut.
+inline constexpr std::array<std::uint16_t, kFields> kFieldBytesMax = {
+    kSenderBytesMax, kMessageIdBytesMax, kSaslUserBytesMax, kCampaignBytesMax, 512};
 inline constexpr std::size_t kLastWordsBytesMax = 512;
 
 /// Bytes that are written whole: keeps its memory, never fills it with zeros.

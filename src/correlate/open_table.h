@@ -90,6 +90,15 @@ class OpenTable {
     if (time_us >= hour_end_us_ || time_us < hour_back_us_) new_hour(time_us);
   }
 
+  /// No advance() to a time of that range sweeps.
+  [[nodiscard]] bool same_hour(std::int64_t oldest_us, std::int64_t newest_us) const {
+    return oldest_us >= hour_back_us_ && newest_us < hour_end_us_;
+  }
+  /// That many create()s make no room.
+  [[nodiscard]] bool has_room(std::size_t messages) const {
+    return by_key_.size() - waiting_ + messages < entries_max_;
+  }
+
   /// True when messages and slots no longer fit a core's own cache.
   [[nodiscard]] bool large() const { return by_key_.size() > kSmall; }
   void prefetch_slot(std::uint64_t key) const { by_key_.prefetch(key); }

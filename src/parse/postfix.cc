@@ -4,8 +4,10 @@
 
 #include "base/hash.h"
 #include "base/hash_inline.h"
+#include "base/message.h"
 #include "base/text.h"
 #include "parse/header.h"
+#include "parse/local_finder.h"
 #include "parse/name_slots.h"
 #include "parse/postfix_line.h"
 #include "parse/postfix_reason.h"
@@ -64,6 +66,7 @@ struct Scratch {
   std::unordered_map<std::uint64_t, std::uint16_t> origins;
   NameTable domains;  ///< normalised
   NameTable hosts;
+  LocalFinder local;
 };
 
 Scratch& scratch() {
@@ -83,6 +86,7 @@ class PostfixParser {
     scratch_.origins.clear();
     scratch_.domains.start();
     scratch_.hosts.start();
+    scratch_.local.start();
   }
 
   void run();
@@ -227,6 +231,7 @@ void PostfixParser::run() {
     ++batch_.counts.lines;
   }
   batch_.counts.bytes += block.size;
+  scratch_.local.finish(batch_);
 }
 
 /// The line at line_, whose header may be `known` and its text found. Returns the next line.
@@ -436,11 +441,14 @@ void PostfixParser::add_note(const Tag& tag, std::string_view queue_id, NoteKind
   note.text = text_of(text);
   // Here, while its bytes are near: the block is larger than the nearest caches.
   if (kind == NoteKind::begin) note.text_key = domain_key(text, padded());
+  if (kind == NoteKind::message_id && usable_id(text)) note.text_key = message_fingerprint(text);
   note.before_event = static_cast<std::uint32_t>(batch_.events.size());
   note.number = number;
   note.origin = tag.origin;
   note.kind = kind;
   note.time_form = header_.time_form;
+  batch_.times.see(note.time_us, note.time_form);
+  scratch_.local.note(batch_, note);
 }
 
 PostfixParser::Outcome PostfixParser::remark(const Tag& tag, std::string_view queue_id,
@@ -642,6 +650,8 @@ bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Del
   scratch_.hosts.prepare(host);
   if (hasher != nullptr) fill_domain(domain, found.to, event);
   event.host = number_of_host(host, event.mta_host);
+  batch_.times.see(event.time_us, event.time_form);
+  scratch_.local.event(batch_, event);
   return true;
 }
 

@@ -1,6 +1,7 @@
 #include "pipeline/apply.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/hash.h"
 #include "base/prefetch.h"
@@ -199,8 +200,20 @@ void Apply::resolve_times(Lane& lane) {
   }
 }
 
+/// Leaves it to correlate to add the same to all times where that is all that they lack.
+void Apply::see_times(Lane& lane) {
+  const RecordTimes& times = lane.head->times;
+  for (const TimeForm form : {TimeForm::utc, TimeForm::local, TimeForm::yearless}) {
+    if (times.forms != 1u << static_cast<unsigned>(form)) continue;
+    lane.add_us = lane.resolver.added(times.oldest_us, times.newest_us, form);
+    if (lane.add_us.has_value()) lane.resolver.resolve(times.newest_us, form);
+  }
+  if (!lane.add_us.has_value()) resolve_times(lane);
+}
+
 void Apply::update_head_time(Lane& lane) {
-  lane.head_us = std::max(lane.head_us, event_time(*lane.head, lane.cursor));
+  const std::int64_t time_us = event_time(*lane.head, lane.cursor) + lane.add_us.value_or(0);
+  lane.head_us = std::max(lane.head_us, time_us);
 }
 
 void Apply::load_head(Lane& lane) {
@@ -213,8 +226,7 @@ void Apply::load_head(Lane& lane) {
   lane.cursor = {};
   Block& block = *lane.head->block;
   if (block.starts_file || lane.position.file != block.file) begin_file(lane, block);
-  for (Event& event : lane.head->events) event.source = block.source;
-  resolve_times(lane);
+  see_times(lane);
   update_head_time(lane);
 }
 
@@ -273,6 +285,22 @@ Lane* Apply::choose(std::int64_t& until_us) {
   return best;
 }
 
+/// Takes the records of the lane's batch up to that time.
+void Apply::correlate(Lane& lane, std::int64_t until_us) {
+  Batch& batch = *lane.head;
+  if (lane.add_us.has_value()) {
+    const std::int64_t add_us = *std::exchange(lane.add_us, {});
+    if (batch.times.newest_us + add_us <= until_us &&
+        engine_.correlator->apply_joined(batch, add_us, batch.run)) {
+      lane.cursor = {static_cast<std::uint32_t>(batch.events.size()),
+                     static_cast<std::uint32_t>(batch.notes.size())};
+      return;
+    }
+    resolve_times(lane);
+  }
+  engine_.correlator->apply(batch, lane.cursor, until_us, batch.run);
+}
+
 bool Apply::step() {
   std::int64_t until_us = INT64_MAX;
   Lane* lane = choose(until_us);
@@ -280,7 +308,7 @@ bool Apply::step() {
   Batch& batch = *lane->head;
   batch.run.clear();
   const correlate::Cursor before = lane->cursor;
-  engine_.correlator->apply(batch, lane->cursor, until_us, batch.run);
+  correlate(*lane, until_us);
   metrics_.correlate.received +=
       lane->cursor.event - before.event + lane->cursor.note - before.note;
   metrics_.correlate.sent += batch.run.size();

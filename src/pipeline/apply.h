@@ -23,11 +23,13 @@ class Apply {
   void sync_lanes();
   void load_head(Lane& lane);
   void begin_file(Lane& lane, const Block& block);
-  void resolve_times(Lane& lane);
+  static void see_times(Lane& lane);
+  static void resolve_times(Lane& lane);
   void update_head_time(Lane& lane);
   Lane* choose(std::int64_t& until_us);
   bool group_ready(Replay::Impl& replay, std::int64_t& barrier_us);
   bool step();
+  void correlate(Lane& lane, std::int64_t until_us);
   /// Every record of the lane's batch is taken; `applied`: states have seen them, too.
   void finish_batch(Lane& lane, bool applied);
   void check_replays();

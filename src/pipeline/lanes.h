@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -92,7 +93,9 @@ struct Lane {
   std::shared_ptr<LaneInfo> info;
   std::uint64_t next_sequence = 0;
   std::map<std::uint64_t, std::unique_ptr<Batch>> pending;  ///< parsed out of order
-  std::unique_ptr<Batch> head;                              ///< being applied; times resolved
+  std::unique_ptr<Batch> head;                              ///< being applied
+  /// What its times lack to be UTC; absent when they are.
+  std::optional<std::int64_t> add_us;
   correlate::Cursor cursor;
   std::int64_t head_us = INT64_MIN;  ///< time of the next record, never going back
   TimeResolver resolver;

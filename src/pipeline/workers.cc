@@ -29,14 +29,9 @@ void classify(Batch& batch, Classifier& classifier, const RuleSet& rules) {
 }
 
 /// What apply wants to know of texts, while they are in this core's cache.
-void name_texts(Batch& batch) {
+void name_hosts(Batch& batch) {
   for (const Text& host : batch.hosts) {
     batch.providers.push_back(state::provider_key(batch.view(host)));
-  }
-  for (Note& note : batch.notes) {
-    if (note.kind == NoteKind::message_id) {
-      note.text_key = correlate::message_fingerprint(batch.view(note.text));
-    }
   }
 }
 
@@ -65,7 +60,7 @@ void Engine::Impl::work(std::size_t index) {
     batch->block = std::move(*block);
     parse::parse(context, *batch);
     classify(*batch, classifier, *rules);
-    name_texts(*batch);
+    name_hosts(*batch);
     {
       const std::lock_guard lock(metrics_mutex);
       worker_stats[index] = classifier.stats();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/message.h"
 #include "correlate/index_table.h"
 #include "record_builder.h"
 
