@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "correlate/correlate.h"
+
 namespace bounced::correlate {
 namespace {
 
@@ -209,6 +211,33 @@ Result<std::int64_t> decode_clock(std::string_view value) {
     return fail(ErrorCode::data, "read open messages", std::string(kClockKey), "damaged");
   }
   return hour;
+}
+
+Result<std::string> logical_open(std::string_view key, std::string_view value) {
+  if (key == kClockKey) {
+    auto hour = decode_clock(value);
+    if (!hour) return tl::unexpected<Error>(hour.error());
+    return "hour " + std::to_string(*hour);
+  }
+  if (key.size() != 8) return fail(ErrorCode::data, "read open messages", "key", "wrong size");
+  OpenMessage message;
+  message.reset(store::read_u64_be(key.data()), 0);
+  std::vector<DeferredRecipient> recipients;
+  if (auto ok = decode_open(message.key, value, message, recipients); !ok) {
+    return tl::unexpected<Error>(ok.error());
+  }
+  std::vector<const DeferredRecipient*> list;
+  for (DeferredRecipient& recipient : recipients) {
+    recipient.id = recipient.domain = {};
+    for (Verdict* verdict : {&recipient.best, &recipient.exempt}) {
+      verdict->rule = kNoRule;
+      verdict->generation = 0;
+    }
+    list.push_back(&recipient);
+  }
+  std::string bytes(key);
+  encode_open(message, list, bytes);
+  return bytes;
 }
 
 }  // namespace bounced::correlate
