@@ -148,7 +148,7 @@ void States::Impl::prefetch_listed(const Batch& batch) {
 /// A batch was parsed on another core: its texts are as cold as the table.
 void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const {
   table.prefetch_entry(event.recipient_id);
-  if (listed_domains[event.domain].call != call) table.prefetch_entry(event.domain_id);
+  if (listed_domains[event.domain].call != domain_call) table.prefetch_entry(event.domain_id);
   if (event.kind == EventKind::delivered) return;
   const std::string_view words = batch.view(event.diagnostic);
   for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
@@ -268,12 +268,12 @@ void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64
 void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
   if (zero(event.domain_id)) return;
   ListedDomain& listed = listed_domains[event.domain];
-  const bool at_hand = listed.call == call;
+  const bool at_hand = listed.call == domain_call;
   if (at_hand && listed.entry != nullptr) return count_at_domain(event, listed.entry);
   const std::int64_t hour = hour_floor(event.time_us);
   if (at_hand && listed.hour_us >= hour) return;
   const auto remember = [&](Entry* entry, std::int64_t hour_us) {
-    if (event.domain != 0) listed = {call, entry, hour_us};
+    if (event.domain != 0) listed = {domain_call, entry, hour_us};
   };
   Entry* entry = find_entry(event.domain_id, true);
   if (entry == nullptr) {
@@ -477,6 +477,7 @@ Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
   }
   m.hosts.assign(batch.origins.size() + 1, nullptr);
   ++m.call;
+  ++m.domain_call;
   m.listed_domains.resize(std::max(m.listed_domains.size(), batch.domains.size() + 1));
   m.listed_hosts.resize(std::max(m.listed_hosts.size(), batch.hosts.size() + 1));
   const std::size_t n = events.size();

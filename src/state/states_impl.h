@@ -72,7 +72,7 @@ struct States::Impl {
   /// The state of the event's domain changes: what the lists know of it is out of date.
   void forget_listed(const Event& event) {
     listed_domains[event.domain].call = 0;
-    if (event.domain == 0) ++call;  // whichever it is on the list
+    if (event.domain == 0) ++domain_call;  // whichever it is on the list
   }
   void publish(const AddressId& id, bool domain, const Decision& decision);
   void add_evidence(const AddressId& id, std::uint8_t slot, const Batch& batch, const Event& event,
@@ -152,10 +152,9 @@ struct States::Impl {
   std::vector<SendingHost*> hosts;  ///< by origin of this batch
 
   // What the short lists of the batch in work stand for, looked up once per call of apply(): valid
-  // when `call` is the number of this call. It grows also when an entry is evicted: they are
-  // pointed at.
+  // when `call` is the number of this call.
   struct ListedDomain {
-    std::uint64_t call = 0;
+    std::uint64_t call = 0;  ///< domain_call
     /// Null: known to have no failures, and a last delivery in hour_us or later: a delivery up to
     /// the end of that hour changes nothing.
     Entry* entry = nullptr;
@@ -167,6 +166,8 @@ struct States::Impl {
     Provider* provider = nullptr;  ///< its place, if that still has the key
   };
   std::uint64_t call = 0;
+  /// Grows also when an entry is evicted: they are pointed at.
+  std::uint64_t domain_call = 0;
   std::vector<ListedDomain> listed_domains;
   std::vector<ListedHost> listed_hosts;
 
