@@ -38,6 +38,17 @@ char* put_cell(const Cell& cell, char* at) {
   return at;
 }
 
+char* put_cell(const GroupCell& one, char* at) {
+  static_assert(kFields[0] == &Cell::delivered);
+  if (one.others == nullptr) {
+    *at++ = static_cast<char>(one.delivered != 0);
+    return one.delivered == 0 ? at : put_varint(at, one.delivered);
+  }
+  Cell cell = *one.others;
+  cell.delivered = one.delivered;
+  return put_cell(cell, at);
+}
+
 bool take_cell(std::string_view& bytes, Cell& cell) {
   std::uint64_t present = 0;
   if (!store::read_varint(bytes, present) || present >> kFields.size() != 0) return false;
@@ -108,7 +119,7 @@ void encode_group(std::span<const GroupCell> cells, std::string& out) {
     const std::uint64_t distance = one.key - last;
     char* end = put_varint(bytes.data(), distance << 1 | std::uint64_t{one.key2 != 0});
     if (one.key2 != 0) end = put_varint(end, one.key2);
-    end = put_cell(*one.cell, end);
+    end = put_cell(one, end);
     out.append(bytes.data(), static_cast<std::size_t>(end - bytes.data()));
     last = one.key;
   }

@@ -27,7 +27,8 @@ inline constexpr std::uint32_t kKeysPerGroup = 64;
 
 struct GroupCell {
   std::uint32_t key = 0, key2 = 0;
-  const Cell* cell = nullptr;
+  std::uint64_t delivered = 0;
+  const Cell* others = nullptr;  ///< the other fields; null = all 0
   friend bool operator<(const GroupCell& a, const GroupCell& b) {
     return a.key != b.key ? a.key < b.key : a.key2 < b.key2;
   }

@@ -85,30 +85,106 @@ class IndexMap {
   unsigned shift_ = 60;  ///< 64 - log2(slots)
 };
 
+/// Open addressing: the numbers of slots by a hash of what they are of. Which of equal hashes is
+/// meant the caller sees in the slot, which it wants next anyway; so a place takes eight bytes.
+class SlotIndex {
+ public:
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+  SlotIndex() : places_(kFirst) {}
+
+  static std::uint32_t hash(std::uint64_t key) {
+    return static_cast<std::uint32_t>(key * 0x9e3779b97f4a7c15ULL >> 32);
+  }
+  /// Number of the slot with this hash for which same(number); else kNone.
+  template <class Same>
+  [[nodiscard]] std::uint32_t find(std::uint32_t hash, Same&& same) const {
+    const Place* const places = places_.data();
+    const std::size_t mask = places_.size() - 1;
+    for (std::size_t i = hash >> shift_;; i = (i + 1) & mask) {
+      const Place place = places[i];
+      if (place.slot == kNone || (place.hash == hash && same(place.slot))) return place.slot;
+    }
+  }
+  /// `slot` must be absent.
+  void insert(std::uint32_t hash, std::uint32_t slot) {
+    if (++size_ * 2 > places_.size()) grow();
+    put({hash, slot});
+  }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  /// Room for `slots`. Only while empty.
+  void reserve(std::size_t slots) {
+    while (places_.size() < 2 * slots) widen();
+  }
+  [[nodiscard]] const void* address_of(std::uint32_t hash) const {
+    return places_.data() + (hash >> shift_);
+  }
+
+ private:
+  static constexpr std::size_t kFirst = 16;
+  struct Place {
+    std::uint32_t hash = 0;
+    std::uint32_t slot = kNone;
+  };
+  void put(const Place& place) {
+    std::size_t i = place.hash >> shift_;
+    while (places_[i].slot != kNone) i = (i + 1) & (places_.size() - 1);
+    places_[i] = place;
+  }
+  std::vector<Place> widen() {
+    std::vector<Place> places(places_.size() * 2);
+    places.swap(places_);
+    --shift_;
+    return places;
+  }
+  [[gnu::noinline]] void grow() {
+    const std::vector<Place> old = widen();
+    for (const Place& place : old) {
+      if (place.slot != kNone) put(place);
+    }
+  }
+  std::vector<Place> places_;
+  std::size_t size_ = 0;
+  unsigned shift_ = 28;  ///< 32 - log2(places)
+};
+
 /// One dimension of one hour. Cells of neighbouring keys are stored together, in one record.
 class Cells {
  public:
+  /// Most cells count deliveries alone: a whole Cell is kept for those that count something else,
+  /// or more than fits in here.
   struct Slot {
     std::uint32_t key = 0, key2 = 0;
-    bool dirty = false;  ///< beside Cell::delivered: the usual event touches these two alone
-    Cell cell;
+    std::uint32_t delivered = 0;            ///< lower half
+    std::uint32_t others : 31 = kNoOthers;  ///< index into others_
+    std::uint32_t dirty : 1 = 0;
   };
 
   /// Number of the slot of {key, key2}; of {0, key2} ("other") when `own_max` keys have their own.
   std::uint32_t index(std::uint32_t key, std::uint32_t key2, std::uint32_t own_max) {
-    const std::uint64_t both = std::uint64_t{key} << 32 | key2;
-    const std::uint32_t found = by_key_.find(both);
-    if (found != IndexMap::kNone) return found;
+    const std::uint32_t hash = hash_of(key, key2);
+    const Slot* const slots = slots_.data();
+    const std::uint32_t found = by_key_.find(
+        hash, [=](std::uint32_t n) { return slots[n].key == key && slots[n].key2 == key2; });
+    if (found != kNone) return found;
     if (key != 0 && full(own_max)) return index(0, key2, own_max);
-    return make(key, key2, both);
+    return make(key, key2, hash);
   }
   [[nodiscard]] bool full(std::uint32_t own_max) const { return own_ >= own_max; }
 
-  [[gnu::always_inline]] Cell& touch(std::uint32_t index) {
+  [[gnu::always_inline]] void add_delivered(std::uint32_t index, std::uint32_t n) {
     Slot& slot = slots_[index];
-    if (!slot.dirty) [[unlikely]]
+    slot.delivered += n;
+    if (slot.dirty == 0) [[unlikely]]
       mark(slot);
-    return slot.cell;
+    if (slot.delivered < n) [[unlikely]]
+      others(index).delivered += std::uint64_t{1} << 32;
+  }
+  /// What it counts but for deliveries, to be changed.
+  Cell& others(std::uint32_t index) {
+    Slot& slot = slots_[index];
+    if (slot.dirty == 0) mark(slot);
+    if (slot.others == kNoOthers) add_others(slot);
+    return others_[slot.others];
   }
   [[nodiscard]] std::uint32_t key(std::uint32_t index) const { return slots_[index].key; }
   /// Whether `index` is a slot, and that of {key, 0}: a guess costs no look-up.
@@ -118,7 +194,7 @@ class Cells {
   /// Sends for what index(key, 0) looks at, and for the slot that it guesses to find.
   void prefetch(std::uint32_t key, std::uint32_t guess) const {
     if (guess < slots_.size()) bounced::prefetch(slots_.data() + guess);
-    bounced::prefetch(by_key_.address_of(std::uint64_t{key} << 32));
+    bounced::prefetch(by_key_.address_of(hash_of(key, 0)));
   }
   /// Records that the next take_dirty() makes.
   [[nodiscard]] std::size_t dirty() const { return dirty_.size(); }
@@ -137,8 +213,11 @@ class Cells {
       cells.clear();
       for (const std::uint32_t member : members) {
         Slot& slot = slots_[member];
-        slot.dirty = false;
-        if (!slot.cell.empty()) cells.push_back({slot.key, slot.key2, &slot.cell});
+        slot.dirty = 0;
+        const Cell* const others = slot.others == kNoOthers ? nullptr : &others_[slot.others];
+        const std::uint64_t more = others == nullptr ? 0 : others->delivered;
+        if (slot.delivered == 0 && others == nullptr) continue;
+        cells.push_back({slot.key, slot.key2, more + slot.delivered, others});
       }
       std::sort(cells.begin(), cells.end());
       groups_[dirty_[i]].dirty = false;
@@ -147,7 +226,15 @@ class Cells {
     dirty_.clear();
   }
   /// A cell as stored; clean.
-  void load(const Row& row) { slots_[index(row.key, row.key2, UINT32_MAX)].cell = row.cell; }
+  void load(const Row& row) {
+    Slot& slot = slots_[index(row.key, row.key2, UINT32_MAX)];
+    slot.delivered = static_cast<std::uint32_t>(row.cell.delivered);
+    Cell others = row.cell;
+    others.delivered -= slot.delivered;
+    if (others.empty()) return;
+    add_others(slot);
+    others_.back() = others;
+  }
 
   /// Room for about as many cells as `other` has.
   void reserve_like(const Cells& other) {
@@ -157,40 +244,49 @@ class Cells {
   }
 
  private:
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+  static constexpr std::uint32_t kNoOthers = UINT32_MAX >> 1;
   struct Group {
-    std::uint32_t number = 0;               ///< key / kKeysPerGroup
-    std::uint32_t first = IndexMap::kNone;  ///< slot
+    std::uint32_t number = 0;     ///< key / kKeysPerGroup
+    std::uint32_t first = kNone;  ///< slot
     bool dirty = false;
   };
 
-  [[gnu::noinline]] std::uint32_t make(std::uint32_t key, std::uint32_t key2, std::uint64_t both) {
+  static std::uint32_t hash_of(std::uint32_t key, std::uint32_t key2) {
+    return SlotIndex::hash(std::uint64_t{key} << 32 | key2);
+  }
+  [[gnu::noinline]] std::uint32_t make(std::uint32_t key, std::uint32_t key2, std::uint32_t hash) {
     const auto fresh = static_cast<std::uint32_t>(slots_.size());
     const std::uint32_t number = key / kKeysPerGroup;
     std::uint32_t group = by_group_.find(number);
     if (group == IndexMap::kNone) {
       group = static_cast<std::uint32_t>(groups_.size());
-      groups_.push_back({number, IndexMap::kNone, false});
+      groups_.push_back({number, kNone, false});
       by_group_.insert(number, group);
     }
-    slots_.push_back({key, key2, false, {}});
+    Slot& slot = slots_.emplace_back();
+    slot.key = key;
+    slot.key2 = key2;
     next_.push_back(groups_[group].first);
     groups_[group].first = fresh;
-    by_key_.insert(both, fresh);
+    by_key_.insert(hash, fresh);
     if (key != 0) ++own_;
     return fresh;
+  }
+  void add_others(Slot& slot) {
+    slot.others = static_cast<std::uint32_t>(others_.size()) & kNoOthers;
+    others_.emplace_back();
   }
   /// The slots of a group, and sends for them.
   void gather(const Group& group, std::vector<std::uint32_t>& members) const {
     members.clear();
-    for (std::uint32_t at = group.first; at != IndexMap::kNone; at = next_[at]) {
-      const char* const bytes = reinterpret_cast<const char*>(slots_.data() + at);
-      bounced::prefetch(bytes);
-      bounced::prefetch(bytes + sizeof(Slot) - 1);
+    for (std::uint32_t at = group.first; at != kNone; at = next_[at]) {
+      bounced::prefetch(slots_.data() + at);
       members.push_back(at);
     }
   }
   [[gnu::noinline]] void mark(Slot& slot) {
-    slot.dirty = true;
+    slot.dirty = 1;
     const std::uint32_t number = by_group_.find(slot.key / kKeysPerGroup);
     if (groups_[number].dirty) return;
     groups_[number].dirty = true;
@@ -199,9 +295,11 @@ class Cells {
 
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> next_;  ///< by slot: another one of its group
+  std::vector<Cell> others_;         ///< `delivered` without its lower half
   std::vector<Group> groups_;
   std::vector<std::uint32_t> dirty_;  ///< groups
-  IndexMap by_key_, by_group_;
+  SlotIndex by_key_;
+  IndexMap by_group_;
   std::uint32_t own_ = 0;  ///< slots with a key other than 0
 };
 

@@ -18,7 +18,8 @@ using store::Family;
 
 constexpr std::int64_t kHourUs = std::int64_t{3600} * 1'000'000;
 constexpr std::size_t kHoursKept = 2;
-constexpr std::size_t kPrefetchAhead = 8;
+// How far ahead of its turn an event is fetched, then what it names.
+constexpr std::size_t kEventAhead = 16, kPrefetchAhead = 8;
 /// Links from hashes to Names ids, kept over all hours; forgotten when there are more.
 constexpr std::size_t kLinksMax = std::size_t{1} << 20;
 
@@ -28,7 +29,7 @@ using NumberCache = std::array<std::uint32_t, 64>;
 /// Deliveries of one stream, tenant and campaign in a row: counted here, added when it ends. It
 /// ends before anybody else touches these cells, so that they change in the order of the events.
 struct Run {
-  std::uint64_t delivered = 0;
+  std::uint32_t delivered = 0;
   bool open = false;  ///< the slots are those of stream and tenant
   std::uint16_t stream = 0, tenant = 0;
   std::uint32_t stream_slot = 0, tenant_slot = 0, campaign_slot = 0;
@@ -78,6 +79,14 @@ Effect effect_of(const Batch& batch, const Event& event) {
     default:
       return {};
   }
+}
+
+/// The states were a pass of their own: until now an event may have left the nearest cache.
+void prefetch_event(const Event& event) {
+  const auto* const bytes = reinterpret_cast<const char*>(&event);
+  prefetch(bytes);
+  prefetch(bytes + 64);
+  prefetch(bytes + sizeof event - 1);
 }
 
 std::uint32_t hour_number(std::int64_t time_us) {
@@ -159,7 +168,7 @@ struct Rates::Impl {
     return cache[key];
   }
   void add(Dimension dimension, std::uint32_t slot, const Effect& effect) {
-    effect.add_to(hour->of(dimension).touch(slot));
+    effect.add_to(hour->of(dimension).others(slot));
   }
 };
 
@@ -343,21 +352,21 @@ void Rates::Impl::add_deliveries() {
   if (delivered_to.empty()) return;
   Cells& cells = hour->of(Dimension::domain);
   for (const std::uint32_t number : delivered_to) {
-    cells.touch(domains[number].slot).delivered += domains[number].delivered;
+    cells.add_delivered(domains[number].slot, domains[number].delivered);
     domains[number].delivered = 0;
   }
   delivered_to.clear();
 }
 
 void Rates::Impl::end_run() {
-  const std::uint64_t delivered = run.delivered;
+  const std::uint32_t delivered = run.delivered;
   if (delivered == 0) return;
   run.delivered = 0;
   total.delivered += delivered;
-  hour->of(Dimension::total).touch(total_slot).delivered += delivered;
-  hour->of(Dimension::campaign).touch(run.campaign_slot).delivered += delivered;
-  hour->of(Dimension::stream).touch(run.stream_slot).delivered += delivered;
-  hour->of(Dimension::tenant).touch(run.tenant_slot).delivered += delivered;
+  hour->of(Dimension::total).add_delivered(total_slot, delivered);
+  hour->of(Dimension::campaign).add_delivered(run.campaign_slot, delivered);
+  hour->of(Dimension::stream).add_delivered(run.stream_slot, delivered);
+  hour->of(Dimension::tenant).add_delivered(run.tenant_slot, delivered);
 }
 
 void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Effect& effect,
@@ -389,9 +398,9 @@ inline void Rates::Impl::count_delivery(const Batch& batch, const Event& event) 
   if (Listed* const listed = listed_domain(batch, event); listed != nullptr) [[likely]] {
     if (listed->delivered++ == 0) delivered_to.push_back(event.domain - 1u);
   } else {
-    ++hour->of(Dimension::domain).touch(find_domain_slot(batch, event)).delivered;
+    hour->of(Dimension::domain).add_delivered(find_domain_slot(batch, event), 1);
   }
-  ++hour->of(Dimension::sender).touch(sender_slot(batch, event)).delivered;
+  hour->of(Dimension::sender).add_delivered(sender_slot(batch, event), 1);
   find_run(batch, event);
   ++run.delivered;
 }
@@ -431,6 +440,7 @@ Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
   Impl& impl = *impl_;
   impl.begin_batch(batch, events.size());
   for (std::size_t i = 0; i < events.size(); ++i) {
+    if (i + kEventAhead < events.size()) prefetch_event(*events[i + kEventAhead]);
     if (i + kPrefetchAhead < events.size()) {
       impl.prefetch_for(batch, *events[i + kPrefetchAhead]);
     }

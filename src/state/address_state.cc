@@ -333,29 +333,6 @@ Result<AddressState> decode(std::string_view bytes) {
   return state;
 }
 
-std::int64_t EncodedHead::last_delivery(const char* p) {
-  return (static_cast<std::uint8_t>(p[1]) & kDelivery) != 0 ? load<std::int64_t>(p + kSizeMin) : 0;
-}
-
-EncodedHead::Counted EncodedHead::count_delivery(char* p, std::int64_t time_us,
-                                                 std::uint64_t message) {
-  const auto flags = static_cast<std::uint8_t>(p[1]);
-  if (time_us < load<std::int64_t>(p + 8)) return Counted::unchanged;
-  if ((flags & kDelivery) == 0) return Counted::decode;
-  const auto last = load<std::int64_t>(p + kSizeMin);
-  const auto last_message = load<std::uint64_t>(p + kSizeMin + 8);
-  if (last == time_us && last_message == message) return Counted::unchanged;
-  const bool newest = last < time_us || (last == time_us && last_message < message);
-  if (newest && (flags & kStreak) != 0) return Counted::decode;
-  const auto delivered = load<std::uint32_t>(p + 4);
-  if (delivered != UINT32_MAX) store_at(p + 4, delivered + 1);
-  if (newest) {
-    store_at(p + kSizeMin, time_us);
-    store_at(p + kSizeMin + 8, message);
-  }
-  return Counted::in_place;
-}
-
 bool EncodedHead::add_delivery(std::string_view in, std::int64_t time_us, std::uint64_t message,
                                std::string& out) {
   const char* p = in.data();

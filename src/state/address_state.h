@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -123,7 +124,9 @@ struct EncodedHead {
     in_place,   ///< done, with the bytes that encode(decide(..)) would give
     decode,     ///< the state must be decoded and decided
   };
-  static std::int64_t last_delivery(const char* bytes);  ///< 0 = none
+  static std::int64_t last_delivery(const char* bytes) {  ///< 0 = none
+    return (bytes[1] & kDelivery) != 0 ? read<std::int64_t>(bytes + kSizeMin) : 0;
+  }
   static Counted count_delivery(char* bytes, std::int64_t time_us, std::uint64_t message);
 
   // Those that may change the size write the new bytes to `out`, whose old ones go; false: decode.
@@ -139,6 +142,34 @@ struct EncodedHead {
   /// Moves it on to a later hour; false (and nothing done) when the pair is missing, or
   /// would be.
   static bool move_delivery(char* bytes, std::int64_t hour_us);
+
+ private:
+  template <class T>
+  static T read(const char* at) {
+    T value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+  }
 };
+
+inline EncodedHead::Counted EncodedHead::count_delivery(char* bytes, std::int64_t time_us,
+                                                        std::uint64_t message) {
+  const auto flags = static_cast<std::uint8_t>(bytes[1]);
+  if (time_us < read<std::int64_t>(bytes + 8)) return Counted::unchanged;
+  if ((flags & kDelivery) == 0) return Counted::decode;
+  const auto last = read<std::int64_t>(bytes + kSizeMin);
+  const auto last_message = read<std::uint64_t>(bytes + kSizeMin + 8);
+  if (last == time_us && last_message == message) return Counted::unchanged;
+  const bool newest = last < time_us || (last == time_us && last_message < message);
+  if (newest && (flags & kStreak) != 0) return Counted::decode;
+  const auto delivered = read<std::uint32_t>(bytes + 4);
+  const std::uint32_t more = delivered + (delivered != UINT32_MAX);
+  std::memcpy(bytes + 4, &more, sizeof more);
+  if (newest) {
+    std::memcpy(bytes + kSizeMin, &time_us, sizeof time_us);
+    std::memcpy(bytes + kSizeMin + 8, &message, sizeof message);
+  }
+  return Counted::in_place;
+}
 
 }  // namespace bounced::state

@@ -4,10 +4,10 @@
 // it that no returned cut holds yet. Thread safety: none; the apply thread's.
 #pragma once
 
+#include <absl/container/btree_set.h>
 #include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
-#include <set>
 #include <tuple>
 #include <utility>
 
@@ -57,7 +57,7 @@ class Due {
   Result<void> load_window();
 
   const store::Store* store_ = nullptr;
-  std::set<DueEntry> near_;
+  absl::btree_set<DueEntry> near_;
   std::int64_t horizon_ = INT64_MAX;  ///< entries at or beyond it are not all in near_
   Unordered far_now_, far_flying_;    // not yet in the store
   Unordered gone_now_, gone_flying_;  // erased, not yet from the store

@@ -122,7 +122,7 @@ Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict
   return fact;
 }
 
-Provider& States::Impl::provider_of_event(const Batch& batch, const Event& event) {
+Provider& States::Impl::find_provider(const Batch& batch, const Event& event) {
   if (event.host == 0) {
     return around.provider(provider_key(batch.view(event.mta_host)));
   }
@@ -148,7 +148,7 @@ void States::Impl::prefetch_listed(const Batch& batch) {
 /// A batch was parsed on another core: its texts are as cold as the table.
 void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const {
   table.prefetch_entry(event.recipient_id);
-  if (listed_domains[event.domain].call != call) table.prefetch_entry(event.domain_id);
+  if (listed_domains[event.domain].call != domain_call) table.prefetch_entry(event.domain_id);
   if (event.kind == EventKind::delivered) return;
   const std::string_view words = batch.view(event.diagnostic);
   for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
@@ -241,7 +241,7 @@ void States::Impl::put_bytes(const AddressId& id, bool domain, Entry* entry) {
   } else {
     entry = put(id, bytes, domain);
   }
-  mark_dirty(entry);
+  mark_moved(entry);
 }
 
 /// The first delivery to a domain of which nothing was known.
@@ -267,35 +267,24 @@ void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64
 /// hour is kept, so that a busy domain is written once an hour, not with every cut.
 void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
   if (zero(event.domain_id)) return;
-  const std::int64_t hour = hour_floor(event.time_us);
   ListedDomain& listed = listed_domains[event.domain];
-  if (listed.call == call && listed.hour_us >= hour) return;
-  const auto remember = [&](std::int64_t hour_us) {
-    if (event.domain != 0) listed = {call, hour_us};
+  const bool at_hand = listed.call == domain_call;
+  if (at_hand && listed.entry != nullptr) return count_at_domain(event, listed.entry);
+  const std::int64_t hour = hour_floor(event.time_us);
+  if (at_hand && listed.hour_us >= hour) return;
+  const auto remember = [&](Entry* entry, std::int64_t hour_us) {
+    if (event.domain != 0) listed = {domain_call, entry, hour_us};
   };
   Entry* entry = find_entry(event.domain_id, true);
   if (entry == nullptr) {
     new_domain(batch, event, hour);
-    return remember(hour);
+    return remember(nullptr, hour);
   }
   entry->set(Entry::kReferenced);
   const bool plain = entry->bytes()[2] == 0 && entry->bytes()[3] == 0;  // no failures, no blocks
   if (!plain) {
-    const std::uint64_t message = message_of(event);
-    switch (EncodedHead::count_delivery(entry->bytes(), event.time_us, message)) {
-      case EncodedHead::Counted::unchanged:
-        return;
-      case EncodedHead::Counted::in_place:
-        return mark_dirty(entry);
-      case EncodedHead::Counted::decode:
-        break;
-    }
-    Fact fact;
-    fact.kind = EventKind::delivered;
-    fact.time_us = event.time_us;
-    fact.message = message;
-    decide_one(event.domain_id, true, {}, fact, {}, nullptr, nullptr);
-    return;
+    remember(entry, 0);
+    return count_at_domain(event, entry);
   }
   const std::int64_t last = EncodedHead::last_delivery(entry->bytes());
   if (last < hour) {
@@ -308,7 +297,26 @@ void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
       finish(event.domain_id, true, {});
     }
   }
-  remember(std::max(hour, last));
+  remember(nullptr, std::max(hour, last));
+}
+
+/// A delivery to a domain that has failed.
+void States::Impl::count_at_domain(const Event& event, Entry* entry) {
+  const std::uint64_t message = message_of(event);
+  switch (EncodedHead::count_delivery(entry->bytes(), event.time_us, message)) {
+    case EncodedHead::Counted::unchanged:
+      return;
+    case EncodedHead::Counted::in_place:
+      return mark_dirty(entry);
+    case EncodedHead::Counted::decode:
+      break;
+  }
+  forget_listed(event);
+  Fact fact;
+  fact.kind = EventKind::delivered;
+  fact.time_us = event.time_us;
+  fact.message = message;
+  decide_one(event.domain_id, true, {}, fact, {}, nullptr, nullptr);
 }
 
 void States::Impl::delivered(const Batch& batch, const Event& event) {
@@ -376,6 +384,7 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
     if (blocked && !event.mta_ip.empty() && verdict.cause != Cause::domain_unknown) {
       load(event.domain_id);
       dues.clear();
+      forget_listed(event);
       const Decision answered = decide_answered(state, event.time_us, policy);
       if (answered.dirty) finish(event.domain_id, true, answered);
     }
@@ -392,8 +401,7 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
     return false;
   }
   if (domain_level && !zero(event.domain_id)) {
-    listed_domains[event.domain].call = 0;
-    if (event.domain == 0) ++call;  // whichever it was on the list
+    forget_listed(event);
     const std::string domain = normalise_domain(raw_domain(batch.view(event.recipient)));
     decide_one(event.domain_id, true, domain, fact, verdict, nullptr, nullptr);
   }
@@ -469,6 +477,7 @@ Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
   }
   m.hosts.assign(batch.origins.size() + 1, nullptr);
   ++m.call;
+  ++m.domain_call;
   m.listed_domains.resize(std::max(m.listed_domains.size(), batch.domains.size() + 1));
   m.listed_hosts.resize(std::max(m.listed_hosts.size(), batch.hosts.size() + 1));
   const std::size_t n = events.size();

@@ -59,7 +59,21 @@ struct States::Impl {
   void prefetch_listed(const Batch& batch);
   static void prefetch_event(const Event& event);
   void prefetch_entry(const Batch& batch, const Event& event) const;
-  Provider& provider_of_event(const Batch& batch, const Event& event);
+  Provider& provider_of_event(const Batch& batch, const Event& event) {
+    const ListedHost& listed = listed_hosts[event.host];
+    if (listed.call == call && listed.provider != nullptr && listed.provider->key == listed.key)
+        [[likely]] {
+      return *listed.provider;
+    }
+    return find_provider(batch, event);
+  }
+  Provider& find_provider(const Batch& batch, const Event& event);
+  void count_at_domain(const Event& event, Entry* entry);
+  /// The state of the event's domain changes: what the lists know of it is out of date.
+  void forget_listed(const Event& event) {
+    listed_domains[event.domain].call = 0;
+    if (event.domain == 0) ++domain_call;  // whichever it is on the list
+  }
   void publish(const AddressId& id, bool domain, const Decision& decision);
   void add_evidence(const AddressId& id, std::uint8_t slot, const Batch& batch, const Event& event,
                     const Verdict& verdict);
@@ -85,14 +99,20 @@ struct States::Impl {
   Entry* put(const AddressId& id, std::string_view bytes, bool domain);
   bool make_room();
   void set_bound();
+  /// The bytes of an entry have changed in their place.
   void mark_dirty(Entry* entry) {
-    if (entry->epoch == epoch) {
-      dirty[entry->dirty] = entry;
-      return;
-    }
+    if (entry->epoch == epoch) return;
     entry->epoch = epoch;
     entry->dirty = static_cast<std::uint32_t>(dirty.size());
     dirty.push_back(entry);
+  }
+  /// The same where the entry may have moved.
+  void mark_moved(Entry* entry) {
+    if (entry->epoch == epoch) {
+      dirty[entry->dirty] = entry;
+    } else {
+      mark_dirty(entry);
+    }
   }
 
   Policy policy;
@@ -132,11 +152,12 @@ struct States::Impl {
   std::vector<SendingHost*> hosts;  ///< by origin of this batch
 
   // What the short lists of the batch in work stand for, looked up once per call of apply(): valid
-  // when `call` is the number of this call. Values only: entries move.
+  // when `call` is the number of this call.
   struct ListedDomain {
-    std::uint64_t call = 0;
-    /// Known to have no failures, and a last delivery in this hour or later: a delivery up to the
-    /// end of that hour changes nothing.
+    std::uint64_t call = 0;  ///< domain_call
+    /// Null: known to have no failures, and a last delivery in hour_us or later: a delivery up to
+    /// the end of that hour changes nothing.
+    Entry* entry = nullptr;
     std::int64_t hour_us = 0;
   };
   struct ListedHost {
@@ -145,6 +166,8 @@ struct States::Impl {
     Provider* provider = nullptr;  ///< its place, if that still has the key
   };
   std::uint64_t call = 0;
+  /// Grows also when an entry is evicted: they are pointed at.
+  std::uint64_t domain_call = 0;
   std::vector<ListedDomain> listed_domains;
   std::vector<ListedHost> listed_hosts;
 

@@ -102,6 +102,7 @@ bool States::Impl::make_room() {
   const auto gone = [this](Entry& entry) {
     filter.add(entry.id());
     ++evictions;
+    ++domain_call;
   };
   // Twice round: the first takes away the second chances.
   const std::size_t all = table.blocks() * 2 + 1;

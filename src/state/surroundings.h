@@ -57,7 +57,13 @@ class Surroundings {
 
   /// The record of a sending host; stays valid until 64 further hosts have come.
   SendingHost& host(std::uint64_t key);
-  void delivered(SendingHost& host, std::int64_t time_us);
+  void delivered(SendingHost& host, std::int64_t time_us) {
+    if (host.dirty && time_us / kHourUs == host.hour) {
+      ++host.delivered[0];
+    } else {
+      delivered_first(host, time_us);
+    }
+  }
   /// A failure of a session, or of DNS, with `domain` (or the provider behind it).
   void failed(SendingHost& host, std::uint64_t domain, std::int64_t time_us);
   /// Too many unrelated domains fail from there, and not just because it sends so much: more than
@@ -89,6 +95,7 @@ class Surroundings {
   [[nodiscard]] std::size_t dirty_records() const { return dirty_; }
 
  private:
+  void delivered_first(SendingHost& host, std::int64_t time_us);
   void roll(Provider& provider, std::int64_t hour) const;
   void note_dirty(Provider& provider);
 
