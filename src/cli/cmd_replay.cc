@@ -166,7 +166,7 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
       }
     }
   }
-  writer.bind(*engine);
+  if (json_events) writer.bind(*engine);
   if (app.live == nullptr) {
     g_interrupted = 0;
     std::signal(SIGINT, [](int) { g_interrupted = 1; });

@@ -332,7 +332,7 @@ fold_local_part = true               # Bob@x and bob@x are one address; fixed wh
 campaign_header = "X-Campaign"       # the header that a Postfix header_checks INFO line logs
 sending_ips     = []                 # our own IPs: known in texts as {our_ip}
 state_memory    = "4GiB"             # bound of the table of address states in RAM
-workers         = 0                  # parsing threads; 0 = one per core
+workers         = 0                  # parsing threads; 0 = one for two cores
 cut_interval    = "1s"               # how often what was applied becomes durable
 
 # [[tail]]                           # files to follow; one table per source

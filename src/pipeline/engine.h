@@ -44,7 +44,7 @@ struct Options {
   parse::RelayHosts smarthosts;
   parse::RelayHosts relays;
   std::vector<correlate::StreamRule> streams;
-  unsigned workers = 0;  ///< parsing threads; 0 = one per core
+  unsigned workers = 0;  ///< parsing threads; 0 = one for two cores
   std::size_t table_bytes = limits::kStateTableBytes;
   std::int64_t cut_interval_us = limits::kCutIntervalUs;
   bool keep_state = true;  ///< false (parse): no states, no rates

@@ -95,8 +95,9 @@ struct Engine::Impl {
   BlockPool live_pool{limits::kBlocksMax};
   std::vector<std::shared_ptr<Replay::Impl>> replays;  // guarded by mutex
   BlockingQueue<BlockPtr> blocks;
-  BlockingQueue<Message> inbox;  // of apply
-  moodycamel::ConcurrentQueue<std::unique_ptr<Batch>> spare;
+  BlockingQueue<Message> inbox;               // of apply
+  std::vector<std::unique_ptr<Batch>> spare;  // guarded by spare_mutex
+  std::mutex spare_mutex;
 
   // --- commit: one cut at a time
   BlockingQueue<std::unique_ptr<Cut>> cuts;
@@ -126,7 +127,7 @@ struct Engine::Impl {
   void commit();
   std::uint32_t intern_source(const std::string& name);
   void die(Error error);
-  std::unique_ptr<Batch> take_batch();
+  std::unique_ptr<Batch> take_batch();  ///< the one used last: its memory is still in a cache
   /// A batch of that lane is done with: it goes back, its block to the pool, and the feeder is
   /// told.
   void put_batch(std::unique_ptr<Batch> batch, LaneInfo& lane);

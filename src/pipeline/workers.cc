@@ -38,15 +38,20 @@ void name_hosts(Batch& batch) {
 }  // namespace
 
 std::unique_ptr<Batch> Engine::Impl::take_batch() {
-  std::unique_ptr<Batch> batch;
-  if (!spare.try_dequeue(batch)) batch = std::make_unique<Batch>();
+  const std::lock_guard lock(spare_mutex);
+  if (spare.empty()) return std::make_unique<Batch>();
+  std::unique_ptr<Batch> batch = std::move(spare.back());
+  spare.pop_back();
   return batch;
 }
 
 void Engine::Impl::put_batch(std::unique_ptr<Batch> batch, LaneInfo& lane) {
   lane.in_flight.fetch_sub(1, std::memory_order_acq_rel);
   batch->clear();
-  spare.enqueue(std::move(batch));
+  {
+    const std::lock_guard lock(spare_mutex);
+    spare.push_back(std::move(batch));
+  }
   if (lane.group != nullptr) lane.group->changed.notify_all();
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -14,7 +15,8 @@ namespace bounced::store {
 namespace {
 
 constexpr std::size_t kMappedMin = std::size_t{1} << 18;  ///< from here on pages of their own
-constexpr std::size_t kHugeMin = std::size_t{4} << 20;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kHugeMin = 2 * kHugePage;  ///< from here on whole huge pages
 
 bool mapped(std::size_t bytes) {
   return bytes >= kMappedMin;
@@ -28,22 +30,40 @@ void release(void* data, std::size_t bytes) {
   }
 }
 
+char* map(std::size_t bytes) {
+  void* const data =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return data == MAP_FAILED ? nullptr : static_cast<char*>(data);
+}
+
+/// Not every kernel aligns a mapping to huge pages by itself.
+char* map_aligned(std::size_t bytes) {
+  char* const begin = map(bytes + kHugePage);
+  if (begin == nullptr) return nullptr;
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(begin) % kHugePage;
+  const std::size_t before = past == 0 ? 0 : kHugePage - past;
+  if (before != 0) (void)::munmap(begin, before);
+  (void)::munmap(begin + before + bytes, kHugePage - before);
+  return begin + before;
+}
+
 /// Like realloc(); glibc's own would copy large blocks of a thread's arena.
 void* resize(void* old, std::size_t old_bytes, std::size_t bytes) {
   if (!mapped(bytes)) return std::realloc(old, bytes);
-  void* data = MAP_FAILED;
-  if (mapped(old_bytes)) {
-    data = ::mremap(old, old_bytes, bytes, MREMAP_MAYMOVE);
-  } else {
-    data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data != MAP_FAILED && old != nullptr) {
-      std::memcpy(data, old, old_bytes);
-      std::free(old);
-    }
+  char* const data = bytes < kHugeMin ? map(bytes) : map_aligned(bytes);
+  if (data == nullptr) return nullptr;
+  const bool move_pages = mapped(old_bytes);
+  if (move_pages &&
+      ::mremap(old, old_bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, data) == MAP_FAILED) {
+    (void)::munmap(data, bytes);
+    return nullptr;
   }
-  if (data == MAP_FAILED) return nullptr;
-  // One fault for 2 MiB instead of 512.
+  // One fault and one TLB entry for 2 MiB instead of 512.
   if (bytes >= kHugeMin) (void)::madvise(data, bytes, MADV_HUGEPAGE);
+  if (!move_pages && old != nullptr) {
+    std::memcpy(data, old, old_bytes);
+    std::free(old);
+  }
   return data;
 }
 
@@ -57,7 +77,12 @@ RawArray<T>::~RawArray() {
 template <class T>
 void RawArray<T>::enlarge(std::size_t n) {
   static_assert(std::is_trivially_copyable_v<T>);
-  const std::size_t room = std::max({room_ * 2, size_ + n, 512 / sizeof(T)});
+  std::size_t room = std::max({room_ * 2, size_ + n, 512 / sizeof(T)});
+  if (room * sizeof(T) >= kHugeMin) {
+    static_assert(kHugePage % sizeof(T) == 0);
+    constexpr std::size_t kStep = kHugePage / sizeof(T);
+    room = (room + kStep - 1) / kStep * kStep;
+  }
   void* const data = resize(data_, room_ * sizeof(T), room * sizeof(T));
   if (data == nullptr) throw std::bad_alloc();
   data_ = static_cast<T*>(data);
