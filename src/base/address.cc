@@ -206,6 +206,10 @@ AddressId AddressHasher::address_id(const NormalisedAddress& address) const {
   return hash128(address.text(), secret_);
 }
 
+AddressId AddressHasher::normal_id(std::string_view address) const {
+  return hash128_inline(address, secret_);
+}
+
 // A domain's text has no '@', so that it never equals an address's; a bare local part could equal
 // a domain, hence the swapped halves.
 AddressId AddressHasher::domain_id(std::string_view normalised_domain) const {

@@ -46,6 +46,8 @@ class AddressHasher {
   /// Sets both ids; false as normalise_address.
   bool ids(std::string_view raw, AddressId& address, AddressId& domain) const;
   [[nodiscard]] AddressId address_id(const NormalisedAddress& address) const;
+  /// Of an address that is its own normal form.
+  [[nodiscard]] AddressId normal_id(std::string_view address) const;
   [[nodiscard]] AddressId domain_id(std::string_view normalised_domain) const;
   [[nodiscard]] const AddressOptions& options() const { return options_; }
 

@@ -10,6 +10,7 @@
 #endif
 
 #include "base/hash_inline.h"
+#include "base/text.h"
 
 namespace bounced {
 Secret random_secret() {
@@ -40,64 +41,73 @@ std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
 
 namespace {
 
-const std::array<std::uint64_t, 3> kDomainSeeds = [] {
+const std::array<std::uint64_t, 6> kDomainSeeds = [] {
   const Secret secret = random_secret();
-  std::array<std::uint64_t, 3> words{};
+  std::array<std::uint64_t, 6> words{};
   std::memcpy(words.data(), secret.data(), sizeof words);
   return words;
 }();
 
-/// Eight bytes in ASCII lower case; those above 0x7F stay.
-std::uint64_t lower8(std::uint64_t word) {
-  constexpr std::uint64_t kHigh = 0x8080808080808080ull, kOnes = 0x0101010101010101ull;
-  const std::uint64_t low = word & ~kHigh;
-  const std::uint64_t upper =
-      (low + (0x80 - 'A') * kOnes) & ~(low + (0x80 - 'Z' - 1) * kOnes) & ~word & kHigh;
-  return word | upper >> 2;
-}
+/// A domain is hashed in pieces of this size, from its end; the last one has zeros in front.
+constexpr std::size_t kPiece = 32;
 
-/// Behind the last '@'; nullptr = there is none. Names are short: inline, not memrchr's call.
-const char* behind_last_at(const char* begin, const char* end) {
-  const char* p = end;
+/// The `size` <= kPiece bytes before `end` in ASCII lower case (those above 0x7F stay); zeros in
+/// front. Reads the kPiece bytes before `end`.
+struct Piece {
+  std::uint64_t words[kPiece / 8];
+
+  Piece(const char* end, std::size_t size) {
+    alignas(16) static constexpr std::array<unsigned char, 2 * kPiece> kKept = [] {
+      std::array<unsigned char, 2 * kPiece> table{};
+      for (std::size_t i = kPiece; i < table.size(); ++i) table[i] = 0xFF;
+      return table;
+    }();
+    const unsigned char* const kept = kKept.data() + size;
+    const char* const from = end - kPiece;
 #if defined(__SSE2__)
-  const __m128i at = _mm_set1_epi8('@');
-  for (; p - begin >= 16; p -= 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p - 16));
-    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, at)));
-    if (mask != 0) return p + 16 - __builtin_clz(mask);
-  }
+    for (std::size_t i = 0; i < kPiece; i += 16) {
+      const __m128i bytes =
+          _mm_and_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)),
+                        _mm_loadu_si128(reinterpret_cast<const __m128i*>(kept + i)));
+      const __m128i capital = _mm_cmpgt_epi8(_mm_add_epi8(bytes, _mm_set1_epi8('\x7F' - 'Z')),
+                                             _mm_set1_epi8('\x7F' - 26));
+      const __m128i lower = _mm_or_si128(bytes, _mm_and_si128(capital, _mm_set1_epi8(0x20)));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(words + i / 8), lower);
+    }
+#else
+    char bytes[kPiece];
+    for (std::size_t i = 0; i < kPiece; ++i) {
+      bytes[i] = static_cast<char>(ascii_lower(from[i]) & kept[i]);
+    }
+    std::memcpy(words, bytes, kPiece);
 #endif
-  while (p != begin && p[-1] != '@') --p;
-  return p == begin ? nullptr : p;
-}
+  }
+  [[nodiscard]] std::uint64_t hash(std::uint64_t seed) const {
+    return fold_product(words[0] ^ kDomainSeeds[1], words[1] ^ seed) ^
+           fold_product(words[2] ^ kDomainSeeds[2], words[3] ^ kDomainSeeds[3] ^ seed);
+  }
+};
 
 }  // namespace
 
-std::uint64_t domain_key(std::string_view address, bool padded) {
-  const char* const end = address.data() + address.size();
-  const char* const begin = behind_last_at(address.data(), end);
-  if (begin == nullptr) return 0;
-  const auto size = static_cast<std::size_t>(end - begin);
+std::uint64_t domain_name_key(std::string_view domain, bool padded) {
+  const char* end = domain.data() + domain.size();
+  std::size_t size = domain.size();
   if (size == 0) return 0;
-  // As words from its end; in the first one the bytes before the domain are shifted out.
-  std::uint64_t key = kDomainSeeds[0] + kDomainSeeds[1] * size;
-  const std::size_t whole = size / 8, rest = size % 8;
-  for (std::size_t i = 1; i <= whole; ++i) {
-    std::uint64_t word;
-    std::memcpy(&word, end - 8 * i, sizeof word);
-    key = fold_product(lower8(word) ^ kDomainSeeds[2], key);
+  std::uint64_t key = kDomainSeeds[0] + kDomainSeeds[4] * size;
+  for (; size > kPiece; size -= kPiece, end -= kPiece) key = Piece(end, kPiece).hash(key);
+  char copy[kPiece] = {};
+  if (!padded && size < kPiece) {
+    std::memcpy(copy + kPiece - size, end - size, size);
+    end = copy + kPiece;
   }
-  std::uint64_t word = 0;
-  if (rest != 0) {
-    if (padded || address.size() >= 8 * whole + 8) {
-      std::memcpy(&word, begin + rest - 8, sizeof word);
-      word >>= 8 * (8 - rest);
-    } else {
-      std::memcpy(&word, begin, rest);
-    }
-  }
-  key = fold_product(lower8(word) ^ kDomainSeeds[1], key ^ kDomainSeeds[2]);
+  key = fold_product(Piece(end, size).hash(key), kDomainSeeds[5]);
   return key == 0 ? 1 : key;
+}
+
+std::uint64_t domain_key(std::string_view address) {
+  const auto at = address.rfind('@');
+  return at == std::string_view::npos ? 0 : domain_name_key(address.substr(at + 1));
 }
 
 AddressId hash128(std::string_view bytes, const Secret& secret) {

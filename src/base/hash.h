@@ -25,10 +25,12 @@ inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-/// Of the domain of an address as logged, without regard to ASCII case; 0 = it has none. Another
-/// one in each process, so that nobody outside can make two domains meet: never stored. `padded`:
-/// seven bytes before the address may be read.
-std::uint64_t domain_key(std::string_view address, bool padded = false);
+/// Of a domain as logged, without regard to ASCII case; 0 = it is empty. Another one in each
+/// process, so that nobody outside can make two domains meet: never stored. `padded`: the 32 bytes
+/// before its end may be read, whatever its size.
+std::uint64_t domain_name_key(std::string_view domain, bool padded = false);
+/// The same of the domain of an address as logged; 0 = it has none.
+std::uint64_t domain_key(std::string_view address);
 AddressId hash128(std::string_view bytes, const Secret& secret);
 
 }  // namespace bounced

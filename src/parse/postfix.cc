@@ -7,6 +7,7 @@
 #include "base/message.h"
 #include "base/text.h"
 #include "parse/header.h"
+#include "parse/line_ends.h"
 #include "parse/local_finder.h"
 #include "parse/name_slots.h"
 #include "parse/postfix_line.h"
@@ -63,6 +64,7 @@ const Event* volatile kNoEvent = &kZeroEvent;
 /// Kept per thread between batches: buffers only, no state that a batch could see.
 struct Scratch {
   HeaderReader headers;
+  LineEnds ends;
   std::unordered_map<std::uint64_t, std::uint16_t> origins;
   NameTable domains;  ///< normalised
   NameTable hosts;
@@ -81,8 +83,7 @@ class PostfixParser {
         batch_(batch),
         relays_(context),
         scratch_(scratch()),
-        base_(batch.block->data),
-        usual_end_(base_) {
+        base_(batch.block->data) {
     scratch_.origins.clear();
     scratch_.domains.start();
     scratch_.hosts.start();
@@ -94,24 +95,27 @@ class PostfixParser {
  private:
   enum class Outcome : std::uint8_t { used, ignored, unparsed, foreign };
 
-  const char* any_line(const Tag* known, const char* text, const char* end);
+  void any_line(const Tag* known, const char* text, const char* end);
   Outcome line(std::string_view line, std::size_t padding);
   Outcome told(const Tag& tag);
   const Tag* usual_header(const char*& p);
-  const char* usual_text(const Tag& tag, const char* p);
-  const char* usual_talk(const Tag& tag, const char* p);
-  const char* usual_remark(const Tag& tag, std::string_view queue_id, const char* rest);
-  /// The line that ends there is not over the limit.
-  [[nodiscard]] bool fits(const char* newline) const {
-    return static_cast<std::size_t>(newline - line_) <= limits::kLineBytesMax;
+  bool usual_text(const Tag& tag, const char* p);
+  bool usual_talk(const Tag& tag, const char* p);
+  bool usual_remark(const Tag& tag, std::string_view queue_id, const char* rest);
+  /// The line has a newline and is not over the limit.
+  [[nodiscard]] bool whole() const {
+    return newline_ != nullptr &&
+           static_cast<std::size_t>(newline_ - line_) <= limits::kLineBytesMax;
   }
   void remember_head(const Tag& tag);
   void add_note(const Tag& tag, std::string_view queue_id, NoteKind kind, std::string_view text,
-                std::uint32_t number);
+                std::uint32_t number, std::uint64_t text_key);
   Outcome message(const Tag& tag, const char* p, const char* end);
   Outcome delivery(const Tag& tag, std::string_view queue_id, std::string_view text);
   bool deliver(const Tag& tag, std::string_view queue_id, const Delivery& found);
   Outcome remark(const Tag& tag, std::string_view queue_id, std::string_view text);
+  bool fill_recipient(const Delivery& found, NormalisedAddress& room, std::string_view& domain,
+                      Event& event);
   void fill_remote(const Tag& tag, const Delivery& delivery, Event& event);
   void fill_failure(const Tag& tag, const Delivery& delivery, Event& event);
   void fill_domain(const Name& name, std::string_view address, Event& event);
@@ -141,9 +145,9 @@ class PostfixParser {
   Scratch& scratch_;
   Header header_;
   const char* const base_;  ///< the block's data
-  const char* usual_end_;   ///< behind the block's last newline
   const char* line_ = nullptr;
-  const char* home_ = nullptr;  ///< of the message in the arena, once it is there
+  const char* newline_ = nullptr;  ///< of the line; nullptr: the block ends without one
+  const char* home_ = nullptr;     ///< of the message in the arena, once it is there
   std::uint32_t home_offset_ = 0;
   bool truncated_ = false;  ///< by the line limit
   Tag tags_[kTagEntries];
@@ -220,30 +224,24 @@ const Tag& PostfixParser::resolve_tag() {
 void PostfixParser::run() {
   const Block& block = *batch_.block;
   const char* const end = base_ + block.size;
-  const auto newline = block.text().rfind('\n');
-  usual_end_ = newline == std::string_view::npos ? base_ : base_ + newline + 1;
-  for (const char* p = base_; p < end;) {
-    line_ = p;
-    const char* text = p;
-    const Tag* const tag = usual_header(text);
-    const char* const stop = tag == nullptr ? nullptr : usual_text(*tag, text);
-    p = stop != nullptr ? stop + 1 : any_line(tag, text, end);
+  scratch_.ends.start(block.text());
+  for (line_ = base_; line_ < end; line_ = newline_ == nullptr ? end : newline_ + 1) {
+    newline_ = scratch_.ends.next();
+    const char* text = line_;
+    const Tag* const tag = whole() ? usual_header(text) : nullptr;
+    if (tag == nullptr || !usual_text(*tag, text)) any_line(tag, text, end);
     ++batch_.counts.lines;
   }
   batch_.counts.bytes += block.size;
   scratch_.local.finish(batch_);
 }
 
-/// The line at line_, whose header may be `known` and its text found. Returns the next line.
-const char* PostfixParser::any_line(const Tag* known, const char* text, const char* end) {
+/// The line at line_, whose header may be `known` and its text found.
+void PostfixParser::any_line(const Tag* known, const char* text, const char* end) {
   const char* p = line_;
-  const auto* newline =
-      static_cast<const char*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
-  const char* stop = newline != nullptr ? newline : end;
-  const char* const next = newline != nullptr ? newline + 1 : end;
+  const char* stop = newline_ != nullptr ? newline_ : end;
   truncated_ = static_cast<std::size_t>(stop - p) > limits::kLineBytesMax;
   if (truncated_) {
-    known = nullptr;
     stop = p + limits::kLineBytesMax;
     ++batch_.counts.oversize;
   }
@@ -257,7 +255,6 @@ const char* PostfixParser::any_line(const Tag* known, const char* text, const ch
     count(line(between(p, stop), padding));
   }
   truncated_ = false;
-  return next;
 }
 
 void PostfixParser::count(Outcome outcome) {
@@ -283,35 +280,33 @@ void PostfixParser::count(Outcome outcome) {
 /// of header_ and moves p to the text; nullptr when HeaderReader must read it.
 BOUNCED_HOT const Tag* PostfixParser::usual_header(const char*& p) {
 #if defined(__SSE2__)
-  if (usual_end_ - p < 48 || !scratch_.headers.read_usual_stamp(p, header_)) return nullptr;
+  if (newline_ - p < 48 || !scratch_.headers.read_usual_stamp(p, header_)) return nullptr;
   ++p;
   // At most 97 bytes from the line's first one: inside the block or its padding.
-  const auto matches = [](const char* at, __m128i other) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    return static_cast<std::uint64_t>(
-        static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, other))));
-  };
-  const __m128i open = _mm_set1_epi8('[');
-  std::uint64_t found = matches(p, open) | matches(p + 16, open) << 16;
-  if (found == 0) found = matches(p + 32, open) << 32;
+  std::uint64_t found = Bytes<32>(p).is('[');
+  if (found == 0) found = Bytes<16>(p + 32).is('[') << 32;
   if (found == 0) return nullptr;
   const auto size = static_cast<std::size_t>(__builtin_ctzll(found));
   const Head& head = heads_[head_slot(p + size, size)];
   const auto same = [&](std::size_t at) {
-    return matches(p + at, _mm_loadu_si128(reinterpret_cast<const __m128i*>(head.bytes + at)));
+    const auto load = [&](const char* from) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at));
+    };
+    return static_cast<std::uint64_t>(
+               static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(load(p), load(head.bytes)))))
+           << at;
   };
-  std::uint64_t equal = same(0) | same(16) << 16;
-  if (size > 32) equal |= same(32) << 32;
+  std::uint64_t equal = same(0) | same(16);
+  if (size > 32) equal |= same(32);
   if (head.size != size || (~equal & ((std::uint64_t{1} << size) - 1)) != 0) return nullptr;
   p += size + 1;
-  const std::uint64_t close = matches(p, _mm_set1_epi8(']'));
-  const std::uint64_t newline = matches(p, _mm_set1_epi8('\n'));
-  if ((close & (newline - 1) & ~newline) == 0) return nullptr;
+  const std::uint64_t close = Bytes<16>(p).is(']');
+  if (close == 0) return nullptr;
   p += __builtin_ctzll(close);
   const std::uint32_t word = load32(p);
   const std::uint32_t next = word >> 24;
-  if ((word & 0xFFFFFF) != (word4("]:  ") & 0xFFFFFF)) return nullptr;
-  if (next == ' ' || next == '[' || next == '\n') return nullptr;
+  if ((word & 0xFFFFFF) != (word4("]:  ") & 0xFFFFFF) || p + 3 >= newline_) return nullptr;
+  if (next == ' ' || next == '[') return nullptr;
   p += 3;
   header_.unescaped = false;
   return &head.tag;
@@ -340,9 +335,7 @@ PostfixParser::Outcome PostfixParser::line(std::string_view line, std::size_t pa
   if (!scratch_.headers.read(line, padding, header_)) return Outcome::foreign;
   const Tag& tag = resolve_tag();
   remember_head(tag);
-  if (padded() && line.data() < usual_end_ && usual_text(tag, header_.text.data()) != nullptr) {
-    return Outcome::used;
-  }
+  if (padded() && newline_ != nullptr && usual_text(tag, header_.text.data())) return Outcome::used;
   return told(tag);
 }
 
@@ -359,59 +352,54 @@ PostfixParser::Outcome PostfixParser::told(const Tag& tag) {
 }
 
 /// A line of smtpd(8), or of a program that is of no interest, as usual_text().
-BOUNCED_HOT const char* PostfixParser::usual_talk(const Tag& tag, const char* p) {
+BOUNCED_HOT bool PostfixParser::usual_talk(const Tag& tag, const char* p) {
   if (tag.daemon == Daemon::smtpd) {
     const std::uint64_t word = load64(p);
     if (word != word8("connect ") && word != word8("disconne")) {
-      const std::size_t id_size = queue_id_size(p, usual_end_);
-      if (id_size == 0) return nullptr;
-      return usual_remark(tag, {p, id_size}, p + id_size + 2);
+      const std::size_t id_size = queue_id_size(p, newline_);
+      return id_size != 0 && usual_remark(tag, {p, id_size}, p + id_size + 2);
     }
   } else if (tag.daemon != Daemon::quiet) {
-    return nullptr;
+    return false;
   }
-  const char* const newline = find_in_line(p);
-  if (!fits(newline)) return nullptr;
   count(Outcome::ignored);
-  return newline;
+  return true;
 }
 
 /// What follows the queue id when it is no delivery, as usual_text().
-const char* PostfixParser::usual_remark(const Tag& tag, std::string_view queue_id,
-                                        const char* rest) {
-  const char* const newline = find_in_line(rest);
-  if (!fits(newline) || newline[-1] == '\r') return nullptr;
-  count(remark(tag, queue_id, between(rest, newline)));
-  return newline;
+bool PostfixParser::usual_remark(const Tag& tag, std::string_view queue_id, const char* rest) {
+  if (newline_[-1] == '\r') return false;
+  count(remark(tag, queue_id, between(rest, newline_)));
+  return true;
 }
 
-/// The text at p of a line that ends before usual_end_, when it has a usual shape: its event or
-/// note, and where its newline is. Else nullptr, and nothing was done.
-BOUNCED_HOT const char* PostfixParser::usual_text(const Tag& tag, const char* p) {
+/// The event or note of a whole line, when its text at p has a usual shape; else nothing was done.
+BOUNCED_HOT bool PostfixParser::usual_text(const Tag& tag, const char* p) {
   if (tag.daemon >= Daemon::smtpd) return usual_talk(tag, p);
-  if (!may_deliver(tag.daemon)) return nullptr;
-  const std::size_t id_size = queue_id_size(p, usual_end_);
-  if (id_size == 0) return nullptr;
+  if (!may_deliver(tag.daemon)) return false;
+  const std::size_t id_size = queue_id_size(p, newline_);
+  if (id_size == 0) return false;
   const std::string_view queue_id(p, id_size);
   const char* const rest = p + id_size + 2;
   if (load32(rest) == word4("to=<")) {
     Delivery found;
-    const char* const newline = read_usual_delivery(rest, found);
-    if (newline == nullptr || !fits(newline) || !deliver(tag, queue_id, found)) return nullptr;
-    return newline;
+    return read_usual_delivery(rest, newline_, found) && deliver(tag, queue_id, found);
   }
   if (tag.daemon == Daemon::cleanup) return usual_remark(tag, queue_id, rest);
-  if (tag.daemon != Daemon::qmgr) return nullptr;
+  if (tag.daemon != Daemon::qmgr) return false;
   if (load64(rest) == word8("removed\n")) {
-    add_note(tag, queue_id, NoteKind::removed, {}, 0);
-    return rest + 7;
+    add_note(tag, queue_id, NoteKind::removed, {}, 0, 0);
+    return true;
   }
-  std::string_view sender;
-  std::uint32_t recipients = 0;
-  const char* const newline = read_usual_begin(rest, sender, recipients);
-  if (newline == nullptr || !fits(newline)) return nullptr;
-  add_note(tag, queue_id, NoteKind::begin, sender, recipients);
-  return newline;
+  Begin begin;
+  if (!read_usual_begin(rest, newline_, begin)) return false;
+  // Here, while its bytes are near: the block is larger than the nearest caches.
+  const std::uint64_t key =
+      begin.at == nullptr
+          ? domain_key(begin.sender)
+          : domain_name_key(between(begin.at + 1, begin.sender.data() + begin.sender.size()), true);
+  add_note(tag, queue_id, NoteKind::begin, begin.sender, begin.recipients, key);
+  return true;
 }
 
 PostfixParser::Outcome PostfixParser::message(const Tag& tag, const char* p, const char* end) {
@@ -433,15 +421,13 @@ PostfixParser::Outcome PostfixParser::message(const Tag& tag, const char* p, con
 }
 
 void PostfixParser::add_note(const Tag& tag, std::string_view queue_id, NoteKind kind,
-                             std::string_view text, std::uint32_t number) {
+                             std::string_view text, std::uint32_t number, std::uint64_t text_key) {
   Note& note = batch_.notes.emplace_back();  // in place: copying bytes just written stalls
   note.time_us = header_.time_us;
   note.queue_key = queue_key(queue_id, tag);
   note.offset = line_offset();
   note.text = text_of(text);
-  // Here, while its bytes are near: the block is larger than the nearest caches.
-  if (kind == NoteKind::begin) note.text_key = domain_key(text, padded());
-  if (kind == NoteKind::message_id && usable_id(text)) note.text_key = message_fingerprint(text);
+  note.text_key = text_key;
   note.before_event = static_cast<std::uint32_t>(batch_.events.size());
   note.number = number;
   note.origin = tag.origin;
@@ -486,7 +472,12 @@ PostfixParser::Outcome PostfixParser::remark(const Tag& tag, std::string_view qu
       kind = NoteKind::mx_failure;
       break;
   }
-  add_note(tag, queue_id, kind, found.text, found.number);
+  std::uint64_t text_key = 0;
+  if (kind == NoteKind::begin) text_key = domain_key(found.text);
+  if (kind == NoteKind::message_id && usable_id(found.text)) {
+    text_key = message_fingerprint(found.text);
+  }
+  add_note(tag, queue_id, kind, found.text, found.number, text_key);
   return Outcome::used;
 }
 
@@ -617,17 +608,32 @@ PostfixParser::Outcome PostfixParser::delivery(const Tag& tag, std::string_view 
   return Outcome::ignored;
 }
 
+/// The recipient's id, and its domain in normal form, which `room` may hold; false when it is no
+/// address.
+BOUNCED_HOT bool PostfixParser::fill_recipient(const Delivery& found, NormalisedAddress& room,
+                                               std::string_view& domain, Event& event) {
+  if (context_.hasher == nullptr) return true;
+  if (found.to_at != 0) {
+    event.recipient_id = context_.hasher->normal_id(found.to);
+    domain = found.to.substr(found.to_at + 1);
+    return true;
+  }
+  if (!context_.hasher->address(found.to, room, event.recipient_id)) return false;
+  domain = room.domain();
+  return true;
+}
+
 /// Adds the event; false when the recipient is no address.
 bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Delivery& found) {
   batch_.events.push_back(*kNoEvent);
   Event& event = batch_.events.back();
   NormalisedAddress normal;
-  const AddressHasher* const hasher = context_.hasher;
-  if (hasher != nullptr && !hasher->address(found.to, normal, event.recipient_id)) {
+  std::string_view normal_domain;
+  if (!fill_recipient(found, normal, normal_domain, event)) {
     batch_.events.pop_back();
     return false;
   }
-  const Name domain(hasher == nullptr ? std::string_view{} : normal.domain());
+  const Name domain(normal_domain);
   scratch_.domains.prepare(domain);
   const Block& block = *batch_.block;
   const std::uint64_t identity[3] = {block.file, line_offset(), 0};
@@ -648,7 +654,7 @@ bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Del
   if (found.status != Status::sent) fill_failure(tag, found, event);
   const Name host(batch_.view(event.mta_host));
   scratch_.hosts.prepare(host);
-  if (hasher != nullptr) fill_domain(domain, found.to, event);
+  if (context_.hasher != nullptr) fill_domain(domain, found.to, event);
   event.host = number_of_host(host, event.mta_host);
   batch_.times.see(event.time_us, event.time_form);
   scratch_.local.event(batch_, event);

@@ -255,6 +255,7 @@ BOUNCED_HOT bool read_usual_fields(const char*& p, const char* end, Delivery& ou
 }
 
 bool read_delivery(std::string_view text, Delivery& out, DeliveryDetails* details) {
+  out.to_at = 0;
   out.relay = {};
   out.ip = {};
   out.reason = {};

@@ -89,6 +89,8 @@ enum class Status : std::uint8_t {
 /// Not initialised here: zeroing it would cost a tenth of the line; read_delivery() sets all.
 struct Delivery {
   std::string_view to;
+  /// Index of the '@' before the domain where `to` is its own normal form; 0: not looked at.
+  std::uint32_t to_at;
   std::string_view relay;
   std::string_view ip;      ///< of a relay `HOST[IP]:25` without '/' in IP; empty: not looked at
   std::string_view reason;  ///< without the parentheses

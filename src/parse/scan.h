@@ -11,7 +11,74 @@
 #include <emmintrin.h>
 #endif
 
+/// Not the contract's `inline`: these run for every line, and a call costs as much as their work.
+#define BOUNCED_HOT [[gnu::always_inline]] inline
+
 namespace bounced::parse {
+
+/// 16, 32 or 64 bytes and what they are, one bit a byte, the first one's lowest: no loop whose end
+/// nobody could foresee.
+template <std::size_t kSize>
+class Bytes {
+ public:
+  BOUNCED_HOT explicit Bytes(const char* p) : low_(p), high_(p + kSize / 2) {}
+  /// Any of these characters.
+  template <class... Chars>
+  [[nodiscard]] BOUNCED_HOT std::uint64_t is(Chars... chars) const {
+    return low_.is(chars...) | high_.is(chars...) << kSize / 2;
+  }
+  /// Capital letters, and all that is not ASCII.
+  [[nodiscard]] BOUNCED_HOT std::uint64_t is_capital_or_high() const {
+    return low_.is_capital_or_high() | high_.is_capital_or_high() << kSize / 2;
+  }
+
+ private:
+  Bytes<kSize / 2> low_, high_;
+};
+
+template <>
+class Bytes<16> {
+ public:
+#if defined(__SSE2__)
+  BOUNCED_HOT explicit Bytes(const char* p)
+      : bytes_(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))) {}
+  template <class... Chars>
+  [[nodiscard]] BOUNCED_HOT std::uint64_t is(char first, Chars... more) const {
+    __m128i found = _mm_cmpeq_epi8(bytes_, _mm_set1_epi8(first));
+    ((found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes_, _mm_set1_epi8(more)))), ...);
+    return static_cast<unsigned>(_mm_movemask_epi8(found));
+  }
+  [[nodiscard]] BOUNCED_HOT std::uint64_t is_capital_or_high() const {
+    const __m128i to_top = _mm_set1_epi8('\x7F' - 'Z'), below_a = _mm_set1_epi8('\x7F' - 26);
+    const __m128i capital = _mm_cmpgt_epi8(_mm_add_epi8(bytes_, to_top), below_a);
+    return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(bytes_, capital)));
+  }
+
+ private:
+  __m128i bytes_;
+#else
+  explicit Bytes(const char* p) {
+    std::memcpy(bytes_, p, sizeof bytes_);
+  }
+  template <class... Chars>
+  [[nodiscard]] std::uint64_t is(Chars... chars) const {
+    std::uint64_t found = 0;
+    for (unsigned i = 0; i < 16; ++i) found |= std::uint64_t{((bytes_[i] == chars) || ...)} << i;
+    return found;
+  }
+  [[nodiscard]] std::uint64_t is_capital_or_high() const {
+    std::uint64_t found = 0;
+    for (unsigned i = 0; i < 16; ++i) {
+      const auto c = static_cast<unsigned char>(bytes_[i]);
+      found |= std::uint64_t{c >= 0x80 || (c >= 'A' && c <= 'Z')} << i;
+    }
+    return found;
+  }
+
+ private:
+  char bytes_[16];
+#endif
+};
 
 /// First `c` in [p, end), or end.
 inline const char* find_byte(const char* p, const char* end, char c) {
@@ -77,9 +144,6 @@ inline std::uint32_t read_number(const char*& p, const char* end) {
   }
   return static_cast<std::uint32_t>(value);
 }
-
-/// Not the contract's `inline`: these run for every line, and a call costs as much as their work.
-#define BOUNCED_HOT [[gnu::always_inline]] inline
 
 inline std::uint64_t load64(const char* p) {
   std::uint64_t word;

@@ -1,7 +1,7 @@
-// usual: the lines that most of a log consists of, in their usual shape: one look at each byte,
-// whole words compared at once, and the end of the line found on the way. Whatever differs is left
-// to the readers of postfix_line.h, which give the same answer for these lines. A newline must
-// follow somewhere behind p and be readable for 32 bytes more: every search ends there.
+// usual: the lines that most of a log consists of, in their usual shape: one look at each byte, and
+// whole words compared at once. Whatever differs is left to the readers of postfix_line.h, which
+// give the same answer for these lines. `end` is the line's newline, with 63 readable bytes behind
+// it: every search ends there, and no word that is looked for holds a newline.
 #pragma once
 
 #include "parse/postfix_line.h"
@@ -28,46 +28,63 @@ inline std::uint32_t load32(const char* p) {
   return word;
 }
 
-/// The first of these bytes or newline at or behind p.
-template <class... Chars>
-BOUNCED_HOT const char* find_in_line(const char* p, Chars... chars) {
-#if defined(__SSE2__)
-  const __m128i newline = _mm_set1_epi8('\n');
-  const auto matches = [&](const char* at) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    __m128i found = _mm_cmpeq_epi8(bytes, newline);
-    ((found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(chars)))), ...);
-    return static_cast<unsigned>(_mm_movemask_epi8(found));
-  };
-  // 32 at a time hold most fields: one branch, well predicted.
-  for (;; p += 32) {
-    const unsigned mask = matches(p) | matches(p + 16) << 16;
-    if (mask != 0) return p + __builtin_ctz(mask);
+/// What qmgr(8) says of a message that it begins to deliver.
+struct Begin {
+  std::string_view sender;
+  const char* at;  ///< the sender's last '@'; nullptr: it has none, or is long
+  std::uint32_t recipients;
+};
+
+/// The first of these characters in [p, end), or end.
+template <std::size_t kAtOnce, class... Chars>
+BOUNCED_HOT const char* find_in_line(const char* p, const char* end, Chars... chars) {
+  for (;; p += kAtOnce) {
+    const std::uint64_t found = Bytes<kAtOnce>(p).is(chars...);
+    if (found != 0) {
+      p += __builtin_ctzll(found);
+      return p < end ? p : end;
+    }
+    if (end - p <= static_cast<std::ptrdiff_t>(kAtOnce)) return end;
   }
-#else
-  while (*p != '\n' && ((*p != chars) && ...)) ++p;
-  return p;
-#endif
 }
 
-/// `from=<SENDER>, size=N, nrcpt=N (queue active)` of qmgr(8). Its newline, or nullptr: not in that
-/// shape.
-BOUNCED_HOT const char* read_usual_begin(const char* p, std::string_view& sender,
-                                         std::uint32_t& recipients) {
-  if (load64(p) << 16 != word8("from=<  ") << 16 || p[6] == '"') return nullptr;
-  const char* const begin = p + 6;
-  p = find_in_line(begin, '>');
-  if (load64(p) != word8(">, size=")) return nullptr;
-  sender = between(begin, p);
-  p = find_in_line(p + 8, ',');
-  if (load64(p) != word8(", nrcpt=")) return nullptr;
+/// `ADDRESS>` at p, which moves to the '>' (or to the end); its '@' in `at` when it has one and is
+/// short, else nullptr. True: it is short, ASCII and without capitals.
+BOUNCED_HOT bool read_usual_address(const char*& p, const char* end, std::string_view& address,
+                                    const char*& at) {
+  const char* const begin = p;
+  const Bytes<64> bytes(p);
+  const std::uint64_t closes = bytes.is('>');
+  if (closes == 0) {
+    p = find_in_line<64>(p, end, '>');
+    address = between(begin, p);
+    at = nullptr;
+    return false;
+  }
+  p += __builtin_ctzll(closes);
+  if (p > end) p = end;
+  address = between(begin, p);
+  const std::uint64_t inside = (closes & -closes) - 1;
+  const std::uint64_t signs = bytes.is('@') & inside;
+  at = signs == 0 ? nullptr : begin + (63 - __builtin_clzll(signs));
+  return (bytes.is_capital_or_high() & inside) == 0;
+}
+
+/// `from=<SENDER>, size=N, nrcpt=N (queue active)` of qmgr(8). False: not in that shape.
+BOUNCED_HOT bool read_usual_begin(const char* p, const char* end, Begin& out) {
+  if (load64(p) << 16 != word8("from=<  ") << 16 || p[6] == '"') return false;
+  p += 6;
+  read_usual_address(p, end, out.sender, out.at);
+  if (load64(p) != word8(">, size=")) return false;
+  p = find_in_line<16>(p + 8, end, ',');
+  if (load64(p) != word8(", nrcpt=")) return false;
   p += 8;
   const char* const number = p;
-  recipients = 0;
+  std::uint32_t recipients = 0;
   for (; is_digit(*p); ++p) recipients = recipients * 10 + static_cast<std::uint32_t>(*p - '0');
-  if (p - number > 9) return nullptr;
-  if (load64(p) != word8(" (queue ") || load64(p + 8) != word8("active)\n")) return nullptr;
-  return p + 15;
+  if (p - number > 9) return false;
+  out.recipients = recipients;
+  return load64(p) == word8(" (queue ") && load64(p + 8) == word8("active)\n");
 }
 
 /// `DIGITS[.DIGITS]` seconds as milliseconds; at most 6 digits before the point, else false.
@@ -89,11 +106,11 @@ BOUNCED_HOT bool read_usual_delay(const char*& p, std::uint32_t& ms) {
 }
 
 /// `HOST[IP]:25` or anything else up to the comma, which p moves to.
-BOUNCED_HOT void read_usual_relay(const char*& p, Delivery& out) {
+BOUNCED_HOT void read_usual_relay(const char*& p, const char* end, Delivery& out) {
   const char* const begin = p;
-  const char* const open = find_in_line(p, ',', '[');
+  const char* const open = find_in_line<64>(p, end, ',', '[');
   if (*open == '[') {
-    const char* const close = find_in_line(open + 1, ']', ',', '/');
+    const char* const close = find_in_line<16>(open + 1, end, ']', ',', '/');
     if (load32(close) == word4("]:25") && close[4] == ',') {
       p = close + 4;
       out.relay = between(begin, p);
@@ -101,33 +118,36 @@ BOUNCED_HOT void read_usual_relay(const char*& p, Delivery& out) {
       return;
     }
   }
-  p = find_in_line(open, ',');
+  p = find_in_line<64>(open, end, ',');
   out.relay = between(begin, p);
   out.ip = {};
 }
 
 /// `to=<ADDR>, relay=R, delay=D, delays=a/b/c/d, dsn=X.Y.Z, status=WORD (REASON)`, each part of
-/// dsn= one digit, as read_delivery() reads it. Its newline, or nullptr: not in that shape; `out`
-/// is then undefined.
-BOUNCED_HOT const char* read_usual_delivery(const char* p, Delivery& out) {
+/// dsn= one digit, as read_delivery() reads it. False: not in that shape; `out` is then undefined.
+BOUNCED_HOT bool read_usual_delivery(const char* p, const char* end, Delivery& out) {
   p += 4;
-  if (*p == '"') return nullptr;
-  const char* mark = find_in_line(p, '>');
-  if (load64(mark + 1) != word8(", relay=") || *mark != '>') return nullptr;
-  out.to = between(p, mark);
-  p = mark + 9;
-  read_usual_relay(p, out);
-  if (load64(p) == word8(", conn_u")) p = find_in_line(p + 8, ',');
-  if (load64(p) != word8(", delay=")) return nullptr;
+  if (*p == '"') return false;
+  const char* at = nullptr;
+  const bool plain = read_usual_address(p, end, out.to, at);
+  if (load64(p + 1) != word8(", relay=") || *p != '>') return false;
+  // Nothing that normalise_address() would change.
+  out.to_at = plain && at != nullptr && at != out.to.data() && p[-1] != '.' && p[-1] != '@'
+                  ? static_cast<std::uint32_t>(at - out.to.data())
+                  : 0;
+  p += 9;
+  read_usual_relay(p, end, out);
+  if (load64(p) == word8(", conn_u")) p = find_in_line<16>(p + 8, end, ',');
+  if (load64(p) != word8(", delay=")) return false;
   p += 8;
-  if (!read_usual_delay(p, out.delay_ms)) return nullptr;
-  if (load64(p) != word8(", delays") || p[8] != '=') return nullptr;
-  p = find_in_line(p + 9, ',');
+  if (!read_usual_delay(p, out.delay_ms)) return false;
+  if (load64(p) != word8(", delays") || p[8] != '=') return false;
+  p = find_in_line<32>(p + 9, end, ',');
   constexpr std::uint64_t kClass = std::uint64_t{0xFF} << 48;  // the digit in ", dsn=2."
-  if (((load64(p) ^ word8(", dsn=0.")) & ~kClass) != 0) return nullptr;
-  if (p[6] != '2' && p[6] != '4' && p[6] != '5') return nullptr;
-  if (p[9] != '.' || !is_digit(p[8]) || !is_digit(p[10])) return nullptr;
-  if (load64(p + 11) != word8(", status") || p[19] != '=') return nullptr;
+  if (((load64(p) ^ word8(", dsn=0.")) & ~kClass) != 0) return false;
+  if (p[6] != '2' && p[6] != '4' && p[6] != '5') return false;
+  if (p[9] != '.' || !is_digit(p[8]) || !is_digit(p[10])) return false;
+  if (load64(p + 11) != word8(", status") || p[19] != '=') return false;
   out.enhanced = {static_cast<std::uint16_t>(p[8] - '0'), static_cast<std::uint16_t>(p[10] - '0'),
                   static_cast<std::uint8_t>(p[6] - '0')};
   p += 20;
@@ -142,13 +162,12 @@ BOUNCED_HOT const char* read_usual_delivery(const char* p, Delivery& out) {
     out.status = Status::deferred;
     p += 10;
   } else {
-    return nullptr;
+    return false;
   }
-  const char* const newline = find_in_line(p);
-  if (newline == p || newline[-1] != ')') return nullptr;
-  out.reason = between(p, newline - 1);
+  if (end == p || end[-1] != ')') return false;
+  out.reason = between(p, end - 1);
   out.truncated = false;
-  return newline;
+  return true;
 }
 
 }  // namespace bounced::parse

@@ -1,0 +1,107 @@
+// Lines in their usual shape take a short way; a carriage return at the end sends the same line the
+// long way. Both must tell the same, whatever the addresses and hosts look like.
+#include <random>
+
+#include "parse_helper.h"
+
+namespace bounced::parse {
+namespace {
+
+const std::string kHeader = "Nov 21 20:45:06 mx1 postfix/";
+const std::string kQueueId = "[77]: 4jX42p2B4Pz1c0Hc: ";
+
+std::string told(const Parsed& parsed) {
+  std::string text;
+  for (const Event& e : parsed.batch.events) {
+    text += fmt::format("{:x}{:x} {:x}{:x} to={} host={} ip={} port={} said={} ms={} {}.{}.{} {}\n",
+                        e.recipient_id.hi, e.recipient_id.lo, e.domain_id.hi, e.domain_id.lo,
+                        parsed.view(e.recipient), parsed.view(e.mta_host), parsed.view(e.mta_ip),
+                        e.mta_port, parsed.view(e.diagnostic), e.delay_ms, e.enhanced.klass,
+                        e.enhanced.subject, e.enhanced.detail, to_string(e.kind));
+  }
+  for (const Note& n : parsed.batch.notes) {
+    text += fmt::format("{:x} {} {} {}\n", n.text_key, parsed.view(n.text), n.number,
+                        static_cast<int>(n.kind));
+  }
+  for (const BatchDomain& domain : parsed.batch.domains) text += parsed.view(domain.text) + "\n";
+  return text + std::to_string(parsed.batch.counts.unparsed);
+}
+
+void expect_same(const std::string& line) {
+  // The first line makes its header known.
+  const std::string first = kHeader + "smtp[77]: remark\n" + kHeader + "qmgr[77]: remark\n";
+  const Parsed usual(first + line + "\n");
+  const Parsed tail(first + line + "\nto=<a@b>, relay=x[1.2.3.4]:25, [>]@,, ");
+  const Parsed long_way(first + line + "\r\n");
+  EXPECT_EQ(told(usual), told(long_way)) << line;
+  EXPECT_EQ(told(tail), told(long_way)) << line;
+}
+
+std::string delivery(const std::string& to, const std::string& relay) {
+  return kHeader + "smtp" + kQueueId + "to=<" + to + ">, relay=" + relay +
+         ", delay=1.2, delays=0.1/0/0.6/0.5, dsn=5.1.1, status=bounced (host x said: 550 no)";
+}
+
+std::string begin(const std::string& from) {
+  return kHeader + "qmgr" + kQueueId + "from=<" + from + ">, size=69459, nrcpt=12 (queue active)";
+}
+
+TEST(Usual, AddressesOfEveryKind) {
+  for (const char* address :
+       {"", "a", "@", "a@", "@b", "a@b", "a@b.", "a@b@c", "a@b@", "a@b@.", "A@b", "a@B.Example",
+        "a@b\xC3\xBC.example", "\"a b\"@c", "\"a>b\"@c", "a>b@c", "a, b@c", "a@b>, relay=c"}) {
+    expect_same(delivery(address, "mx.example[192.0.2.1]:25"));
+    expect_same(begin(address));
+  }
+}
+
+TEST(Usual, SizesOfEveryKind) {
+  for (std::size_t size = 1; size < 140; ++size) {
+    const std::string name(size, 'x');
+    expect_same(delivery(name + "@b.example", "mx.example[192.0.2.1]:25"));
+    expect_same(delivery("a@" + name, "mx.example[192.0.2.1]:25"));
+    expect_same(delivery("a@b.example", name + "[192.0.2.1]:25"));
+    expect_same(delivery("a@b.example", name));
+    expect_same(delivery("a@b.example", "mx.example[" + name + "]:25"));
+    expect_same(begin(name + "@b.example"));
+    expect_same(begin("a@" + name));
+  }
+}
+
+TEST(Usual, DamagedLines) {
+  std::mt19937_64 random(5);
+  const std::string lines[] = {delivery("ann@b.example", "mx.example[192.0.2.1]:25"),
+                               begin("news@c.example")};
+  constexpr std::string_view kBytes = ">,[]@ :=()\"x.1\xFF";
+  for (int i = 0; i < 20'000; ++i) {
+    std::string line = lines[i % 2];
+    for (std::size_t n = random() % 3 + 1; n-- > 0;) {
+      const std::size_t at = kHeader.size() + random() % (line.size() - kHeader.size());
+      if (random() % 2 == 0) {
+        line[at] = kBytes[random() % kBytes.size()];
+      } else {
+        line.erase(at, random() % 5);
+      }
+      if (line.size() <= kHeader.size() + 8) break;
+    }
+    expect_same(line);
+  }
+}
+
+TEST(Usual, DomainsAreKnownInAnyCase) {
+  const auto key = [](const std::string& from) {
+    const Parsed parsed(kHeader + "qmgr[77]: remark\n" + begin(from) + "\n");
+    return parsed.batch.notes.at(0).text_key;
+  };
+  for (std::size_t size = 1; size < 100; ++size) {
+    const std::string low(size, 'x'), high(size, 'X');
+    EXPECT_EQ(key("a@" + low), key("other.b@" + high)) << size;
+    EXPECT_EQ(key("a@" + low), domain_key("A@" + high)) << size;
+    EXPECT_NE(key("a@" + low), key("a@x" + low)) << size;
+    EXPECT_NE(key("a@" + low), key("a@y" + low.substr(1))) << size;
+  }
+  EXPECT_EQ(key("nobody"), 0u);
+}
+
+}  // namespace
+}  // namespace bounced::parse
