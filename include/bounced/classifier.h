@@ -33,6 +33,9 @@ struct RuleSetOptions {
   std::vector<std::string> operator_dirs;
   /// Replaces the built-in rules; empty = those compiled into the program.
   std::string rules_dir;
+  /// Operators' own causes that have numbers already, in their order (kFirstCustomCause, ...):
+  /// stored failures name a cause by its number. One without a [[cause]] any more keeps its name.
+  std::vector<std::string> known_causes;
   /// Where compiled Hyperscan databases are kept, keyed by content hash and CPU; empty = nowhere.
   std::string cache_dir;
 };

@@ -88,6 +88,7 @@ struct CauseEntry {
 
 /// Everything read from a set of files, in order of precedence, file name and line.
 struct RuleFiles {
+  std::vector<std::string> known_causes;  ///< as RuleSetOptions::known_causes
   std::vector<Rule> rules;
   std::vector<CauseEntry> causes;
   std::vector<Problem> problems;

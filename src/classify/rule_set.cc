@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <unordered_map>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -123,15 +124,33 @@ void RuleSet::validate(RuleFiles& files) {
   check_rules_alone(files);
 }
 
-void RuleSet::add_causes(const std::vector<classify::CauseEntry>& entries) {
-  auto next = kFirstCustomCause;
+void RuleSet::add_causes(const std::vector<classify::CauseEntry>& entries,
+                         const std::vector<string>& known) {
+  std::unordered_map<string, std::uint16_t> numbers;
+  const auto number_of = [&numbers](const string& id) {
+    const auto next = static_cast<std::uint16_t>(kFirstCustomCause + numbers.size());
+    return static_cast<Cause>(numbers.emplace(id, next).first->second);
+  };
+  for (const string& id : known) number_of(id);
+  const auto add = [this](CauseInfo info) {
+    cause_numbers_.emplace(info.id, info.cause);
+    causes.push_back(std::move(info));
+  };
   for (const classify::CauseEntry& entry : entries) {
     if (cause_numbers_.count(entry.info.id) != 0) continue;
     CauseInfo info = entry.info;
     info.cause = builtin_cause(info.id);
-    if (info.cause == Cause::none) info.cause = static_cast<Cause>(next++);
-    cause_numbers_.emplace(info.id, info.cause);
-    causes.push_back(std::move(info));
+    if (info.cause == Cause::none) info.cause = number_of(info.id);
+    add(std::move(info));
+  }
+  for (const string& id : known) {
+    if (cause_numbers_.count(id) != 0) continue;
+    CauseInfo gone;
+    gone.id = id;
+    gone.cause = number_of(id);
+    gone.category_temporary = gone.category_permanent = Category::others;
+    gone.meaning = "A cause of rules that are no longer loaded.";
+    add(std::move(gone));
   }
   std::sort(causes.begin(), causes.end(),
             [](const CauseInfo& a, const CauseInfo& b) { return a.cause < b.cause; });
@@ -342,7 +361,7 @@ Result<std::shared_ptr<const RuleSet>> RuleSet::build(RuleFiles files, const str
   set->rules_ = std::move(files.rules);
   settle_texts(set->rules_);
   set->compiled.resize(set->rules_.size());
-  set->add_causes(files.causes);
+  set->add_causes(files.causes, files.known_causes);
   set->number_causes();
   const ProviderNumbers providers = set->add_providers();
   const classify::Patterns patterns = set->add_patterns();
@@ -400,7 +419,7 @@ Verdict RuleSet::verdict(Cause cause, Severity said, Severity override_, std::ui
 // --- public functions -------------------------------------------------------------------------
 
 Result<std::shared_ptr<const RuleSet>> load_rules(const RuleSetOptions& options) {
-  if (options.rules_dir.empty() && options.operator_dirs.empty()) {
+  if (options.rules_dir.empty() && options.operator_dirs.empty() && options.known_causes.empty()) {
     auto built_in = RuleSet::from_image(rule_image(), options.cache_dir);
     if (!built_in || *built_in != nullptr) return built_in;
   }

@@ -111,7 +111,8 @@ class RuleSet {
 
  private:
   using ProviderNumbers = std::unordered_map<std::string, ProviderId>;
-  void add_causes(const std::vector<classify::CauseEntry>& entries);
+  void add_causes(const std::vector<classify::CauseEntry>& entries,
+                  const std::vector<std::string>& known);
   void number_causes();
   ProviderNumbers add_providers();
   classify::Patterns add_patterns();

@@ -67,11 +67,13 @@ void examples(CLI::App& command, std::string_view text) {
   command.footer("\nExamples:\n" + std::string(text));
 }
 
-Result<std::shared_ptr<const RuleSet>> rules_of(const App& app) {
+Result<std::shared_ptr<const RuleSet>> rules_of(const App& app,
+                                                std::vector<std::string> known_causes) {
   if (app.live != nullptr) return app.live->rules();
   auto config = app.config();
   if (!config) return tl::unexpected(config.error());
   RuleSetOptions options = engine_options(*config).rules;
+  options.known_causes = std::move(known_causes);
   std::error_code ignored;
   // The cache of compiled rules lives in the data directory; do not make one only for that.
   if (!std::filesystem::is_directory(config->data_dir, ignored)) options.cache_dir.clear();

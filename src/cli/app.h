@@ -104,8 +104,10 @@ void add_digest(CLI::App& parser, App& app);
 void add_status(CLI::App& parser, App& app);
 void add_version(CLI::App& parser, App& app);
 
-/// The rule set of --config (or built in), without a store.
-Result<std::shared_ptr<const RuleSet>> rules_of(const App& app);
+/// The rule set of --config (or built in); `known_causes`: as the store numbers them, if there is
+/// one.
+Result<std::shared_ptr<const RuleSet>> rules_of(const App& app,
+                                                std::vector<std::string> known_causes = {});
 /// Adds an "Examples:" footer.
 void examples(CLI::App& command, std::string_view text);
 

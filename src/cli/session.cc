@@ -41,12 +41,6 @@ Result<std::unique_ptr<Session>> Session::read(const App& app) {
   auto config = app.config();
   if (!config) return tl::unexpected(config.error());
   if (auto there = must_have_store(config->data_dir); !there) return tl::unexpected(there.error());
-  auto rules = rules_of(app);
-  if (!rules) return tl::unexpected(rules.error());
-  impl.rules = *rules;
-  auto policy = state::load_policy(config->policy_file, causes(**rules));
-  if (!policy) return tl::unexpected(policy.error());
-  impl.policy = *policy;
   store::OpenOptions options;
   options.create = false;
   options.read_only = true;
@@ -58,6 +52,12 @@ Result<std::unique_ptr<Session>> Session::read(const App& app) {
     return tl::unexpected(named.error());
   }
   impl.own_hasher = AddressHasher(impl.own_store->secret(), {impl.own_store->fold_local_part()});
+  auto rules = rules_of(app, impl.own_names.all(store::Dictionary::cause));
+  if (!rules) return tl::unexpected(rules.error());
+  impl.rules = *rules;
+  auto policy = state::load_policy(config->policy_file, causes(**rules));
+  if (!policy) return tl::unexpected(policy.error());
+  impl.policy = *policy;
   return session;
 }
 

@@ -39,22 +39,42 @@ Result<std::unique_ptr<Engine>> Engine::open(Options options) {
   return engine;
 }
 
-Result<void> Engine::Impl::start() {
+Result<void> Engine::Impl::open_store() {
+  store::OpenOptions open_options;
+  open_options.fold_local_part = options.fold_local_part;
+  auto opened = store::Store::open(options.data_dir, open_options);
+  if (!opened) return tl::unexpected(opened.error());
+  store = std::move(*opened);
+  return names.load(*store);
+}
+
+/// Rules that name their causes as the store does, and the policy for them.
+Result<void> Engine::Impl::open_rules() {
+  options.rules.known_causes = names.all(store::Dictionary::cause);
   auto loaded_rules = load_rules(options.rules);
   if (!loaded_rules) return tl::unexpected(loaded_rules.error());
   rules = *loaded_rules;
   auto loaded_policy = state::load_policy(options.policy_file, causes(*rules));
   if (!loaded_policy) return tl::unexpected(loaded_policy.error());
   policy = *loaded_policy;
+  return {};
+}
 
-  if (!options.data_dir.empty()) {
-    store::OpenOptions open_options;
-    open_options.fold_local_part = options.fold_local_part;
-    auto opened = store::Store::open(options.data_dir, open_options);
-    if (!opened) return tl::unexpected(opened.error());
-    store = std::move(*opened);
-    auto named = names.load(*store);
-    if (!named) return tl::unexpected(named.error());
+Result<void> Engine::Impl::start() {
+  // A store that is there says how causes are numbered; none is made for rules that do not load.
+  std::error_code ignored;
+  const bool there =
+      !options.data_dir.empty() && std::filesystem::exists(options.data_dir, ignored);
+  if (there) {
+    if (auto opened = open_store(); !opened) return opened;
+  }
+  if (auto opened = open_rules(); !opened) return opened;
+  if (!there && !options.data_dir.empty()) {
+    if (auto opened = open_store(); !opened) return opened;
+  }
+  for (const CauseInfo& info : causes(*rules)) {  // in order of number: new ones get the next ids
+    if (static_cast<std::uint16_t>(info.cause) < kFirstCustomCause) continue;
+    names.intern(store::Dictionary::cause, info.id);
   }
   hasher = AddressHasher(store != nullptr ? store->secret() : public_secret(),
                          AddressOptions{options.fold_local_part});

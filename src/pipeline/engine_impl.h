@@ -118,6 +118,8 @@ struct Engine::Impl {
   std::vector<Classifier::Stats> worker_stats;
 
   Result<void> start();
+  Result<void> open_store();
+  Result<void> open_rules();
   void start_threads();
   void feed_tail(std::size_t index, const TailConfig& config, std::uint32_t source);
   void feed_replay(const std::shared_ptr<Replay::Impl>& replay,

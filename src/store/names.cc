@@ -183,6 +183,11 @@ std::string_view Names::text(Dictionary dictionary, std::uint32_t id) const {
 std::uint32_t Names::size(Dictionary dictionary) const {
   return impl_->of(dictionary).size();
 }
+std::vector<std::string> Names::all(Dictionary dictionary) const {
+  std::vector<std::string> texts;
+  for (std::uint32_t id = 1; id <= size(dictionary); ++id) texts.emplace_back(text(dictionary, id));
+  return texts;
+}
 
 void Names::append_to(WriteSet& set) {
   std::string key;

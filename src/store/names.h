@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bounced/result.h"
 
@@ -40,6 +41,8 @@ class Names {
   /// Empty for 0 and unknown ids. Any thread.
   [[nodiscard]] std::string_view text(Dictionary dictionary, std::uint32_t id) const;
   [[nodiscard]] std::uint32_t size(Dictionary dictionary) const;
+  /// The texts of ids 1, 2, ...
+  [[nodiscard]] std::vector<std::string> all(Dictionary dictionary) const;
   /// Names interned since the last call.
   void append_to(WriteSet& set);
 

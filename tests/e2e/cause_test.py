@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A cause of the operator's own blocks: by its class and fault, or by its row in a policy file."""
+import json
 import os
 from common import Case
 
@@ -56,6 +57,22 @@ def main():
     t.expect(blocks("row1", "blocked", ROW, 1) == [], "one message, though the row wants two")
     t.expect(blocks("row2", "blocked", ROW, 2) == ["soft"], "the cause's own row does not block")
     t.expect(blocks("never", "hard", '[never]', 1) == ["dead"], "a policy file without the cause forgets its class")
+
+    # A stored failure keeps its cause when the operator's file names another one before it, or no longer names it.
+    def cause_of(config):
+        shown = t.run("--config", t.path(config), "address", "show", "--json", "keeper@example.com")
+        return json.loads(shown.stdout)["history"][0]["verdict"]["cause"]
+
+    t.expect(cause_of("hard.conf") == "shop.closed", "the cause of a stored failure")
+    write("hard/own.toml", CAUSE.format(cls="soft").replace("shop.closed", "shop.moved").replace("own/closed", "own/moved")
+          .replace("the shop has closed", "the shop has moved").replace("The shop has closed", "The shop has moved")
+          + CAUSE.format(cls="hard"))
+    t.expect(cause_of("hard.conf") == "shop.closed", "a cause that comes first takes another's number")
+    write("hard.log", LINE.format(day=20).replace("The shop has closed", "The shop has moved"))
+    t.run("--config", t.path("hard.conf"), "replay", t.path("hard.log"))
+    t.expect(cause_of("hard.conf") == "shop.moved", "the cause of a failure under the new rules")
+    write("hard/own.toml", CAUSE.format(cls="hard"))
+    t.expect(cause_of("hard.conf") == "shop.moved", "a cause that is no longer in the rules loses its name")
 
     write("bad.policy", policy.replace('"mailbox.moved"', '"mailbox.moved", "shop.open"'))
     write("bad.conf", f'[policy]\nfile = "{t.path("bad.policy")}"\n')
