@@ -39,6 +39,9 @@ std::uint64_t FileReader::offset() const {
 std::uint64_t FileReader::start_offset() const {
   return impl_->reader->start_offset();
 }
+bool FileReader::plain() const {
+  return impl_->reader->input().plain();
+}
 bool FileReader::resumed() const {
   return impl_->reader->resumed();
 }

@@ -101,6 +101,7 @@ class FileReader {
   [[nodiscard]] std::uint64_t start_offset() const;       ///< where this run began (position found)
   [[nodiscard]] std::uint64_t compressed_offset() const;  ///< for progress against file_bytes()
   [[nodiscard]] std::uint64_t file_bytes() const;         ///< size on disk; 0 = unknown (stdin)
+  [[nodiscard]] bool plain() const;                       ///< neither compressed nor a pipe
   [[nodiscard]] bool resumed() const;                     ///< a known position was taken up
   /// A known head, but the stored offset lies past the end: read from the start; worth an alarm.
   [[nodiscard]] bool beyond_end() const;

@@ -130,7 +130,6 @@ void Engine::Impl::start_threads() {
   const unsigned count = options.workers != 0
                              ? options.workers
                              : std::max(1u, std::thread::hardware_concurrency() / 2);
-  worker_stats.resize(count);
   for (unsigned i = 0; i < count; ++i) workers.emplace_back([this, i] { work(i); });
   if (store != nullptr) commit_thread = std::thread([this] { commit(); });
   apply_thread = std::thread([this] { apply(); });

@@ -71,8 +71,18 @@ struct Replay::Impl {
   }
 };
 
-/// Feeds one replay. Runs on a thread of its own until everything is read.
-class ReplayFeeder;
+/// Parses blocks and classifies their failures, for the thread that made it; apply gets the
+/// batches.
+class Worker {
+ public:
+  explicit Worker(Engine::Impl& engine);
+  void take(BlockPtr block);
+
+ private:
+  Engine::Impl& engine_;
+  Classifier classifier_;
+  std::size_t slot_ = 0;  ///< in Impl::worker_stats
+};
 
 struct Engine::Impl {
   explicit Impl(Options o) : options(std::move(o)) {}
@@ -115,7 +125,7 @@ struct Engine::Impl {
   std::atomic<std::uint64_t> ingest_blocks{0}, ingest_errors{0};
   mutable std::mutex metrics_mutex;
   Metrics published;
-  std::vector<Classifier::Stats> worker_stats;
+  std::vector<Classifier::Stats> worker_stats;  ///< one for each Worker that was ever made
 
   Result<void> start();
   Result<void> open_store();

@@ -125,6 +125,11 @@ void Engine::Impl::feed_replay(const std::shared_ptr<Replay::Impl>& replay,
     files[i].reader = std::move(readers[i]);
     files[i].lane = replay->lanes[i];
   }
+  // Where there is one worker at most, every core has enough to do: this thread parses what it has
+  // read, which lies in its core's cache (about 3 % less CPU than to hand it over). Decompressing
+  // is work enough for a thread.
+  const bool parses = workers.size() == 1;
+  std::optional<Worker> worker;
   Group& group = *replay->group;
   const auto wake = [&] { inbox.push(Message{}); };
   const auto end_file = [&](ReplayFile& file) {
@@ -177,7 +182,12 @@ void Engine::Impl::feed_replay(const std::shared_ptr<Replay::Impl>& replay,
     block->sequence = file->sequence++;
     file->lane->in_flight.fetch_add(1, std::memory_order_acq_rel);
     ingest_blocks.fetch_add(1, std::memory_order_relaxed);
-    blocks.push(std::move(block));
+    if (parses && file->reader->plain()) {
+      if (!worker) worker.emplace(*this);
+      worker->take(std::move(block));
+    } else {
+      blocks.push(std::move(block));
+    }
     if (last) end_file(*file);
   }
   // Stopped early: lanes stay open, so that apply takes nothing out of order; their positions tell

@@ -55,25 +55,36 @@ void Engine::Impl::put_batch(std::unique_ptr<Batch> batch, LaneInfo& lane) {
   if (lane.group != nullptr) lane.group->changed.notify_all();
 }
 
+Worker::Worker(Engine::Impl& engine)
+    : engine_(engine),
+      classifier_(engine.rules, Classifier::Options{true, engine.options.sending_ips}) {
+  const std::lock_guard lock(engine_.metrics_mutex);
+  slot_ = engine_.worker_stats.size();
+  engine_.worker_stats.emplace_back();
+}
+
+void Worker::take(BlockPtr block) {
+  std::unique_ptr<Batch> batch = engine_.take_batch();
+  batch->block = std::move(block);
+  parse::parse(engine_.context, *batch);
+  classify(*batch, classifier_, *engine_.rules);
+  name_hosts(*batch);
+  {
+    const std::lock_guard lock(engine_.metrics_mutex);
+    engine_.worker_stats[slot_] = classifier_.stats();
+  }
+  Message message;
+  message.kind = Message::Kind::batch;
+  message.batch = std::move(batch);
+  engine_.inbox.push(std::move(message));
+}
+
 void Engine::Impl::work(std::size_t index) {
   name_thread("worker" + std::to_string(index));
-  Classifier::Options classifier_options;
-  classifier_options.sending_ips = options.sending_ips;
-  Classifier classifier(rules, classifier_options);
+  std::optional<Worker> worker;  // its tables are made for the first block: there may be none
   while (std::optional<BlockPtr> block = blocks.pop()) {
-    std::unique_ptr<Batch> batch = take_batch();
-    batch->block = std::move(*block);
-    parse::parse(context, *batch);
-    classify(*batch, classifier, *rules);
-    name_hosts(*batch);
-    {
-      const std::lock_guard lock(metrics_mutex);
-      worker_stats[index] = classifier.stats();
-    }
-    Message message;
-    message.kind = Message::Kind::batch;
-    message.batch = std::move(batch);
-    inbox.push(std::move(message));
+    if (!worker) worker.emplace(*this);
+    worker->take(std::move(*block));
   }
 }
 
