@@ -272,17 +272,22 @@ void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64
   finish(event.domain_id, true, {});
 }
 
+/// A delivery to somebody at the domain, as far as the batch's list knows what that means.
+inline void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
+  const ListedDomain& listed = listed_domains[event.domain];
+  if (listed.call == domain_call) [[likely]] {
+    if (listed.entry != nullptr) return count_at_domain(event, listed.entry);
+    if (listed.hour_us >= hour_floor(event.time_us)) return;
+  }
+  if (!zero(event.domain_id)) find_domain(batch, event);
+}
+
 /// Counts a delivery to somebody at the domain. Exact where the domain has failures; else only its
 /// hour is kept, so that a busy domain is written once an hour, not with every cut.
-void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
-  if (zero(event.domain_id)) return;
-  ListedDomain& listed = listed_domains[event.domain];
-  const bool at_hand = listed.call == domain_call;
-  if (at_hand && listed.entry != nullptr) return count_at_domain(event, listed.entry);
+void States::Impl::find_domain(const Batch& batch, const Event& event) {
   const std::int64_t hour = hour_floor(event.time_us);
-  if (at_hand && listed.hour_us >= hour) return;
   const auto remember = [&](Entry* entry, std::int64_t hour_us) {
-    if (event.domain != 0) listed = {domain_call, entry, hour_us};
+    if (event.domain != 0) listed_domains[event.domain] = {domain_call, entry, hour_us};
   };
   Entry* entry = find_entry(event.domain_id, true);
   if (entry == nullptr) {

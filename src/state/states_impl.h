@@ -41,6 +41,7 @@ struct States::Impl {
   bool apply_one(const Batch& batch, const Event& event);
   void delivered(const Batch& batch, const Event& event);
   void domain_delivered(const Batch& batch, const Event& event);
+  void find_domain(const Batch& batch, const Event& event);
   void new_domain(const Batch& batch, const Event& event, std::int64_t hour_us);
   void decide_delivery(const AddressId& id, bool domain, const Event& event);
   bool failing(const Batch& batch, const Event& event);
