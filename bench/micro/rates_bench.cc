@@ -68,7 +68,7 @@ void BM_rates_apply(benchmark::State& state) {
   }
   store::Names names;
   Rates rates(names, {});
-  const std::vector<bool> counted(kEvents, true);
+  const std::vector<std::uint8_t> counted(kEvents, true);
   std::size_t i = 0, events = 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(rates.apply(*inputs[i].batch, inputs[i].events, counted));

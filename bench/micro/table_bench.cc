@@ -187,7 +187,7 @@ void states_apply(benchmark::State& bench, unsigned failing) {
     }
   }
   std::vector<Event*> pointers(1024);
-  std::vector<bool> counted;
+  std::vector<std::uint8_t> counted;
   store::WriteSet set;
   std::size_t at = 0, batches = 0;
   for (auto _ : bench) {

@@ -61,7 +61,7 @@ class StateStage {
   std::atomic<std::uint64_t> done_{0};
   std::atomic<bool> failed_{false};
   std::atomic<std::size_t> dirty_bytes_{0}, dirty_records_{0};
-  std::vector<bool> counted_;
+  std::vector<std::uint8_t> counted_;
   std::uint64_t events_[kEventKinds] = {};
   std::thread thread_;
 };

@@ -113,7 +113,9 @@ class SlotIndex {
   [[nodiscard]] std::size_t size() const { return size_; }
   /// Room for `slots`. Only while empty.
   void reserve(std::size_t slots) {
-    while (places_.size() < 2 * slots) widen();
+    unsigned bits = 0;
+    while (places_.size() << bits < 2 * slots) ++bits;
+    if (bits != 0) widen(bits);
   }
   [[nodiscard]] const void* address_of(std::uint32_t hash) const {
     return places_.data() + (hash >> shift_);
@@ -130,14 +132,14 @@ class SlotIndex {
     while (places_[i].slot != kNone) i = (i + 1) & (places_.size() - 1);
     places_[i] = place;
   }
-  std::vector<Place> widen() {
-    std::vector<Place> places(places_.size() * 2);
+  std::vector<Place> widen(unsigned bits) {
+    std::vector<Place> places(places_.size() << bits);
     places.swap(places_);
-    --shift_;
+    shift_ -= bits;
     return places;
   }
   [[gnu::noinline]] void grow() {
-    const std::vector<Place> old = widen();
+    const std::vector<Place> old = widen(1);
     for (const Place& place : old) {
       if (place.slot != kNone) put(place);
     }
@@ -240,6 +242,7 @@ class Cells {
   void reserve_like(const Cells& other) {
     slots_.reserve(other.slots_.size());
     next_.reserve(other.next_.size());
+    others_.reserve(other.others_.size());
     by_key_.reserve(other.by_key_.size());
   }
 

@@ -112,7 +112,7 @@ struct Rates::Impl {
 
   // What the last events used; valid for `hour`, its time range and the caches below.
   Hour* hour = nullptr;
-  std::int64_t hour_begin_us = 0, hour_end_us = 0;
+  std::int64_t hour_begin_us = 0, hour_end_us = 0;  ///< empty while there is none
   NumberCache streams, tenants;
   std::uint32_t total_slot = 0, no_campaign_slot = 0, no_sender_slot = 0;
   Run run;
@@ -127,7 +127,7 @@ struct Rates::Impl {
   void begin_batch(const Batch& batch, std::size_t events);
   void new_stamp();
   [[nodiscard]] bool in_hour(const Event& event) const {
-    return hour != nullptr && event.time_us >= hour_begin_us && event.time_us < hour_end_us;
+    return event.time_us >= hour_begin_us && event.time_us < hour_end_us;
   }
   void prefetch_for(const Batch& batch, const Event& event) const;
   void count_delivery(const Batch& batch, const Event& event);
@@ -254,9 +254,8 @@ inline std::uint32_t Rates::Impl::domain_slot(const Batch& batch, const Event& e
 
 /// Null when the event's domain is not listed.
 inline Listed* Rates::Impl::listed_domain(const Batch& batch, const Event& event) {
-  const std::size_t number = std::size_t{event.domain} - 1;
-  if (number >= batch.domains.size()) return nullptr;
-  Listed& listed = domains[number];
+  if (event.domain == 0) return nullptr;
+  Listed& listed = domains[event.domain - 1u];
   if (listed.stamp != stamp) [[unlikely]] {
     const std::uint32_t slot = find_domain_slot(batch, event);
     prefetch(hour->of(Dimension::domain).address_of(slot));
@@ -271,7 +270,8 @@ std::uint32_t Rates::Impl::find_domain_slot(const Batch& batch, const Event& eve
     if (hour->of(Dimension::domain).is(link->hint, link->value)) return link->hint;
     return link->hint = numbered_slot(Dimension::domain, link->value);
   }
-  std::string_view domain = raw_domain(batch.view(event.recipient));
+  std::string_view domain = event.domain != 0 ? batch.view(batch.domains[event.domain - 1u].text)
+                                              : raw_domain(batch.view(event.recipient));
   if (!plain_lower_case(domain) || (!domain.empty() && domain.back() == '.')) {
     scratch = normalise_domain(domain);
     domain = scratch;
@@ -316,9 +316,8 @@ std::uint32_t Rates::Impl::campaign_slot(const Batch& batch, const Event& event)
 
 std::uint32_t Rates::Impl::host_slot(const Batch& batch, const Event& event) {
   if (event.mta_host.empty()) return numbered_slot(Dimension::mta, 0);
-  const std::size_t number = std::size_t{event.host} - 1;
-  if (number >= batch.hosts.size()) return find_host_slot(batch.view(event.mta_host));
-  Listed& listed = hosts[number];
+  if (event.host == 0) return find_host_slot(batch.view(event.mta_host));
+  Listed& listed = hosts[event.host - 1u];
   if (listed.stamp != stamp) listed = {stamp, find_host_slot(batch.view(event.mta_host)), 0};
   return listed.slot;
 }
@@ -436,7 +435,7 @@ Result<void> Rates::open(const store::Store* store) {
 }
 
 Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
-                          const std::vector<bool>& counted) {
+                          const std::vector<std::uint8_t>& counted) {
   Impl& impl = *impl_;
   impl.begin_batch(batch, events.size());
   for (std::size_t i = 0; i < events.size(); ++i) {

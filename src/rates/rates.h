@@ -83,7 +83,7 @@ class Rates {
   Result<void> open(const store::Store* store);
   /// `counted` as States::apply filled it: only counted events change rates.
   Result<void> apply(const Batch& batch, std::span<Event* const> events,
-                     const std::vector<bool>& counted);
+                     const std::vector<std::uint8_t>& counted);
   /// Cells changed since the last call.
   void append_to(store::WriteSet& set);
   /// The write that took the last append_to() has returned; only now may hours be forgotten.

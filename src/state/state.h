@@ -111,7 +111,7 @@ class States {
   /// Applies events of one batch in order; sets `Event::...` nothing. `counted[i]` (when given)
   /// tells whether events[i] counted (false: duplicate, relayed, suppressed, ...), for rates.
   Result<void> apply(const Batch& batch, std::span<Event* const> events,
-                     std::vector<bool>* counted);
+                     std::vector<std::uint8_t>* counted);
   /// Fires due entries up to the watermark (event time; the daemon's Clock).
   Result<void> tick(std::int64_t watermark_us);
 

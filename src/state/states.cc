@@ -51,6 +51,16 @@ std::string_view lower_domain(std::string_view raw, char (&room)[kRoom]) {
   return high < 0x80 ? std::string_view{room, raw.size()} : std::string_view{};
 }
 
+/// The event's recipient domain, normalised; the text is in `room` or in `made`.
+template <std::size_t kRoom>
+std::string_view domain_text(const Batch& batch, const Event& event, char (&room)[kRoom],
+                             std::string& made) {
+  const std::string_view raw = event.domain != 0 ? batch.view(batch.domains[event.domain - 1u].text)
+                                                 : raw_domain(batch.view(event.recipient));
+  const std::string_view lower = lower_domain(raw, room);
+  return lower.empty() ? made = normalise_domain(raw) : lower;
+}
+
 bool no_failure(const Verdict& v) {
   return v.cause == Cause::local_suppressed || v.cause == Cause::notice_autoreply ||
          v.cause == Cause::notice_challenge || v.cause == Cause::notice_subscription;
@@ -63,7 +73,7 @@ States::Impl::Impl(const Policy& p, store::Names& n, Options o)
   set_bound();
 }
 
-SendingHost& States::Impl::host_of(const Batch& batch, const Event& event) {
+inline SendingHost& States::Impl::host_of(const Batch& batch, const Event& event) {
   const Origin* origin = batch.origin(event.origin);
   const std::uint64_t key = origin == nullptr ? 0 : origin->hash;
   SendingHost*& host = hosts[event.origin];
@@ -150,6 +160,7 @@ void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const 
   table.prefetch_entry(event.recipient_id);
   if (listed_domains[event.domain].call != domain_call) table.prefetch_entry(event.domain_id);
   if (event.kind == EventKind::delivered) return;
+  if (event.verdict != 0) bounced::prefetch(batch.verdict(event));
   const std::string_view words = batch.view(event.diagnostic);
   for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
     bounced::prefetch(words.data() + i);
@@ -246,11 +257,9 @@ void States::Impl::put_bytes(const AddressId& id, bool domain, Entry* entry) {
 
 /// The first delivery to a domain of which nothing was known.
 void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64_t hour_us) {
-  const std::string_view raw = raw_domain(batch.view(event.recipient));
   char room[256];
   std::string made;
-  std::string_view domain = lower_domain(raw, room);
-  if (domain.empty()) domain = made = normalise_domain(raw);
+  const std::string_view domain = domain_text(batch, event, room, made);
   if (hour_us != 0) {
     EncodedHead::quiet_domain(hour_us, domain, bytes);
     ++domains;
@@ -263,17 +272,22 @@ void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64
   finish(event.domain_id, true, {});
 }
 
+/// A delivery to somebody at the domain, as far as the batch's list knows what that means.
+inline void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
+  const ListedDomain& listed = listed_domains[event.domain];
+  if (listed.call == domain_call) [[likely]] {
+    if (listed.entry != nullptr) return count_at_domain(event, listed.entry);
+    if (listed.hour_us >= hour_floor(event.time_us)) return;
+  }
+  if (!zero(event.domain_id)) find_domain(batch, event);
+}
+
 /// Counts a delivery to somebody at the domain. Exact where the domain has failures; else only its
 /// hour is kept, so that a busy domain is written once an hour, not with every cut.
-void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
-  if (zero(event.domain_id)) return;
-  ListedDomain& listed = listed_domains[event.domain];
-  const bool at_hand = listed.call == domain_call;
-  if (at_hand && listed.entry != nullptr) return count_at_domain(event, listed.entry);
+void States::Impl::find_domain(const Batch& batch, const Event& event) {
   const std::int64_t hour = hour_floor(event.time_us);
-  if (at_hand && listed.hour_us >= hour) return;
   const auto remember = [&](Entry* entry, std::int64_t hour_us) {
-    if (event.domain != 0) listed = {domain_call, entry, hour_us};
+    if (event.domain != 0) listed_domains[event.domain] = {domain_call, entry, hour_us};
   };
   Entry* entry = find_entry(event.domain_id, true);
   if (entry == nullptr) {
@@ -302,6 +316,30 @@ void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
 
 /// A delivery to a domain that has failed.
 void States::Impl::count_at_domain(const Event& event, Entry* entry) {
+  switch (EncodedHead::count_delivery(entry->bytes(), event.time_us, message_of(event))) {
+    case EncodedHead::Counted::unchanged:
+      return;
+    case EncodedHead::Counted::in_place:
+      return mark_dirty(entry);
+    case EncodedHead::Counted::decode:
+      break;
+  }
+  forget_listed(event);
+  decide_delivery(event.domain_id, true, event);
+}
+
+/// A delivery that may end something.
+void States::Impl::decide_delivery(const AddressId& id, bool domain, const Event& event) {
+  Fact fact;
+  fact.kind = EventKind::delivered;
+  fact.time_us = event.time_us;
+  fact.message = message_of(event);
+  decide_one(id, domain, {}, fact, {}, nullptr, nullptr);
+}
+
+/// A delivery to an address that has failed.
+void States::Impl::count_at_address(const Event& event, Entry* entry) {
+  entry->set(Entry::kReferenced);
   const std::uint64_t message = message_of(event);
   switch (EncodedHead::count_delivery(entry->bytes(), event.time_us, message)) {
     case EncodedHead::Counted::unchanged:
@@ -311,42 +349,19 @@ void States::Impl::count_at_domain(const Event& event, Entry* entry) {
     case EncodedHead::Counted::decode:
       break;
   }
-  forget_listed(event);
-  Fact fact;
-  fact.kind = EventKind::delivered;
-  fact.time_us = event.time_us;
-  fact.message = message;
-  decide_one(event.domain_id, true, {}, fact, {}, nullptr, nullptr);
+  if (EncodedHead::add_delivery(entry->view(), event.time_us, message, bytes)) {
+    put_bytes(event.recipient_id, false, entry);
+  } else {
+    decide_delivery(event.recipient_id, false, event);
+  }
 }
 
-void States::Impl::delivered(const Batch& batch, const Event& event) {
-  Entry* entry = find_entry(event.recipient_id, false);
-  if (entry != nullptr) {
-    entry->set(Entry::kReferenced);
-    const std::uint64_t message = message_of(event);
-    switch (EncodedHead::count_delivery(entry->bytes(), event.time_us, message)) {
-      case EncodedHead::Counted::unchanged:
-        break;
-      case EncodedHead::Counted::in_place:
-        mark_dirty(entry);
-        break;
-      case EncodedHead::Counted::decode: {
-        if (EncodedHead::add_delivery(entry->view(), event.time_us, message, bytes)) {
-          put_bytes(event.recipient_id, false, entry);
-          break;
-        }
-        Fact fact;
-        fact.kind = EventKind::delivered;
-        fact.time_us = event.time_us;
-        fact.message = message;
-        decide_one(event.recipient_id, false, {}, fact, {}, nullptr, nullptr);
-        break;
-      }
-    }
-  }
+inline void States::Impl::delivered(const Batch& batch, const Event& event) {
+  if (Entry* const entry = find_entry(event.recipient_id, false)) count_at_address(event, entry);
   if (!event.mta_host.empty()) {
-    around.attempt(provider_of_event(batch, event), event.time_us, false);
-    around.delivered(host_of(batch, event), event.time_us);
+    const std::int64_t time_us = event.time_us;
+    around.attempt(provider_of_event(batch, event), time_us, false);
+    around.delivered(host_of(batch, event), time_us);
   }
   domain_delivered(batch, event);
 }
@@ -402,7 +417,9 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
   }
   if (domain_level && !zero(event.domain_id)) {
     forget_listed(event);
-    const std::string domain = normalise_domain(raw_domain(batch.view(event.recipient)));
+    char room[256];
+    std::string made;
+    const std::string_view domain = domain_text(batch, event, room, made);
     decide_one(event.domain_id, true, domain, fact, verdict, nullptr, nullptr);
   }
   if (event.final_failure()) {
@@ -423,27 +440,22 @@ bool States::Impl::other(const Batch& batch, const Event& event) {
   return event.kind != EventKind::suppressed;
 }
 
-void States::Impl::apply_one(const Batch& batch, const Event& event, std::size_t index,
-                             std::vector<bool>* counted) {
+inline bool States::Impl::apply_one(const Batch& batch, const Event& event) {
   ++counts.by_kind[static_cast<std::size_t>(event.kind)];
-  bool counts_for_rates = false;
-  if (zero(event.recipient_id)) return;
+  if (zero(event.recipient_id)) return false;
   switch (event.kind) {
     case EventKind::delivered:
       delivered(batch, event);
-      counts_for_rates = true;
-      break;
+      return true;
     case EventKind::deferred:
     case EventKind::bounced:
     case EventKind::expired:
-      counts_for_rates = failing(batch, event);
-      break;
+      return failing(batch, event);
     case EventKind::complained:
     case EventKind::unsubscribed:
     case EventKind::resubscribed:
     case EventKind::suppressed:
-      counts_for_rates = other(batch, event);
-      break;
+      return other(batch, event);
     case EventKind::none:
     case EventKind::relayed:
     case EventKind::autoreplied:
@@ -451,7 +463,7 @@ void States::Impl::apply_one(const Batch& batch, const Event& event, std::size_t
     case EventKind::probed:
       break;
   }
-  if (counted != nullptr && counts_for_rates) (*counted)[index] = true;
+  return false;
 }
 
 // --- the public face ---------------------------------------------------------------------------
@@ -468,7 +480,7 @@ void States::close() {
 }
 
 Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
-                           std::vector<bool>* counted) {
+                           std::vector<std::uint8_t>* counted) {
   Impl& m = *impl_;
   if (auto drained = m.drain(2, 0); !drained) return drained;
   if (counted != nullptr) counted->assign(events.size(), false);
@@ -489,7 +501,8 @@ Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
     if (i + kEventAhead < n) m.prefetch_event(*events[i + kEventAhead]);
     if (i + kSlotAhead < n) m.table.prefetch_slot(events[i + kSlotAhead]->recipient_id);
     if (i + kEntryAhead < n) m.prefetch_entry(batch, *events[i + kEntryAhead]);
-    m.apply_one(batch, *events[i], i, counted);
+    const bool counts = m.apply_one(batch, *events[i]);
+    if (counted != nullptr) (*counted)[i] = counts;
   }
   m.absent.clear();
   m.set_bound();

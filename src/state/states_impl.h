@@ -37,11 +37,13 @@ struct States::Impl {
   Impl(const Policy& p, store::Names& n, Options o);
 
   // --- states.cc
-  void apply_one(const Batch& batch, const Event& event, std::size_t index,
-                 std::vector<bool>* counted);
+  /// Whether the event counts for rates.
+  bool apply_one(const Batch& batch, const Event& event);
   void delivered(const Batch& batch, const Event& event);
   void domain_delivered(const Batch& batch, const Event& event);
+  void find_domain(const Batch& batch, const Event& event);
   void new_domain(const Batch& batch, const Event& event, std::int64_t hour_us);
+  void decide_delivery(const AddressId& id, bool domain, const Event& event);
   bool failing(const Batch& batch, const Event& event);
   bool deferred(const Batch& batch, const Event& event, const Verdict& verdict, Entry* entry);
   bool other(const Batch& batch, const Event& event);
@@ -69,6 +71,7 @@ struct States::Impl {
   }
   Provider& find_provider(const Batch& batch, const Event& event);
   void count_at_domain(const Event& event, Entry* entry);
+  void count_at_address(const Event& event, Entry* entry);
   /// The state of the event's domain changes: what the lists know of it is out of date.
   void forget_listed(const Event& event) {
     listed_domains[event.domain].call = 0;

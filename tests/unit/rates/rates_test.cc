@@ -95,7 +95,7 @@ struct Made {
   BlockPool pool;
   Batch batch;
   std::vector<Event*> events;
-  std::vector<bool> counted;
+  std::vector<std::uint8_t> counted;
 };
 
 void feed(Rates& rates, const std::vector<Plain>& plains) {

@@ -102,7 +102,7 @@ class StoreTest : public ReportTest {
     for (const Told& told : all) add(batch, hasher, told);
     std::vector<Event*> events;
     for (Event& event : batch.events) events.push_back(&event);
-    std::vector<bool> counted;
+    std::vector<std::uint8_t> counted;
     ASSERT_TRUE(states.apply(batch, events, &counted).has_value());
     ASSERT_TRUE(rates.apply(batch, events, counted).has_value());
     store::WriteSet set;

@@ -59,10 +59,10 @@ struct Feed {
     events.push_back(e);
     return events.back();
   }
-  std::vector<bool> apply(States& states) {
+  std::vector<std::uint8_t> apply(States& states) {
     std::vector<Event*> pointers;
     for (Event& e : events) pointers.push_back(&e);
-    std::vector<bool> counted;
+    std::vector<std::uint8_t> counted;
     const auto done = states.apply(batch, pointers, &counted);
     EXPECT_TRUE(done) << done.error().message();
     events.clear();
@@ -172,7 +172,7 @@ TEST(States, CutAndReopenGivesTheSame) {
     feed.add(EventKind::delivered, "alive@example.com", kT0 + 1, 2);
     feed.add(EventKind::deferred, "slow@example.com", kT0 + 2, 3, Cause::rate_greylist);
     const auto counted = feed.apply(*o.states);
-    EXPECT_EQ(counted, (std::vector<bool>{true, true, true}));
+    EXPECT_EQ(counted, (std::vector<std::uint8_t>{1, 1, 1}));
     EXPECT_EQ(o.states->counts().hard, 1u);
     EXPECT_EQ(o.states->counts().blocks_begun, 1u);
     cut(*o.states, o.names, *o.store);
