@@ -8,36 +8,26 @@
 #include <vector>
 
 #include "base/batch.h"
-#include "base/prefetch.h"
+#include "base/hash.h"
+#include "base/tail.h"
 #include "parse/scan.h"
 
 namespace bounced::parse {
 
-/// A name's first 24 bytes and its last eight: all of it up to kWhole bytes. A name shorter than
-/// eight is one word.
+/// A name by its last bytes: all of it up to kWhole bytes, with zeros in front. Comparing and
+/// hashing it takes no loop.
 struct Name {
-  static constexpr std::size_t kWhole = 32;
+  static constexpr std::size_t kWhole = Tail::kSize;
   std::string_view text;
-  std::uint64_t words[4];
+  Tail tail;
 
-  BOUNCED_HOT explicit Name(std::string_view name) : text(name) {
-    const char* const p = name.data();
-    if (name.size() >= 8) {
-      const std::size_t last = name.size() - 8;
-      words[0] = load64(p);
-      words[1] = load64(p + (last < 8 ? last : 8));
-      words[2] = load64(p + (last < 16 ? last : 16));
-      words[3] = load64(p + last);
-    } else {
-      words[0] = words[1] = words[2] = words[3] = 0;
-      if (!name.empty()) std::memcpy(words, p, name.size());  // empty: perhaps no pointer
-    }
-  }
+  /// `padded`: the kWhole bytes before the name's end may be read, whatever its size.
+  BOUNCED_HOT Name(std::string_view name, bool padded) : text(name), tail(tail_of(name, padded)) {}
   [[nodiscard]] BOUNCED_HOT std::uint64_t hash() const {
-    std::uint64_t h = words[0] * 0x9E3779B97F4A7C15ull + words[1] * 0xD6E8FEB86659FD93ull +
-                      words[2] * 0xBF58476D1CE4E5B9ull + words[3] * 0xC2B2AE3D27D4EB4Full +
-                      text.size();
-    h = (h ^ h >> 32) * 0x9E3779B97F4A7C15ull;
+    const auto& words = tail.words;
+    std::uint64_t h = fold_product(words[0] ^ 0x9E3779B97F4A7C15ull, words[1] ^ text.size()) ^
+                      fold_product(words[2] ^ 0xBF58476D1CE4E5B9ull, words[3]);
+    h *= 0xC2B2AE3D27D4EB4Full;
     return h ^ h >> 32;
   }
 };
@@ -71,7 +61,6 @@ class NameSlots {
     vacant = nullptr;
     return 0;
   }
-  void prefetch(std::uint64_t hash) const { bounced::prefetch(&slots_[hash % kSlots]); }
   /// `number`: 1..kNamesMax.
   void put(std::uint32_t* vacant, std::uint64_t hash, std::size_t number) {
     *vacant = key_of(hash) | static_cast<std::uint32_t>(number);
@@ -93,22 +82,15 @@ class NameTable {
   NameTable() : entries_(new Entry[NameSlots::kNamesMax + 1]) {}
   void start() { slots_.start(); }
 
-  /// Tells the name that find() will be asked for: its slot comes near meanwhile.
-  BOUNCED_HOT void prepare(const Name& name) {
-    hash_ = name.hash();
-    slots_.prefetch(hash_);
-  }
-  /// The number of the prepared name, 0 when it has none; then add() may give it one.
+  /// The number of the name, 0 when it has none; then add() may give it one.
   /// `same_long(number)`: whether a name over kWhole bytes is that entry's.
   template <class Same>
   BOUNCED_HOT std::uint16_t find(const Name& name, const Same& same_long) {
+    hash_ = name.hash();
     const auto same = [&](std::uint16_t number) {
       const Entry& entry = entries_[number];
-      const std::uint64_t differ =
-          (entry.words[0] ^ name.words[0]) | (entry.words[1] ^ name.words[1]) |
-          (entry.words[2] ^ name.words[2]) | (entry.words[3] ^ name.words[3]) |
-          (entry.size ^ name.text.size());
-      return differ == 0 && (name.text.size() <= Name::kWhole || same_long(number));
+      return entry.size == name.text.size() && entry.tail == name.tail &&
+             (name.text.size() <= Name::kWhole || same_long(number));
     };
     return slots_.find(hash_, same, vacant_);
   }
@@ -117,19 +99,19 @@ class NameTable {
   /// After find() did not find it, and with room: the name has this number from now on.
   void add(const Name& name, std::size_t number) {
     Entry& entry = entries_[number];
-    std::memcpy(entry.words, name.words, sizeof entry.words);
+    entry.tail = name.tail;
     entry.size = name.text.size();
     slots_.put(vacant_, hash_, number);
   }
 
  private:
   struct Entry {
-    std::uint64_t words[4];
+    Tail tail;
     std::uint64_t size;
   };
   NameSlots slots_;
   std::unique_ptr<Entry[]> entries_;  ///< by number; those of a batch before are not looked at
-  std::uint64_t hash_ = 0;            ///< of the prepared name
+  std::uint64_t hash_ = 0;            ///< of the name that find() was last asked for
   std::uint32_t* vacant_ = nullptr;
 };
 
