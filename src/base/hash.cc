@@ -10,7 +10,6 @@
 #endif
 
 #include "base/hash_inline.h"
-#include "base/tail.h"
 #include "base/text.h"
 
 namespace bounced {
@@ -48,6 +47,54 @@ const std::array<std::uint64_t, 6> kDomainSeeds = [] {
   std::memcpy(words.data(), secret.data(), sizeof words);
   return words;
 }();
+
+/// At most kSize bytes that end with the name; zeros in front.
+struct Tail {
+  static constexpr std::size_t kSize = 32;
+  alignas(16) std::uint64_t words[kSize / 8];
+};
+
+/// Of the `size` <= kSize bytes before `end`; reads all kSize.
+Tail padded_tail(const char* end, std::size_t size) {
+  alignas(16) static constexpr std::array<unsigned char, 2 * Tail::kSize> kKept = [] {
+    std::array<unsigned char, 2 * Tail::kSize> table{};
+    for (std::size_t i = Tail::kSize; i < table.size(); ++i) table[i] = 0xFF;
+    return table;
+  }();
+  const unsigned char* const kept = kKept.data() + size;
+  const char* const from = end - Tail::kSize;
+  Tail tail;
+#if defined(__SSE2__)
+  const auto half = [&](std::size_t i) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));
+    const __m128i mask = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kept + i));
+    _mm_store_si128(reinterpret_cast<__m128i*>(tail.words + i / 8), _mm_and_si128(bytes, mask));
+  };
+  half(0);
+  half(16);
+#else
+  for (std::size_t i = 0; i < Tail::kSize; i += 8) {
+    std::uint64_t bytes, mask;
+    std::memcpy(&bytes, from + i, 8);
+    std::memcpy(&mask, kept + i, 8);
+    tail.words[i / 8] = bytes & mask;
+  }
+#endif
+  return tail;
+}
+
+/// Of a name of any size. `padded`: the kSize bytes before its end may be read.
+Tail tail_of(std::string_view name, bool padded) {
+  const char* end = name.data() + name.size();
+  const std::size_t size = name.size() < Tail::kSize ? name.size() : Tail::kSize;
+  char copy[Tail::kSize];
+  if (!padded && size < Tail::kSize) {
+    std::memset(copy, 0, sizeof copy);
+    if (size != 0) std::memcpy(copy + Tail::kSize - size, end - size, size);
+    end = copy + Tail::kSize;
+  }
+  return padded_tail(end, size);
+}
 
 /// The ASCII letters in lower case; bytes above 0x7F stay.
 void lower(Tail& tail) {

@@ -9,26 +9,59 @@
 
 #include "base/batch.h"
 #include "base/hash.h"
-#include "base/tail.h"
 #include "parse/scan.h"
 
 namespace bounced::parse {
 
-/// A name by its last bytes: all of it up to kWhole bytes, with zeros in front. Comparing and
-/// hashing it takes no loop.
+/// A name's first and last 16 bytes, so all of it up to kWhole bytes; a shorter half has zeros
+/// instead. Comparing and hashing them takes no loop, whatever the name's size.
 struct Name {
-  static constexpr std::size_t kWhole = Tail::kSize;
+  static constexpr std::size_t kHalf = 16, kWhole = 2 * kHalf;
   std::string_view text;
-  Tail tail;
+  alignas(16) std::uint64_t words[kWhole / 8];
 
-  /// `padded`: the kWhole bytes before the name's end may be read, whatever its size.
-  BOUNCED_HOT Name(std::string_view name, bool padded) : text(name), tail(tail_of(name, padded)) {}
+  /// `padded`: kHalf bytes from the name's begin, and before its end, may be read.
+  BOUNCED_HOT Name(std::string_view name, bool padded) : text(name) {
+    const char* begin = name.data();
+    char copy[3 * kHalf];
+    if (!padded && name.size() < kHalf) {
+      std::memset(copy, 0, sizeof copy);
+      if (!name.empty()) std::memcpy(copy + kHalf, begin, name.size());  // empty: maybe no pointer
+      begin = copy + kHalf;
+    }
+    const std::size_t kept = name.size() < kHalf ? name.size() : kHalf;
+    static constexpr std::array<unsigned char, 3 * kHalf> kMasks = [] {
+      std::array<unsigned char, 3 * kHalf> table{};
+      for (std::size_t i = 0; i < kHalf; ++i) table[i] = table[2 * kHalf + i] = 0xFF;
+      return table;
+    }();
+    half(begin, kMasks.data() + kHalf - kept, words);
+    half(begin + name.size() - kHalf, kMasks.data() + kHalf + kept, words + 2);
+  }
   [[nodiscard]] BOUNCED_HOT std::uint64_t hash() const {
-    const auto& words = tail.words;
     std::uint64_t h = fold_product(words[0] ^ 0x9E3779B97F4A7C15ull, words[1] ^ text.size()) ^
                       fold_product(words[2] ^ 0xBF58476D1CE4E5B9ull, words[3]);
     h *= 0xC2B2AE3D27D4EB4Full;
     return h ^ h >> 32;
+  }
+  [[nodiscard]] BOUNCED_HOT bool has(const std::uint64_t (&other)[kWhole / 8]) const {
+    return ((words[0] ^ other[0]) | (words[1] ^ other[1]) | (words[2] ^ other[2]) |
+            (words[3] ^ other[3])) == 0;
+  }
+
+ private:
+  BOUNCED_HOT static void half(const char* from, const unsigned char* mask, std::uint64_t* to) {
+#if defined(__SSE2__)
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    const __m128i kept = _mm_loadu_si128(reinterpret_cast<const __m128i*>(mask));
+    _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm_and_si128(bytes, kept));
+#else
+    for (std::size_t i = 0; i < kHalf / 8; ++i) {
+      std::uint64_t kept;
+      std::memcpy(&kept, mask + 8 * i, sizeof kept);
+      to[i] = load64(from + 8 * i) & kept;
+    }
+#endif
   }
 };
 
@@ -89,7 +122,7 @@ class NameTable {
     hash_ = name.hash();
     const auto same = [&](std::uint16_t number) {
       const Entry& entry = entries_[number];
-      return entry.size == name.text.size() && entry.tail == name.tail &&
+      return entry.size == name.text.size() && name.has(entry.words) &&
              (name.text.size() <= Name::kWhole || same_long(number));
     };
     return slots_.find(hash_, same, vacant_);
@@ -99,14 +132,14 @@ class NameTable {
   /// After find() did not find it, and with room: the name has this number from now on.
   void add(const Name& name, std::size_t number) {
     Entry& entry = entries_[number];
-    entry.tail = name.tail;
+    std::memcpy(entry.words, name.words, sizeof entry.words);
     entry.size = name.text.size();
     slots_.put(vacant_, hash_, number);
   }
 
  private:
   struct Entry {
-    Tail tail;
+    std::uint64_t words[Name::kWhole / 8];
     std::uint64_t size;
   };
   NameSlots slots_;

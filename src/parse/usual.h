@@ -5,6 +5,7 @@
 #pragma once
 
 #include "parse/postfix_line.h"
+#include "parse/postfix_reason.h"
 #include "parse/scan.h"
 
 namespace bounced::parse {
@@ -132,23 +133,38 @@ BOUNCED_HOT void read_usual_relay(const char*& p, const char* end, Delivery& out
   out.ip = {};
 }
 
-/// `, delay=D, delays=a/b/c/d` up to the next comma, which p moves to.
-BOUNCED_HOT bool read_usual_delays(const char*& p, const char* end, Delivery& out) {
-  if (load64(p) == word8(", conn_u")) p = find_in_line<16>(p + 8, end, ',');
-  std::uint64_t commas = Bytes<64>(p).is(',');
-  if (load64(p) != word8(", delay=")) return false;
-  commas &= commas - 1;
-  const std::uint64_t dsn = commas & (commas - 1);
-  if (dsn == 0) return false;
-  const char* const delays = p + __builtin_ctzll(commas);
-  const char* const begin = p + 8;
-  p += __builtin_ctzll(dsn);
-  return p < end && load64(delays) == word8(", delays") && delays[8] == '=' &&
-         read_usual_delay(begin, delays, out.delay_ms);
+/// `X.Y.Z` in [p, end).
+BOUNCED_HOT bool read_usual_enhanced(const char* p, const char* end, EnhancedCode& out) {
+  if (end - p != 5) return read_enhanced(p, end, out) && p == end;
+  const bool klass = p[0] == '2' || p[0] == '4' || p[0] == '5';
+  out = {static_cast<std::uint16_t>(p[2] - '0'), static_cast<std::uint16_t>(p[4] - '0'),
+         static_cast<std::uint8_t>(p[0] - '0')};
+  return klass && p[1] == '.' && is_digit(p[2]) && p[3] == '.' && is_digit(p[4]);
 }
 
-/// `to=<ADDR>, relay=R, delay=D, delays=a/b/c/d, dsn=X.Y.Z, status=WORD (REASON)`, each part of
-/// dsn= one digit, as read_delivery() reads it. False: not in that shape; `out` is then undefined.
+/// `[, conn_use=N], delay=D, delays=a/b/c/d, dsn=X.Y.Z` up to the next comma, which p moves to.
+BOUNCED_HOT bool read_usual_numbers(const char*& p, const char* end, Delivery& out) {
+  if (load64(p) == word8(", conn_u")) p = find_in_line<16>(p + 8, end, ',');
+  if (load64(p) != word8(", delay=")) return false;
+  const char* const delay = p + 8;
+  std::uint64_t commas = Bytes<64>(p).is(',');
+  const auto next = [&] {
+    commas &= commas - 1;
+    return p + __builtin_ctzll(commas | std::uint64_t{1} << 63);
+  };
+  const char* const delays = next();
+  const char* const dsn = next();
+  const char* const status = next();
+  if (commas == 0 || status >= end) return false;
+  p = status;
+  return load64(delays) == word8(", delays") && delays[8] == '=' &&
+         load64(dsn) << 16 == word8(", dsn=  ") << 16 &&
+         read_usual_delay(delay, delays, out.delay_ms) &&
+         read_usual_enhanced(dsn + 6, status, out.enhanced);
+}
+
+/// `to=<ADDR>, relay=R, delay=D, delays=a/b/c/d, dsn=X.Y.Z, status=WORD (REASON)`, as
+/// read_delivery() reads it. False: not in that shape; `out` is then undefined.
 BOUNCED_HOT bool read_usual_delivery(const char* p, const char* end, Delivery& out) {
   p += 4;
   if (*p == '"') return false;
@@ -161,15 +177,9 @@ BOUNCED_HOT bool read_usual_delivery(const char* p, const char* end, Delivery& o
                   : 0;
   p += 9;
   read_usual_relay(p, end, out);
-  if (!read_usual_delays(p, end, out)) return false;
-  constexpr std::uint64_t kClass = std::uint64_t{0xFF} << 48;  // the digit in ", dsn=2."
-  if (((load64(p) ^ word8(", dsn=0.")) & ~kClass) != 0) return false;
-  if (p[6] != '2' && p[6] != '4' && p[6] != '5') return false;
-  if (p[9] != '.' || !is_digit(p[8]) || !is_digit(p[10])) return false;
-  if (load64(p + 11) != word8(", status") || p[19] != '=') return false;
-  out.enhanced = {static_cast<std::uint16_t>(p[8] - '0'), static_cast<std::uint16_t>(p[10] - '0'),
-                  static_cast<std::uint8_t>(p[6] - '0')};
-  p += 20;
+  if (!read_usual_numbers(p, end, out)) return false;
+  if (load64(p) != word8(", status") || p[8] != '=') return false;
+  p += 9;
   const std::uint64_t word = load64(p);
   if (word << 16 == word8("sent (  ") << 16) {
     out.status = Status::sent;
