@@ -48,60 +48,89 @@ const std::array<std::uint64_t, 6> kDomainSeeds = [] {
   return words;
 }();
 
-/// A domain is hashed in pieces of this size, from its end; the last one has zeros in front.
-constexpr std::size_t kPiece = 32;
-
-/// The `size` <= kPiece bytes before `end` in ASCII lower case (those above 0x7F stay); zeros in
-/// front. Reads the kPiece bytes before `end`.
-struct Piece {
-  std::uint64_t words[kPiece / 8];
-
-  Piece(const char* end, std::size_t size) {
-    alignas(16) static constexpr std::array<unsigned char, 2 * kPiece> kKept = [] {
-      std::array<unsigned char, 2 * kPiece> table{};
-      for (std::size_t i = kPiece; i < table.size(); ++i) table[i] = 0xFF;
-      return table;
-    }();
-    const unsigned char* const kept = kKept.data() + size;
-    const char* const from = end - kPiece;
-#if defined(__SSE2__)
-    for (std::size_t i = 0; i < kPiece; i += 16) {
-      const __m128i bytes =
-          _mm_and_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)),
-                        _mm_loadu_si128(reinterpret_cast<const __m128i*>(kept + i)));
-      const __m128i capital = _mm_cmpgt_epi8(_mm_add_epi8(bytes, _mm_set1_epi8('\x7F' - 'Z')),
-                                             _mm_set1_epi8('\x7F' - 26));
-      const __m128i lower = _mm_or_si128(bytes, _mm_and_si128(capital, _mm_set1_epi8(0x20)));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(words + i / 8), lower);
-    }
-#else
-    char bytes[kPiece];
-    for (std::size_t i = 0; i < kPiece; ++i) {
-      bytes[i] = static_cast<char>(ascii_lower(from[i]) & kept[i]);
-    }
-    std::memcpy(words, bytes, kPiece);
-#endif
-  }
-  [[nodiscard]] std::uint64_t hash(std::uint64_t seed) const {
-    return fold_product(words[0] ^ kDomainSeeds[1], words[1] ^ seed) ^
-           fold_product(words[2] ^ kDomainSeeds[2], words[3] ^ kDomainSeeds[3] ^ seed);
-  }
+/// At most kSize bytes that end with the name; zeros in front.
+struct Tail {
+  static constexpr std::size_t kSize = 32;
+  alignas(16) std::uint64_t words[kSize / 8];
 };
+
+/// Of the `size` <= kSize bytes before `end`; reads all kSize.
+Tail padded_tail(const char* end, std::size_t size) {
+  alignas(16) static constexpr std::array<unsigned char, 2 * Tail::kSize> kKept = [] {
+    std::array<unsigned char, 2 * Tail::kSize> table{};
+    for (std::size_t i = Tail::kSize; i < table.size(); ++i) table[i] = 0xFF;
+    return table;
+  }();
+  const unsigned char* const kept = kKept.data() + size;
+  const char* const from = end - Tail::kSize;
+  Tail tail;
+#if defined(__SSE2__)
+  const auto half = [&](std::size_t i) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));
+    const __m128i mask = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kept + i));
+    _mm_store_si128(reinterpret_cast<__m128i*>(tail.words + i / 8), _mm_and_si128(bytes, mask));
+  };
+  half(0);
+  half(16);
+#else
+  for (std::size_t i = 0; i < Tail::kSize; i += 8) {
+    std::uint64_t bytes, mask;
+    std::memcpy(&bytes, from + i, 8);
+    std::memcpy(&mask, kept + i, 8);
+    tail.words[i / 8] = bytes & mask;
+  }
+#endif
+  return tail;
+}
+
+/// Of a name of any size. `padded`: the kSize bytes before its end may be read.
+Tail tail_of(std::string_view name, bool padded) {
+  const char* end = name.data() + name.size();
+  const std::size_t size = name.size() < Tail::kSize ? name.size() : Tail::kSize;
+  char copy[Tail::kSize];
+  if (!padded && size < Tail::kSize) {
+    std::memset(copy, 0, sizeof copy);
+    if (size != 0) std::memcpy(copy + Tail::kSize - size, end - size, size);
+    end = copy + Tail::kSize;
+  }
+  return padded_tail(end, size);
+}
+
+/// The ASCII letters in lower case; bytes above 0x7F stay.
+void lower(Tail& tail) {
+#if defined(__SSE2__)
+  for (std::size_t i = 0; i < Tail::kSize / 8; i += 2) {
+    auto* const at = reinterpret_cast<__m128i*>(tail.words + i);
+    const __m128i bytes = _mm_load_si128(at);
+    const __m128i capital = _mm_cmpgt_epi8(_mm_add_epi8(bytes, _mm_set1_epi8('\x7F' - 'Z')),
+                                           _mm_set1_epi8('\x7F' - 26));
+    _mm_store_si128(at, _mm_or_si128(bytes, _mm_and_si128(capital, _mm_set1_epi8(0x20))));
+  }
+#else
+  char bytes[Tail::kSize];
+  std::memcpy(bytes, tail.words, sizeof bytes);
+  for (char& c : bytes) c = ascii_lower(c);
+  std::memcpy(tail.words, bytes, sizeof bytes);
+#endif
+}
+
+/// One step of a domain's key: the next Tail::kSize bytes from its end.
+std::uint64_t mix(std::uint64_t key, Tail tail) {
+  lower(tail);
+  return fold_product(tail.words[0] ^ kDomainSeeds[1], tail.words[1] ^ key) ^
+         fold_product(tail.words[2] ^ kDomainSeeds[2], tail.words[3] ^ kDomainSeeds[3] ^ key);
+}
 
 }  // namespace
 
 std::uint64_t domain_name_key(std::string_view domain, bool padded) {
-  const char* end = domain.data() + domain.size();
-  std::size_t size = domain.size();
-  if (size == 0) return 0;
-  std::uint64_t key = kDomainSeeds[0] + kDomainSeeds[4] * size;
-  for (; size > kPiece; size -= kPiece, end -= kPiece) key = Piece(end, kPiece).hash(key);
-  char copy[kPiece] = {};
-  if (!padded && size < kPiece) {
-    std::memcpy(copy + kPiece - size, end - size, size);
-    end = copy + kPiece;
+  if (domain.empty()) return 0;
+  std::uint64_t key = kDomainSeeds[0] + kDomainSeeds[4] * domain.size();
+  while (domain.size() > Tail::kSize) {
+    key = mix(key, tail_of(domain, padded));
+    domain.remove_suffix(Tail::kSize);
   }
-  key = fold_product(Piece(end, size).hash(key), kDomainSeeds[5]);
+  key = fold_product(mix(key, tail_of(domain, padded)), kDomainSeeds[5]);
   return key == 0 ? 1 : key;
 }
 

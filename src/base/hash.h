@@ -26,8 +26,8 @@ inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) {
 }
 
 /// Of a domain as logged, without regard to ASCII case; 0 = it is empty. Another one in each
-/// process, so that nobody outside can make two domains meet: never stored. `padded`: the 32 bytes
-/// before its end may be read, whatever its size.
+/// process, so that nobody outside can make two domains meet: never stored. `padded`: the 32
+/// bytes before its end may be read, whatever its size.
 std::uint64_t domain_name_key(std::string_view domain, bool padded = false);
 /// The same of the domain of an address as logged; 0 = it has none.
 std::uint64_t domain_key(std::string_view address);

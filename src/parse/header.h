@@ -78,16 +78,12 @@ BOUNCED_HOT bool HeaderReader::read_usual_stamp(const char*& p, Header& out) con
   if (p[16] != ':' || second < 0 || second > 59 || p[19] != '.') return false;
   if (load64(p + 26) << 8 != load64(zone_bytes_) << 8) return false;
   // Six digits at once, as "00" and the fraction.
-  std::uint64_t word = load64(p + 20) << 16 | 0x3030u;
+  const std::uint64_t word = load64(p + 20) << 16 | 0x3030u;
   constexpr std::uint64_t kHigh = 0xF0F0F0F0F0F0F0F0u, kDigits = 0x3030303030303030u;
   if ((word & kHigh) != kDigits || ((word + 0x0606060606060606u) & kHigh) != kDigits) {
     return false;
   }
-  word = (word & 0x0F0F0F0F0F0F0F0Fu) * 2561 >> 8;
-  word = (word & 0x00FF00FF00FF00FFu) * 6553601 >> 16;
-  word = (word & 0x0000FFFF0000FFFFu) * 42949672960001u >> 32;
-  out.time_us =
-      iso_us_ + second * std::int64_t{1'000'000} + static_cast<std::int64_t>(word) - zone_us_;
+  out.time_us = iso_us_ + second * std::int64_t{1'000'000} + eight_digits(word & ~kHigh) - zone_us_;
   out.time_form = TimeForm::utc;
   p += 32;
   return true;

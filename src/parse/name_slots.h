@@ -8,37 +8,60 @@
 #include <vector>
 
 #include "base/batch.h"
-#include "base/prefetch.h"
+#include "base/hash.h"
 #include "parse/scan.h"
 
 namespace bounced::parse {
 
-/// A name's first 24 bytes and its last eight: all of it up to kWhole bytes. A name shorter than
-/// eight is one word.
+/// A name's first and last 16 bytes, so all of it up to kWhole bytes; a shorter half has zeros
+/// instead. Comparing and hashing them takes no loop, whatever the name's size.
 struct Name {
-  static constexpr std::size_t kWhole = 32;
+  static constexpr std::size_t kHalf = 16, kWhole = 2 * kHalf;
   std::string_view text;
-  std::uint64_t words[4];
+  alignas(16) std::uint64_t words[kWhole / 8];
 
-  BOUNCED_HOT explicit Name(std::string_view name) : text(name) {
-    const char* const p = name.data();
-    if (name.size() >= 8) {
-      const std::size_t last = name.size() - 8;
-      words[0] = load64(p);
-      words[1] = load64(p + (last < 8 ? last : 8));
-      words[2] = load64(p + (last < 16 ? last : 16));
-      words[3] = load64(p + last);
-    } else {
-      words[0] = words[1] = words[2] = words[3] = 0;
-      if (!name.empty()) std::memcpy(words, p, name.size());  // empty: perhaps no pointer
+  /// `padded`: kHalf bytes from the name's begin, and before its end, may be read.
+  BOUNCED_HOT Name(std::string_view name, bool padded) : text(name) {
+    const char* begin = name.data();
+    char copy[3 * kHalf];
+    if (!padded && name.size() < kHalf) {
+      std::memset(copy, 0, sizeof copy);
+      if (!name.empty()) std::memcpy(copy + kHalf, begin, name.size());  // empty: maybe no pointer
+      begin = copy + kHalf;
     }
+    const std::size_t kept = name.size() < kHalf ? name.size() : kHalf;
+    static constexpr std::array<unsigned char, 3 * kHalf> kMasks = [] {
+      std::array<unsigned char, 3 * kHalf> table{};
+      for (std::size_t i = 0; i < kHalf; ++i) table[i] = table[2 * kHalf + i] = 0xFF;
+      return table;
+    }();
+    half(begin, kMasks.data() + kHalf - kept, words);
+    half(begin + name.size() - kHalf, kMasks.data() + kHalf + kept, words + 2);
   }
   [[nodiscard]] BOUNCED_HOT std::uint64_t hash() const {
-    std::uint64_t h = words[0] * 0x9E3779B97F4A7C15ull + words[1] * 0xD6E8FEB86659FD93ull +
-                      words[2] * 0xBF58476D1CE4E5B9ull + words[3] * 0xC2B2AE3D27D4EB4Full +
-                      text.size();
-    h = (h ^ h >> 32) * 0x9E3779B97F4A7C15ull;
+    std::uint64_t h = fold_product(words[0] ^ 0x9E3779B97F4A7C15ull, words[1] ^ text.size()) ^
+                      fold_product(words[2] ^ 0xBF58476D1CE4E5B9ull, words[3]);
+    h *= 0xC2B2AE3D27D4EB4Full;
     return h ^ h >> 32;
+  }
+  [[nodiscard]] BOUNCED_HOT bool has(const std::uint64_t (&other)[kWhole / 8]) const {
+    return ((words[0] ^ other[0]) | (words[1] ^ other[1]) | (words[2] ^ other[2]) |
+            (words[3] ^ other[3])) == 0;
+  }
+
+ private:
+  BOUNCED_HOT static void half(const char* from, const unsigned char* mask, std::uint64_t* to) {
+#if defined(__SSE2__)
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    const __m128i kept = _mm_loadu_si128(reinterpret_cast<const __m128i*>(mask));
+    _mm_store_si128(reinterpret_cast<__m128i*>(to), _mm_and_si128(bytes, kept));
+#else
+    for (std::size_t i = 0; i < kHalf / 8; ++i) {
+      std::uint64_t kept;
+      std::memcpy(&kept, mask + 8 * i, sizeof kept);
+      to[i] = load64(from + 8 * i) & kept;
+    }
+#endif
   }
 };
 
@@ -71,7 +94,6 @@ class NameSlots {
     vacant = nullptr;
     return 0;
   }
-  void prefetch(std::uint64_t hash) const { bounced::prefetch(&slots_[hash % kSlots]); }
   /// `number`: 1..kNamesMax.
   void put(std::uint32_t* vacant, std::uint64_t hash, std::size_t number) {
     *vacant = key_of(hash) | static_cast<std::uint32_t>(number);
@@ -93,22 +115,15 @@ class NameTable {
   NameTable() : entries_(new Entry[NameSlots::kNamesMax + 1]) {}
   void start() { slots_.start(); }
 
-  /// Tells the name that find() will be asked for: its slot comes near meanwhile.
-  BOUNCED_HOT void prepare(const Name& name) {
-    hash_ = name.hash();
-    slots_.prefetch(hash_);
-  }
-  /// The number of the prepared name, 0 when it has none; then add() may give it one.
+  /// The number of the name, 0 when it has none; then add() may give it one.
   /// `same_long(number)`: whether a name over kWhole bytes is that entry's.
   template <class Same>
   BOUNCED_HOT std::uint16_t find(const Name& name, const Same& same_long) {
+    hash_ = name.hash();
     const auto same = [&](std::uint16_t number) {
       const Entry& entry = entries_[number];
-      const std::uint64_t differ =
-          (entry.words[0] ^ name.words[0]) | (entry.words[1] ^ name.words[1]) |
-          (entry.words[2] ^ name.words[2]) | (entry.words[3] ^ name.words[3]) |
-          (entry.size ^ name.text.size());
-      return differ == 0 && (name.text.size() <= Name::kWhole || same_long(number));
+      return entry.size == name.text.size() && name.has(entry.words) &&
+             (name.text.size() <= Name::kWhole || same_long(number));
     };
     return slots_.find(hash_, same, vacant_);
   }
@@ -124,12 +139,12 @@ class NameTable {
 
  private:
   struct Entry {
-    std::uint64_t words[4];
+    std::uint64_t words[Name::kWhole / 8];
     std::uint64_t size;
   };
   NameSlots slots_;
   std::unique_ptr<Entry[]> entries_;  ///< by number; those of a batch before are not looked at
-  std::uint64_t hash_ = 0;            ///< of the prepared name
+  std::uint64_t hash_ = 0;            ///< of the name that find() was last asked for
   std::uint32_t* vacant_ = nullptr;
 };
 

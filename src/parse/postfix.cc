@@ -95,9 +95,12 @@ class PostfixParser {
  private:
   enum class Outcome : std::uint8_t { used, ignored, unparsed, foreign };
 
-  void any_line(const Tag* known, const char* text, const char* end);
+  void any_line(const Tag* known, const char* text);
   Outcome line(std::string_view line, std::size_t padding);
   Outcome told(const Tag& tag);
+  struct Ahead;
+  std::size_t look_ahead();
+  void ahead_line(const Ahead& ahead);
   const Tag* usual_header(const char*& p);
   bool usual_text(const Tag& tag, const char* p);
   bool usual_talk(const Tag& tag, const char* p);
@@ -118,7 +121,7 @@ class PostfixParser {
                       Event& event);
   void fill_remote(const Tag& tag, const Delivery& delivery, Event& event);
   void fill_failure(const Tag& tag, const Delivery& delivery, Event& event);
-  void fill_domain(const Name& name, std::string_view address, Event& event);
+  void fill_domain(const Name& name, const Delivery& found, Event& event);
   std::uint16_t number_of_host(const Name& host, Text text);
   EventKind kind_of_sent(const Tag& tag, const Delivery& delivery, const Relay& relay) const;
   const Tag& resolve_tag();
@@ -127,9 +130,10 @@ class PostfixParser {
   Text arena_text(std::string_view bytes);
   /// The Text of bytes of this line.
   BOUNCED_HOT Text text_of(std::string_view bytes) {
-    if (bytes.empty()) return {};
-    if (header_.unescaped) return arena_text(bytes);
-    return {static_cast<std::uint32_t>(bytes.data() - base_),
+    if (header_.unescaped) [[unlikely]] {
+      return bytes.empty() ? Text{} : arena_text(bytes);
+    }
+    return {bytes.empty() ? 0 : static_cast<std::uint32_t>(bytes.data() - base_),
             static_cast<std::uint32_t>(bytes.size())};
   }
   /// The message lies in the block, which has readable bytes behind it and ends in a newline.
@@ -150,6 +154,17 @@ class PostfixParser {
   const char* home_ = nullptr;     ///< of the message in the arena, once it is there
   std::uint32_t home_offset_ = 0;
   bool truncated_ = false;  ///< by the line limit
+  /// Lines whose headers are read before the first one's text: which kind of line comes next is
+  /// nobody's guess, and a wrong one costs less the sooner it is found out.
+  static constexpr std::size_t kAhead = 32;
+  struct Ahead {
+    const char* newline;
+    const char* text;
+    const Tag* tag;
+    std::int64_t time_us;
+    TimeForm time_form;
+  };
+  Ahead ahead_[kAhead];
   Tag tags_[kTagEntries];
   Tag uncached_;
   Head heads_[kHeads];
@@ -225,19 +240,51 @@ void PostfixParser::run() {
   const Block& block = *batch_.block;
   const char* const end = base_ + block.size;
   scratch_.ends.start(block.text());
-  for (line_ = base_; line_ < end; line_ = newline_ == nullptr ? end : newline_ + 1) {
-    newline_ = scratch_.ends.next();
-    const char* text = line_;
-    const Tag* const tag = whole() ? usual_header(text) : nullptr;
-    if (tag == nullptr || !usual_text(*tag, text)) any_line(tag, text, end);
+  for (line_ = base_; line_ < end;) {
+    const char* const first = line_;
+    const std::size_t ahead = look_ahead();
+    const char* const newline = newline_;
+    line_ = first;
+    for (std::size_t i = 0; i < ahead; ++i) ahead_line(ahead_[i]);
+    batch_.counts.lines += ahead;
+    if (ahead == kAhead || line_ == end) continue;
+    newline_ = newline;  // of a line that has no usual header
+    any_line(nullptr, line_);
     ++batch_.counts.lines;
+    line_ = newline == nullptr ? end : newline + 1;
   }
   batch_.counts.bytes += block.size;
   scratch_.local.finish(batch_);
 }
 
+/// Reads usual headers from line_ on, which moves behind their lines; returns how many there are.
+/// newline_ is then that of line_, unless all kAhead are read or the block is.
+BOUNCED_HOT std::size_t PostfixParser::look_ahead() {
+  const char* const end = base_ + batch_.block->size;
+  std::size_t ahead = 0;
+  for (; ahead < kAhead && line_ < end; ++ahead) {
+    newline_ = scratch_.ends.next();
+    const char* text = line_;
+    const Tag* const tag = whole() ? usual_header(text) : nullptr;
+    if (tag == nullptr) break;
+    ahead_[ahead] = {newline_, text, tag, header_.time_us, header_.time_form};
+    line_ = newline_ + 1;
+  }
+  return ahead;
+}
+
+/// The line at line_, whose header was read ahead; line_ moves behind it.
+BOUNCED_HOT void PostfixParser::ahead_line(const Ahead& ahead) {
+  newline_ = ahead.newline;
+  header_.time_us = ahead.time_us;
+  header_.time_form = ahead.time_form;
+  if (!usual_text(*ahead.tag, ahead.text)) any_line(ahead.tag, ahead.text);
+  line_ = newline_ + 1;
+}
+
 /// The line at line_, whose header may be `known` and its text found.
-void PostfixParser::any_line(const Tag* known, const char* text, const char* end) {
+void PostfixParser::any_line(const Tag* known, const char* text) {
+  const char* const end = base_ + batch_.block->size;
   const char* p = line_;
   const char* stop = newline_ != nullptr ? newline_ : end;
   truncated_ = static_cast<std::size_t>(stop - p) > limits::kLineBytesMax;
@@ -491,9 +538,12 @@ EventKind PostfixParser::kind_of_sent(const Tag& tag, const Delivery& delivery,
     default:
       break;
   }
-  if (starts(delivery.reason, "forwarded as ")) return EventKind::relayed;
-  if (delivery.reason == "delivered to file: /dev/null") return EventKind::discarded;
-  if (relay.host.empty() && delivery.relay == "none") return EventKind::discarded;
+  // Most reasons are a server's reply, which begins with its code; Postfix's own words do not.
+  if (relay.host.empty() || delivery.reason.empty() || !is_digit(delivery.reason[0])) {
+    if (starts(delivery.reason, "forwarded as ")) return EventKind::relayed;
+    if (delivery.reason == "delivered to file: /dev/null") return EventKind::discarded;
+    if (relay.host.empty() && delivery.relay == "none") return EventKind::discarded;
+  }
   if (relay.socket) return relay.configured ? EventKind::relayed : EventKind::delivered;
   // Port 24 is LMTP's (RFC 2033 section 5 leaves it to the site; Postfix's default is 24).
   const bool local_lmtp = tag.daemon != Daemon::smtp && relay.port == 24;
@@ -562,9 +612,8 @@ void PostfixParser::fill_failure(const Tag& tag, const Delivery& delivery, Event
 }
 
 /// The domain's id and number: listed now if it was not. 0 = no domain, or there is no room.
-/// `name` is normalised and prepared, so that equal names are equal ids.
-BOUNCED_HOT void PostfixParser::fill_domain(const Name& name, std::string_view address,
-                                            Event& event) {
+/// `name` is normalised, so that equal names are equal ids.
+BOUNCED_HOT void PostfixParser::fill_domain(const Name& name, const Delivery& found, Event& event) {
   const auto same_long = [&](std::uint16_t number) {
     return batch_.domains[number - 1u].id == context_.hasher->domain_id(name.text);
   };
@@ -578,7 +627,8 @@ BOUNCED_HOT void PostfixParser::fill_domain(const Name& name, std::string_view a
       batch_.domains.size() >= NameSlots::kNamesMax) {
     return;
   }
-  batch_.domains.push_back({event.domain_id, text_of(raw_domain(address))});
+  const std::string_view raw = found.to_at != 0 ? name.text : raw_domain(found.to);
+  batch_.domains.push_back({event.domain_id, text_of(raw)});
   event.domain = static_cast<std::uint16_t>(batch_.domains.size());
   scratch_.domains.add(name, event.domain);
 }
@@ -633,8 +683,7 @@ bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Del
     batch_.events.pop_back();
     return false;
   }
-  const Name domain(normal_domain);
-  scratch_.domains.prepare(domain);
+  if (context_.hasher != nullptr) fill_domain(Name(normal_domain, found.to_at != 0), found, event);
   const Block& block = *batch_.block;
   const std::uint64_t identity[3] = {block.file, line_offset(), 0};
   event.id = hash64_inline(identity, sizeof identity, 0);
@@ -652,10 +701,8 @@ bool PostfixParser::deliver(const Tag& tag, std::string_view queue_id, const Del
   if (found.truncated || truncated_) event.flags |= EventFlags::kTruncated;
   fill_remote(tag, found, event);
   if (found.status != Status::sent) fill_failure(tag, found, event);
-  const Name host(batch_.view(event.mta_host));
-  scratch_.hosts.prepare(host);
-  if (context_.hasher != nullptr) fill_domain(domain, found.to, event);
-  event.host = number_of_host(host, event.mta_host);
+  event.host =
+      number_of_host(Name(batch_.view(event.mta_host), !header_.unescaped), event.mta_host);
   batch_.times.see(event.time_us, event.time_form);
   scratch_.local.event(batch_, event);
   return true;

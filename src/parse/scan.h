@@ -151,6 +151,14 @@ inline std::uint64_t load64(const char* p) {
   return word;
 }
 
+/// The number of eight decimal digits, each a byte of 0..9, the first one lowest.
+BOUNCED_HOT std::uint32_t eight_digits(std::uint64_t word) {
+  word = word * (10 << 8 | 1) >> 8;
+  word = (word & 0x00FF00FF00FF00FFu) * (100 << 16 | 1) >> 16;
+  word = (word & 0x0000FFFF0000FFFFu) * (std::uint64_t{10'000} << 32 | 1) >> 32;
+  return static_cast<std::uint32_t>(word);
+}
+
 /// memcmp() == 0 without its call; `size` is mostly 8..40.
 inline bool equal_bytes(const char* a, const char* b, std::size_t size) {
   if (size < 8) {

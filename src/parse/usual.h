@@ -5,6 +5,7 @@
 #pragma once
 
 #include "parse/postfix_line.h"
+#include "parse/postfix_reason.h"
 #include "parse/scan.h"
 
 namespace bounced::parse {
@@ -87,44 +88,83 @@ BOUNCED_HOT bool read_usual_begin(const char* p, const char* end, Begin& out) {
   return load64(p) == word8(" (queue ") && load64(p + 8) == word8("active)\n");
 }
 
-/// `DIGITS[.DIGITS]` seconds as milliseconds; at most 6 digits before the point, else false.
-BOUNCED_HOT bool read_usual_delay(const char*& p, std::uint32_t& ms) {
-  const char* const begin = p;
-  std::uint32_t value = 0;
-  for (; is_digit(*p); ++p) value = value * 10 + static_cast<std::uint32_t>(*p - '0');
-  if (p - begin > 6) return false;
-  value *= 1000;
-  if (*p == '.') {
-    ++p;
-    for (std::uint32_t scale = 100; is_digit(*p); ++p) {
-      value += scale * static_cast<std::uint32_t>(*p - '0');
-      scale = scale == 100 ? 10 : static_cast<std::uint32_t>(scale == 10);
-    }
-  }
-  ms = value;
+/// The seconds in [p, end) as milliseconds, `DIGITS[.DIGITS]`: at most six characters, three of
+/// them behind the point; else false. All at once: how many there are is nobody's guess.
+BOUNCED_HOT bool read_usual_delay(const char* p, const char* end, std::uint32_t& ms) {
+  const auto size = static_cast<std::size_t>(end - p);
+  if (size - 1 > 5) return false;
+  const std::size_t unused = 64 - 8 * size;
+  constexpr std::uint64_t kOnes = 0x0101010101010101u;
+  const std::uint64_t chars = (load64(end - 8) ^ kOnes * '0') >> unused << unused;
+  const std::uint64_t other = chars ^ kOnes * ('.' ^ '0');
+  std::uint64_t point = (other - kOnes) & ~other & kOnes * 0x80;
+  point &= -point;  // the highest bit of the first one's byte; 0 = there is none
+  const std::uint64_t before = (point >> 7) - 1, through = (point << 1) - 1;
+  const std::uint64_t digits =
+      (chars & before) << 8 * static_cast<int>(point != 0) | (chars & ~through);
+  if (((digits | (digits + kOnes * 6)) & kOnes * 0xF0) != 0) return false;
+  constexpr std::uint32_t kScale[] = {1000, 100, 10, 1};
+  const int behind = 7 - __builtin_ctzll(point | std::uint64_t{1} << 63) / 8;
+  if (behind > 3) return false;
+  ms = eight_digits(digits) * kScale[behind];
   return true;
 }
 
 /// `HOST[IP]:25` or anything else up to the comma, which p moves to.
 BOUNCED_HOT void read_usual_relay(const char*& p, const char* end, Delivery& out) {
   const char* const begin = p;
-  const char* const open = find_in_line<64>(p, end, ',', '[');
-  if (*open == '[') {
-    const char* const close = find_in_line<16>(open + 1, end, ']', ',', '/');
-    if (load32(close) == word4("]:25") && close[4] == ',') {
+  const Bytes<64> bytes(p);
+  const std::uint64_t stops = bytes.is('[', ','), closes = bytes.is(']');
+  const char* const open = p + (stops == 0 ? 0 : __builtin_ctzll(stops));
+  const char* const close = p + (closes == 0 ? 0 : __builtin_ctzll(closes));
+  if (close < end && open < close && *open == '[') {
+    const auto size = static_cast<std::size_t>(close - open);  // of an IP and one
+    const std::uint64_t inside = (std::uint64_t{1} << size) - 1;
+    if (size <= 32 && (Bytes<32>(open + 1).is(',', '/') & inside) == 0 &&
+        load32(close) == word4("]:25") && close[4] == ',') {
       p = close + 4;
       out.relay = between(begin, p);
       out.ip = between(open + 1, close);
       return;
     }
   }
-  p = find_in_line<64>(open, end, ',');
+  p = find_in_line<64>(p, end, ',');
   out.relay = between(begin, p);
   out.ip = {};
 }
 
-/// `to=<ADDR>, relay=R, delay=D, delays=a/b/c/d, dsn=X.Y.Z, status=WORD (REASON)`, each part of
-/// dsn= one digit, as read_delivery() reads it. False: not in that shape; `out` is then undefined.
+/// `X.Y.Z` in [p, end).
+BOUNCED_HOT bool read_usual_enhanced(const char* p, const char* end, EnhancedCode& out) {
+  if (end - p != 5) return read_enhanced(p, end, out) && p == end;
+  const bool klass = p[0] == '2' || p[0] == '4' || p[0] == '5';
+  out = {static_cast<std::uint16_t>(p[2] - '0'), static_cast<std::uint16_t>(p[4] - '0'),
+         static_cast<std::uint8_t>(p[0] - '0')};
+  return klass && p[1] == '.' && is_digit(p[2]) && p[3] == '.' && is_digit(p[4]);
+}
+
+/// `[, conn_use=N], delay=D, delays=a/b/c/d, dsn=X.Y.Z` up to the next comma, which p moves to.
+BOUNCED_HOT bool read_usual_numbers(const char*& p, const char* end, Delivery& out) {
+  if (load64(p) == word8(", conn_u")) p = find_in_line<16>(p + 8, end, ',');
+  if (load64(p) != word8(", delay=")) return false;
+  const char* const delay = p + 8;
+  std::uint64_t commas = Bytes<64>(p).is(',');
+  const auto next = [&] {
+    commas &= commas - 1;
+    return p + __builtin_ctzll(commas | std::uint64_t{1} << 63);
+  };
+  const char* const delays = next();
+  const char* const dsn = next();
+  const char* const status = next();
+  if (commas == 0 || status >= end) return false;
+  p = status;
+  return load64(delays) == word8(", delays") && delays[8] == '=' &&
+         load64(dsn) << 16 == word8(", dsn=  ") << 16 &&
+         read_usual_delay(delay, delays, out.delay_ms) &&
+         read_usual_enhanced(dsn + 6, status, out.enhanced);
+}
+
+/// `to=<ADDR>, relay=R, delay=D, delays=a/b/c/d, dsn=X.Y.Z, status=WORD (REASON)`, as
+/// read_delivery() reads it. False: not in that shape; `out` is then undefined.
 BOUNCED_HOT bool read_usual_delivery(const char* p, const char* end, Delivery& out) {
   p += 4;
   if (*p == '"') return false;
@@ -137,20 +177,9 @@ BOUNCED_HOT bool read_usual_delivery(const char* p, const char* end, Delivery& o
                   : 0;
   p += 9;
   read_usual_relay(p, end, out);
-  if (load64(p) == word8(", conn_u")) p = find_in_line<16>(p + 8, end, ',');
-  if (load64(p) != word8(", delay=")) return false;
-  p += 8;
-  if (!read_usual_delay(p, out.delay_ms)) return false;
-  if (load64(p) != word8(", delays") || p[8] != '=') return false;
-  p = find_in_line<32>(p + 9, end, ',');
-  constexpr std::uint64_t kClass = std::uint64_t{0xFF} << 48;  // the digit in ", dsn=2."
-  if (((load64(p) ^ word8(", dsn=0.")) & ~kClass) != 0) return false;
-  if (p[6] != '2' && p[6] != '4' && p[6] != '5') return false;
-  if (p[9] != '.' || !is_digit(p[8]) || !is_digit(p[10])) return false;
-  if (load64(p + 11) != word8(", status") || p[19] != '=') return false;
-  out.enhanced = {static_cast<std::uint16_t>(p[8] - '0'), static_cast<std::uint16_t>(p[10] - '0'),
-                  static_cast<std::uint8_t>(p[6] - '0')};
-  p += 20;
+  if (!read_usual_numbers(p, end, out)) return false;
+  if (load64(p) != word8(", status") || p[8] != '=') return false;
+  p += 9;
   const std::uint64_t word = load64(p);
   if (word << 16 == word8("sent (  ") << 16) {
     out.status = Status::sent;
@@ -164,7 +193,7 @@ BOUNCED_HOT bool read_usual_delivery(const char* p, const char* end, Delivery& o
   } else {
     return false;
   }
-  if (end == p || end[-1] != ')') return false;
+  if (p >= end || end[-1] != ')') return false;
   out.reason = between(p, end - 1);
   out.truncated = false;
   return true;

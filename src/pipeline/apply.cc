@@ -386,6 +386,8 @@ void Apply::check_replays() {
       if (lane.position_dirty) finished_files_.push_back(lane.position);
       lane.position_dirty = false;
     }
+    // What it reports must not depend on when the last tick was.
+    if (engine_.states != nullptr && !dead_) tick_now();
     if (engine_.store == nullptr) {
       publish();
       replay.finish({});
@@ -478,6 +480,11 @@ void Apply::tick() {
   const std::int64_t begun = monotonic_us();
   if (!stage_.idle() && begun - last_tick_us_ < kTickIntervalUs) return;
   last_tick_us_ = begun;
+  tick_now();
+}
+
+/// What is due by now happens: by the clock in a daemon that has caught up, else by the log's time.
+void Apply::tick_now() {
   stage_.wait_idle();
   bool live = false;
   bool behind = false;
@@ -485,7 +492,6 @@ void Apply::tick() {
     live = live || lane->info->live;
     behind = behind || lane->head != nullptr || !lane->pending.empty();
   }
-  // The daemon's clock drives what is due once it has caught up; a replay's watermark else.
   const std::int64_t now = system_clock().now_us();
   const std::int64_t at = live && !behind ? now : std::min(watermark_us_, now);
   if (at <= 0) return;

@@ -37,9 +37,10 @@ void expect_same(const std::string& line) {
   EXPECT_EQ(told(tail), told(long_way)) << line;
 }
 
-std::string delivery(const std::string& to, const std::string& relay) {
-  return kHeader + "smtp" + kQueueId + "to=<" + to + ">, relay=" + relay +
-         ", delay=1.2, delays=0.1/0/0.6/0.5, dsn=5.1.1, status=bounced (host x said: 550 no)";
+std::string delivery(const std::string& to, const std::string& relay,
+                     const std::string& delay = "1.2", const std::string& dsn = "5.1.1") {
+  return kHeader + "smtp" + kQueueId + "to=<" + to + ">, relay=" + relay + ", delay=" + delay +
+         ", delays=0.1/0/0.6/0.5, dsn=" + dsn + ", status=bounced (host x said: 550 no)";
 }
 
 std::string begin(const std::string& from) {
@@ -66,6 +67,22 @@ TEST(Usual, SizesOfEveryKind) {
     expect_same(begin(name + "@b.example"));
     expect_same(begin("a@" + name));
   }
+}
+
+TEST(Usual, NumbersOfEveryKind) {
+  const std::string to = "a@b.example", relay = "mx.example[192.0.2.1]:25";
+  for (const char* delay :
+       {"",           "0",     "7",  "12",  "12.3",  "1.23",   "0.123",     "123.45",
+        "0.1234",     ".5",    "5.", ".",   "1.2.3", "123456", "1234567",   "12345.6",
+        "4294967296", "1e+05", "-1", "1,5", "x",     "1 2",    "conn_use=2"}) {
+    expect_same(delivery(to, relay, delay));
+  }
+  for (const char* dsn : {"", "2.0.0", "4.7.650", "5.10.1", "5.7.1234", "3.1.1", "5.1", "5.1.1.1",
+                          "55.1.1", "5.1.x", "5-1-1", "5.1.", "x", "5.1.1, key=value"}) {
+    expect_same(delivery(to, relay, "1.2", dsn));
+  }
+  expect_same(delivery(to, relay + ", conn_use=2"));
+  expect_same(delivery(to, relay + ", conn_use=2, conn_use=3"));
 }
 
 TEST(Usual, DamagedLines) {

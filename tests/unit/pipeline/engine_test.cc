@@ -98,6 +98,22 @@ std::size_t count(const Metrics& m, EventKind kind) {
   return m.events[static_cast<std::size_t>(kind)];
 }
 
+/// A block that ends within the log is over when the replay is, however fast that was.
+TEST_F(EngineTest, WhatFallsDueInAReplayHasHappenedAtItsEnd) {
+  const auto line = [](const std::string& stamp, const std::string& id, const std::string& rest) {
+    return stamp + " mx1 postfix/smtp[2]: " + id + ": to=<" + rest + "\n";
+  };
+  const std::string relay = ">, relay=mx.example.com[192.0.2.7]:25, delay=1, delays=0/0/0/1, dsn=";
+  const std::string dead = line("2026-01-01T00:00:00.000000+00:00", "4jX100000zAbCdEf",
+                                "gone@example.com" + relay +
+                                    "5.1.1, status=bounced (host mx.example.com[192.0.2.7] said: "
+                                    "550 5.1.1 User unknown (in reply to RCPT TO command))");
+  const std::string later = line("2026-09-01T00:00:00.000000+00:00", "4jX100001zAbCdEf",
+                                 "jo@example.org" + relay + "2.0.0, status=sent (250 2.0.0 ok)");
+  EXPECT_EQ(replay("before", {write("before.log", dead)}).states.blocked, 1u);
+  EXPECT_EQ(replay("after", {write("after.log", dead + later)}).states.blocked, 0u);
+}
+
 TEST_F(EngineTest, CountsEveryLineOnce) {
   const auto file = write("a.log", host_log("mx1", 3000, 0));
   const Metrics m = replay("d", {file});
