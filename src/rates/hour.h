@@ -198,6 +198,11 @@ class Cells {
     if (guess < slots_.size()) bounced::prefetch(slots_.data() + guess);
     bounced::prefetch(by_key_.address_of(hash_of(key, 0)));
   }
+  /// Sends for what others(index) changes.
+  void prefetch_others(std::uint32_t index) const {
+    const std::uint32_t number = slots_[index].others;
+    if (number != kNoOthers) bounced::prefetch(others_.data() + number);
+  }
   /// Records that the next take_dirty() makes.
   [[nodiscard]] std::size_t dirty() const { return dirty_.size(); }
   [[nodiscard]] const void* address_of(std::uint32_t index) const { return slots_.data() + index; }

@@ -130,6 +130,7 @@ struct Rates::Impl {
     return event.time_us >= hour_begin_us && event.time_us < hour_end_us;
   }
   void prefetch_for(const Batch& batch, const Event& event) const;
+  void prefetch_cells(const Event& event) const;
   void count_delivery(const Batch& batch, const Event& event);
   void count(const Batch& batch, const Event& event, const Effect& effect);
   void count_failure(const Batch& batch, const Event& event, const Effect& effect,
@@ -418,8 +419,19 @@ void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& ef
   if (event.failing()) count_failure(batch, event, effect, domain);
 }
 
+/// Failures count in whole cells, each somewhere else.
+void Rates::Impl::prefetch_cells(const Event& event) const {
+  if (hour == nullptr) return;
+  if (event.domain != 0 && domains[event.domain - 1u].stamp == stamp) {
+    hour->of(Dimension::domain).prefetch_others(domains[event.domain - 1u].slot);
+  }
+  const std::uint32_t sender = hour->sender_by_domain.find(event.sender_domain);
+  if (sender != IndexMap::kNone) hour->of(Dimension::sender).prefetch_others(sender);
+}
+
 inline void Rates::Impl::prefetch_for(const Batch& batch, const Event& event) const {
   if (event.domain == 0) prefetch(domain_names.address_of(event.domain_id.lo));
+  if (event.failing()) prefetch_cells(event);
   if (!event.campaign.empty()) prefetch(batch.view(event.campaign).data());
   if (event.sender.empty() || event.sender_domain != 0) return;
   prefetch(batch.view(event.sender).data() + event.sender.size - 1);

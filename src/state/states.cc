@@ -158,7 +158,13 @@ void States::Impl::prefetch_listed(const Batch& batch) {
 /// A batch was parsed on another core: its texts are as cold as the table.
 void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const {
   table.prefetch_entry(event.recipient_id);
-  if (listed_domains[event.domain].call != domain_call) table.prefetch_entry(event.domain_id);
+  if (listed_domains[event.domain].call != domain_call) {
+    table.prefetch_entry(event.domain_id);
+    // Nobody has read its name yet, should it be new.
+    if (event.domain != 0) {
+      bounced::prefetch(batch.view(batch.domains[event.domain - 1u].text).data());
+    }
+  }
   if (event.kind == EventKind::delivered) return;
   if (event.verdict != 0) bounced::prefetch(batch.verdict(event));
   const std::string_view words = batch.view(event.diagnostic);

@@ -201,7 +201,7 @@ bool roll_host(SendingHost& h, std::int64_t time_us, std::size_t& slot) {
 }
 }  // namespace
 
-/// ... of its hour, or since the last cut; or a late one.
+/// The first of an hour or since a cut; or a late one.
 void Surroundings::delivered_first(SendingHost& h, std::int64_t time_us) {
   std::size_t slot = 0;
   if (!roll_host(h, time_us, slot)) return;

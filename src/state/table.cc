@@ -113,6 +113,7 @@ std::uint32_t Table::allocate(std::uint32_t units, bool force) {
   const std::uint32_t ref =
       static_cast<std::uint32_t>((chunks_.size() - 1) << kUnitBits) | next_unit_;
   next_unit_ += units;
+  bounced::prefetch(at(ref) + 8);  // where the next ones will be
   live_units_ += units;
   ++blocks_;
   at(ref)->units_flags = static_cast<std::uint16_t>(units << 3);
