@@ -6,6 +6,7 @@
 #include "base/hash_inline.h"
 #include "base/message.h"
 #include "base/text.h"
+#include "parse/head.h"
 #include "parse/header.h"
 #include "parse/line_ends.h"
 #include "parse/local_finder.h"
@@ -19,41 +20,13 @@
 namespace bounced::parse {
 namespace {
 
-constexpr std::size_t kTagBytesMax = 56;
-constexpr std::size_t kTagEntries = 128;
 constexpr std::size_t kOriginsMax = 65'000;  // Event::origin is 16 bits
-
-/// What a host and tag stand for. The bytes are copied: JSON's do not outlive their line.
-struct Tag {
-  char bytes[kTagBytesMax];
-  std::uint8_t host_size = 0;
-  std::uint8_t size = 0;  ///< of host and tag
-  bool full = true;
-  bool ours = false;  ///< of a Postfix instance, by its name
-  Daemon daemon = Daemon::foreign;
-  std::uint16_t origin = 0;
-  std::uint64_t hash = 0;  ///< of the origin
-};
-
-/// A host and tag as the line has them ("mx-out1 postfix/smtp", up to the '['), and their meaning.
-struct Head {
-  static constexpr std::size_t kBytesMax = 47;
-  char bytes[kBytesMax + 1];
-  std::uint8_t size = 0;  ///< 0 = unused
-  Tag tag;
-};
-constexpr std::size_t kHeads = 128;
 
 /// Never 0. Long and short ids have one size each; knowing it spares the hash its branches.
 BOUNCED_HOT std::uint64_t queue_key(std::string_view id, const Tag& tag) {
   const std::uint64_t key =
       id.size() == 16 ? hash64_inline(id.data(), 16, tag.hash) : hash64(id, tag.hash);
   return key == 0 ? 1 : key;
-}
-
-/// Two heads of one log differ in their last bytes or their size. Reads 8 bytes before `end`.
-BOUNCED_HOT std::size_t head_slot(const char* end, std::size_t size) {
-  return ((load64(end - 8) + size) * 0x9E3779B97F4A7C15ull) >> 57;
 }
 
 /// Copied, not constructed: g++ zeroes 192 bytes by `rep stos`, whose start costs 20 ns; twelve

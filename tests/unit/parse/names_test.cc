@@ -147,9 +147,9 @@ TEST(Names, NamesAreToldApartByEveryByte) {
   std::string text;
   std::vector<std::string> names;
   for (const std::size_t size : {1u, 7u, 8u, 9u, 16u, 23u, 31u, 32u, 33u, 40u, 46u, 100u}) {
-    // Behind the 24th byte of a long name a family of names may be too near each other to be
-    // listed.
-    for (std::size_t at = 0; at <= size && at < 32; ++at) {
+    // Between its first and last 16 bytes a large family of long names may be too near each other
+    // to be listed.
+    for (std::size_t at = 0; at <= size && at < (size > Name::kWhole ? 24u : 32u); ++at) {
       std::string name(size, 'a');
       if (at < size) name[at] = 'b';
       names.push_back(name);

@@ -1,0 +1,41 @@
+// head: what stands between a line's time and its text, and what it means for Postfix's lines.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "parse/postfix_line.h"
+#include "parse/scan.h"
+
+namespace bounced::parse {
+
+inline constexpr std::size_t kTagBytesMax = 56;
+inline constexpr std::size_t kTagEntries = 128;
+
+/// What a host and tag stand for. The bytes are copied: JSON's do not outlive their line.
+struct Tag {
+  char bytes[kTagBytesMax];
+  std::uint8_t host_size = 0;
+  std::uint8_t size = 0;  ///< of host and tag
+  bool full = true;
+  bool ours = false;  ///< of a Postfix instance, by its name
+  Daemon daemon = Daemon::foreign;
+  std::uint16_t origin = 0;
+  std::uint64_t hash = 0;  ///< of the origin
+};
+
+/// A host and tag as the line has them ("mx-out1 postfix/smtp", up to the '['), and their meaning.
+struct Head {
+  static constexpr std::size_t kBytesMax = 47;
+  char bytes[kBytesMax + 1];
+  std::uint8_t size = 0;  ///< 0 = unused
+  Tag tag;
+};
+inline constexpr std::size_t kHeads = 128;
+
+/// Two heads of one log differ in their last bytes or their size. Reads 8 bytes before `end`.
+BOUNCED_HOT std::size_t head_slot(const char* end, std::size_t size) {
+  return ((load64(end - 8) + size) * 0x9E3779B97F4A7C15ull) >> 57;
+}
+
+}  // namespace bounced::parse
