@@ -5,6 +5,7 @@
 namespace bounced::parse {
 namespace {
 
+// Evidence in the store names a row by its number: new ones go to the end.
 constexpr Format kFormats[] = {
     {"postfix", probe_postfix, parse_postfix},
 };

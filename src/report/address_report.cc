@@ -7,6 +7,7 @@
 #include "base/address.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "parse/parse.h"
 #include "report/event_view.h"
 #include "state/decide.h"
 
@@ -46,12 +47,20 @@ EventView view_of(const state::Evidence& evidence, std::string_view address,
   view.message_id = evidence.message_id;
   view.mta_host = evidence.mta_host;
   view.mta_ip = evidence.mta_ip;
+  view.mta_port = evidence.mta_port;
+  view.sending_ip = evidence.sending_ip;
+  view.campaign = evidence.campaign;
+  view.tenant = names.text(store::Dictionary::tenant, evidence.tenant);
+  view.stream = names.text(store::Dictionary::stream, evidence.stream);
+  view.delay_ms = evidence.delay_ms;
   view.phase = evidence.phase;
   view.smtp_code = evidence.smtp_code;
   view.enhanced = evidence.enhanced;
   view.diagnostic = evidence.diagnostic;
   view.source = names.text(store::Dictionary::source, evidence.source);
   view.offset = evidence.offset;
+  const auto formats = parse::formats();
+  if (evidence.format < formats.size()) view.format = formats[evidence.format].name;
   if (evidence.verdict.cause != Cause::none) view.verdict = &evidence.verdict;
   view.rule = evidence.rule;
   return view;

@@ -10,7 +10,8 @@
 namespace bounced::state {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+/// 2 has what stands behind the offset, campaign and sending IP; 1 is still read.
+constexpr std::uint8_t kVersion = 2;
 
 /// Writes into a buffer that is large enough; no checks, no growth.
 struct Writer {
@@ -60,6 +61,11 @@ char* encode_evidence(char* out, const Batch& batch, const Event& event, const V
   w.number(event.enhanced.detail);
   w.number(event.source);
   w.number(event.offset);
+  w.number(event.delay_ms);
+  w.number(event.mta_port);
+  w.number(event.tenant);
+  w.number(event.stream);
+  w.byte(event.format);
   w.text(rule);
   w.text(batch.view(event.queue_id));
   w.text(batch.view(event.message_id));
@@ -67,6 +73,8 @@ char* encode_evidence(char* out, const Batch& batch, const Event& event, const V
   w.text(batch.view(event.mta_host));
   w.text(batch.view(event.mta_ip));
   w.text(batch.view(event.diagnostic), limits::kDiagnosticBytesMax);
+  w.text(batch.view(event.campaign));
+  w.text(batch.view(event.sending_ip));
   return w.p;
 }
 
@@ -74,9 +82,8 @@ Result<Evidence> decode_evidence(std::string_view bytes) {
   const auto bad = [](const char* why) {
     return fail(ErrorCode::data, "evidence", "", why, "restore the store from a backup");
   };
-  if (bytes.empty() || static_cast<std::uint8_t>(bytes[0]) != kVersion) {
-    return bad("of an unknown version");
-  }
+  const std::uint8_t version = bytes.empty() ? 0 : static_cast<std::uint8_t>(bytes[0]);
+  if (version == 0 || version > kVersion) return bad("of an unknown version");
   bytes.remove_prefix(1);
   bool ok = true;
   const auto byte = [&]() -> std::uint8_t {
@@ -113,10 +120,18 @@ Result<Evidence> decode_evidence(std::string_view bytes) {
   e.enhanced.detail = static_cast<std::uint16_t>(number());
   e.source = static_cast<std::uint32_t>(number());
   e.offset = number();
+  if (version > 1) {
+    e.delay_ms = static_cast<std::uint32_t>(number());
+    e.mta_port = static_cast<std::uint16_t>(number());
+    e.tenant = static_cast<std::uint16_t>(number());
+    e.stream = static_cast<std::uint16_t>(number());
+    e.format = byte();
+  }
   for (std::string* text :
        {&e.rule, &e.queue_id, &e.message_id, &e.sender, &e.mta_host, &e.mta_ip, &e.diagnostic}) {
     ok = ok && read_text(bytes, *text);
   }
+  if (version > 1) ok = ok && read_text(bytes, e.campaign) && read_text(bytes, e.sending_ip);
   if (!ok || !bytes.empty() || (kind & 15) >= kEventKinds || kind >> 4 > 6) {
     return bad("malformed value");
   }

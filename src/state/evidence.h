@@ -22,7 +22,7 @@ inline std::uint8_t evidence_slot_of_deferral(std::uint64_t message) {
 /// Most bytes that encode_evidence() writes.
 inline constexpr std::size_t kEvidenceTextMax = 1024;  ///< of each text but the diagnostic
 inline constexpr std::size_t kEvidenceBytesMax =
-    160 + 6 * kEvidenceTextMax + limits::kDiagnosticBytesMax;
+    160 + 8 * kEvidenceTextMax + limits::kDiagnosticBytesMax;
 
 /// Encodes what `event` says, in the server's own words, into `out`; returns the end.
 char* encode_evidence(char* out, const Batch& batch, const Event& event, const Verdict& verdict,

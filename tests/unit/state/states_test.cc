@@ -543,12 +543,47 @@ TEST(States, EvidenceOfATriedMessageStaysInItsSlot) {
   EXPECT_EQ(deferrals, 1);
 }
 
+TEST(Evidence, KeepsTheWholeEvent) {
+  BlockPool pool(1, 4096);
+  Batch batch;
+  batch.block = pool.take();
+  Event event;
+  event.kind = EventKind::bounced;
+  event.phase = Phase::rcpt;
+  event.time_us = kT0;
+  event.delay_ms = 1'200;
+  event.mta_port = 2525;
+  event.tenant = 3;
+  event.stream = 4;
+  event.format = 0;
+  event.offset = 77;
+  event.campaign = batch.add("spring");
+  event.sending_ip = batch.add("198.51.100.7");
+  event.mta_ip = batch.add("192.0.2.7");
+  event.diagnostic = batch.add("550 5.1.1 no");
+  std::string bytes(kEvidenceBytesMax, '\0');
+  const char* const end = encode_evidence(bytes.data(), batch, event, Verdict{}, "own/rule");
+  bytes.resize(static_cast<std::size_t>(end - bytes.data()));
+  const auto read = decode_evidence(bytes);
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_EQ(read->delay_ms, 1'200u);
+  EXPECT_EQ(read->mta_port, 2525);
+  EXPECT_EQ(read->tenant, 3);
+  EXPECT_EQ(read->stream, 4);
+  EXPECT_EQ(read->format, 0);
+  EXPECT_EQ(read->campaign, "spring");
+  EXPECT_EQ(read->sending_ip, "198.51.100.7");
+  EXPECT_EQ(read->mta_ip, "192.0.2.7");
+  EXPECT_EQ(read->diagnostic, "550 5.1.1 no");
+  EXPECT_EQ(read->offset, 77u);
+}
+
 TEST(Evidence, RandomBytesAreRefusedOrRead) {
   std::mt19937_64 random(7);
   for (int i = 0; i < 20'000; ++i) {
     std::string bytes(random() % 64, '\0');
     for (char& c : bytes) c = static_cast<char>(random());
-    if (!bytes.empty()) bytes[0] = 1;
+    if (!bytes.empty()) bytes[0] = static_cast<char>(1 + i % 2);
     (void)decode_evidence(bytes);
     (void)decode_change(bytes.substr(0, 8), bytes);
   }
