@@ -425,27 +425,21 @@ void Apply::add_positions(store::WriteSet& set) {
 }
 
 void Apply::start_cut() {
-  stage_.wait_idle();
   if (stage_.failed()) {
     dead_ = true;
     return;
   }
   auto cut = spare_cut_ != nullptr ? std::move(spare_cut_) : std::make_unique<Cut>();
-  store::WriteSet& set = cut->set;
-  engine_.states->append_to(set);
-  engine_.rates->append_to(set);
-  engine_.correlator->append_to(set);
+  engine_.correlator->append_to(cut->set);
   positions_cut_.clear();
-  add_positions(set);
-  engine_.names.append_to(set);
-  stage_.measure();
+  add_positions(cut->set);
   waiting_cut_.swap(waiting_);
   ending_cut_.swap(ending_);
   changed_ = false;
   last_cut_us_ = monotonic_us();
   cut_running_ = true;
   ++metrics_.commit.received;
-  engine_.cuts.push(std::move(cut));
+  stage_.push(std::move(cut));
 }
 
 void Apply::finish_cut(const Result<void>& result) {

@@ -2,7 +2,7 @@
 //
 //   feeders (one per [[tail]], one per replay) -> blocks -> workers (parse, classify)
 //     -> batches -> apply (order, time, correlate) -> state (states, rates)
-//     -> cut, made by apply -> committer (store)
+//     -> cut, begun by apply, completed by state -> committer (store)
 //
 // Invariants:
 //  1. Only the apply thread touches the correlator; states, rates and names (but for Names::text)

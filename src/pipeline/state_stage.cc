@@ -11,7 +11,12 @@ StateStage::~StateStage() {
 
 void StateStage::push(std::unique_ptr<Batch> batch, std::shared_ptr<LaneInfo> lane) {
   ++pushed_;
-  queue_.push({std::move(batch), std::move(lane)});
+  queue_.push({std::move(batch), std::move(lane), nullptr});
+}
+
+void StateStage::push(std::unique_ptr<Cut> cut) {
+  ++pushed_;
+  queue_.push({nullptr, nullptr, std::move(cut)});
 }
 
 void StateStage::apply_now(Batch& batch) {
@@ -29,8 +34,12 @@ void StateStage::wait_idle() {
 void StateStage::run() {
   name_thread("state");
   while (std::optional<Work> work = queue_.pop()) {
-    apply(*work->batch);
-    engine_.put_batch(std::move(work->batch), *work->lane);
+    if (work->cut != nullptr) {
+      complete(std::move(work->cut));
+    } else {
+      apply(*work->batch);
+      engine_.put_batch(std::move(work->batch), *work->lane);
+    }
     work.reset();
     done_.fetch_add(1, std::memory_order_release);
     done_.notify_one();
@@ -51,6 +60,22 @@ void StateStage::apply(Batch& batch) {
   }
   for (const Event* event : batch.run) ++events_[static_cast<std::size_t>(event->kind)];
   if (engine_.options.on_events) engine_.options.on_events(batch, batch.run);
+}
+
+void StateStage::complete(std::unique_ptr<Cut> cut) {
+  if (failed()) {
+    Message message;
+    message.kind = Message::Kind::committed;
+    message.committed = fail(ErrorCode::cancelled, "cut", "engine", "an event was not applied");
+    message.cut = std::move(cut);
+    message.cut->set.clear();
+    return engine_.inbox.push(std::move(message));
+  }
+  engine_.states->append_to(cut->set);
+  engine_.rates->append_to(cut->set);
+  engine_.names.append_to(cut->set);
+  measure();
+  engine_.cuts.push(std::move(cut));
 }
 
 void StateStage::measure() {

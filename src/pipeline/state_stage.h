@@ -2,8 +2,9 @@
 // states and rates take it, in the same order, on this one.
 //
 // Invariant: states, rates and names belong to this stage's thread while it has work, and to
-// apply's thread while it is idle. So whatever else wants them (cuts, changes, ticks, figures, runs
-// of a part of a batch) waits until it is idle, and there is nothing to lock.
+// apply's thread while it is idle. So whatever else wants them (changes, ticks, figures, runs of a
+// part of a batch) waits until it is idle, and there is nothing to lock. A cut is work: it takes
+// its place in the queue, and so its instant, and nobody waits for it.
 #pragma once
 
 #include <atomic>
@@ -27,6 +28,10 @@ class StateStage {
   /// Hands over a batch of which correlate has taken every record; `Batch::run` says which events
   /// are to be applied. It goes back to the pools afterwards. `lane` outlives the engine's threads.
   void push(std::unique_ptr<Batch> batch, std::shared_ptr<LaneInfo> lane);
+  /// Hands over a cut that holds what correlate and the positions say of all batches pushed so far.
+  /// It goes on to the committer with what states, rates and names have to add, or comes back to
+  /// apply as failed.
+  void push(std::unique_ptr<Cut> cut);
   /// Applies batch.run at once, on the caller's thread; the batch stays the caller's.
   void apply_now(Batch& batch);
 
@@ -51,9 +56,11 @@ class StateStage {
   struct Work {
     std::unique_ptr<Batch> batch;
     std::shared_ptr<LaneInfo> lane;
+    std::unique_ptr<Cut> cut;  ///< or this
   };
   void run();
   void apply(Batch& batch);
+  void complete(std::unique_ptr<Cut> cut);
 
   Engine::Impl& engine_;
   BlockingQueue<Work> queue_;
