@@ -555,18 +555,14 @@ void Correlator::Impl::join(const Batch& batch) {
   accepted.assign(batch.local.size() + 1, 0);
   open.resize(batch.notes.size() + 1);
   std::size_t size = 0;
-  if (!batch.joined) {
-    for (; size < batch.notes.size(); ++size) open[size] = static_cast<std::uint32_t>(size);
-  } else {
-    for (std::size_t i = 0; i < batch.local.size(); ++i) {
-      if (i + kAhead < batch.local.size()) table.prefetch_slot(batch.local[i + kAhead].key);
-      const LocalMessage& message = batch.local[i];
-      accepted[i + 1] = message.whole && table.find(message.key) == nullptr;
-    }
-    for (std::size_t i = 0; i < batch.notes.size(); ++i) {
-      open[size] = static_cast<std::uint32_t>(i);
-      size += accepted[batch.note_local[i]] ^ 1u;
-    }
+  for (std::size_t i = 0; i < batch.local.size(); ++i) {
+    if (i + kAhead < batch.local.size()) table.prefetch_slot(batch.local[i + kAhead].key);
+    const LocalMessage& message = batch.local[i];
+    accepted[i + 1] = message.whole && table.find(message.key) == nullptr;
+  }
+  for (std::size_t i = 0; i < batch.notes.size(); ++i) {
+    open[size] = static_cast<std::uint32_t>(i);
+    size += accepted[batch.note_local[i]] ^ 1u;
   }
   open.resize(size);
 }
@@ -624,7 +620,7 @@ inline void Correlator::Impl::prefetch_joined(const Batch& batch, std::size_t at
 bool Correlator::apply_joined(Batch& batch, std::int64_t add_us, std::vector<Event*>& out) {
   Impl& impl = *impl_;
   const RecordTimes& times = batch.times;
-  if (!impl.table.same_hour(times.oldest_us + add_us, times.newest_us + add_us) ||
+  if (!batch.joined || !impl.table.same_hour(times.oldest_us + add_us, times.newest_us + add_us) ||
       !impl.table.has_room(batch.notes.size() + batch.events.size())) {
     return false;
   }

@@ -57,8 +57,8 @@ class Correlator {
 
   /// apply() of a whole batch whose times are not yet UTC, but need only `add_us` added to be: does
   /// both, and knows that messages which begin and end within the batch (Batch::local) need no
-  /// entry. False, and nothing was done, when the batch must be taken by apply(): a new hour begins
-  /// in it, or the table is almost full.
+  /// entry. False, and nothing was done, when the batch must be taken by apply(): parse has not
+  /// joined it, a new hour begins in it, or the table is almost full.
   bool apply_joined(Batch& batch, std::int64_t add_us, std::vector<Event*>& out);
 
   /// Entries changed since the last call: puts for those alive, deletes for those gone.
