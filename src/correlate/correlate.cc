@@ -68,6 +68,8 @@ struct Correlator::Impl {
   [[gnu::noinline]] void copy_texts(Batch& batch, OpenMessage& message) const;
   [[gnu::always_inline]] void enrich(Batch& batch, Event& event, OpenMessage& message);
   [[gnu::noinline]] void enrich_alone(const Batch& batch, Event& event);
+  [[gnu::always_inline]] void enriched(Event& event, bool sender_known, StreamMatcher::Match match);
+  StreamMatcher::Match match(const Batch& batch, std::uint16_t origin, StreamFacts facts);
   void join(const Batch& batch);
   [[gnu::always_inline]] void enrich_local(const Batch& batch, Event& event, LocalMessage& message,
                                            std::int64_t add_us);
@@ -381,13 +383,21 @@ inline std::uint64_t Correlator::Impl::fingerprint(const Batch& batch, OpenMessa
   return message.fingerprint;
 }
 
+/// Tenant and stream of a message of that origin (StreamFacts::instance is filled in here).
+StreamMatcher::Match Correlator::Impl::match(const Batch& batch, std::uint16_t origin,
+                                             StreamFacts facts) {
+  const Origin* from = batch.origin(origin);
+  if (from != nullptr) facts.instance = batch.view(from->instance);
+  return streams.match(facts);
+}
+
 void Correlator::Impl::resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message) {
   message.flags |= OpenMessage::kResolved;
-  const Origin* from = batch.origin(origin);
-  const StreamMatcher::Match match = streams.match(
-      {text_of(batch, message, Field::sasl_user), text_of(batch, message, Field::sender),
-       from == nullptr ? std::string_view{} : batch.view(from->instance),
-       text_of(batch, message, Field::campaign)});
+  const StreamMatcher::Match match = this->match(batch, origin,
+                                                 {text_of(batch, message, Field::sasl_user),
+                                                  text_of(batch, message, Field::sender),
+                                                  {},
+                                                  text_of(batch, message, Field::campaign)});
   message.tenant = match.tenant;
   message.stream = match.stream;
 }
@@ -421,13 +431,17 @@ inline void Correlator::Impl::enrich(Batch& batch, Event& event, OpenMessage& me
     give(Field::message_id, event.message_id);
     give(Field::campaign, event.campaign);
   }
-  if (message.has(OpenMessage::kSenderKnown) && event.sender.empty()) {
-    event.flags |= EventFlags::kNullSender;
-  }
-  if (event.stream == 0) event.stream = message.stream;
-  if (event.tenant == 0) event.tenant = message.tenant;
   event.message = fingerprint(batch, message);
-  ++(message.has(OpenMessage::kSenderKnown) ? stats.enriched : stats.not_enriched);
+  enriched(event, message.has(OpenMessage::kSenderKnown), {message.tenant, message.stream});
+}
+
+/// The end of an enrichment: its texts are given.
+inline void Correlator::Impl::enriched(Event& event, bool sender_known,
+                                       StreamMatcher::Match match) {
+  if (sender_known && event.sender.empty()) event.flags |= EventFlags::kNullSender;
+  if (event.stream == 0) event.stream = match.stream;
+  if (event.tenant == 0) event.tenant = match.tenant;
+  ++(sender_known ? stats.enriched : stats.not_enriched);
 }
 
 void Correlator::Impl::enrich_alone(const Batch& batch, Event& event) {
@@ -441,12 +455,8 @@ void Correlator::Impl::enrich_alone(const Batch& batch, Event& event) {
             : hash_of(event.id, 0, kSeedQueue);
   }
   if (streams.empty() || event.stream != 0) return;
-  const Origin* from = batch.origin(event.origin);
-  const StreamMatcher::Match match =
-      streams.match({{},
-                     batch.view(event.sender),
-                     from == nullptr ? std::string_view{} : batch.view(from->instance),
-                     batch.view(event.campaign)});
+  const StreamMatcher::Match match = this->match(
+      batch, event.origin, {{}, batch.view(event.sender), {}, batch.view(event.campaign)});
   event.stream = match.stream;
   if (event.tenant == 0) event.tenant = match.tenant;
 }
@@ -570,11 +580,11 @@ void Correlator::Impl::join(const Batch& batch) {
 void Correlator::Impl::resolve_local(const Batch& batch, std::uint16_t origin,
                                      LocalMessage& message) {
   message.resolved = true;
-  const Origin* from = batch.origin(origin);
-  const StreamMatcher::Match match =
-      streams.match({batch.view(message.sasl_user), batch.view(message.sender),
-                     from == nullptr ? std::string_view{} : batch.view(from->instance),
-                     batch.view(message.campaign)});
+  const StreamMatcher::Match match = this->match(batch, origin,
+                                                 {batch.view(message.sasl_user),
+                                                  batch.view(message.sender),
+                                                  {},
+                                                  batch.view(message.campaign)});
   message.tenant = match.tenant;
   message.stream = match.stream;
 }
@@ -594,11 +604,8 @@ inline void Correlator::Impl::enrich_local(const Batch& batch, Event& event, Loc
   }
   if (event.message_id.empty()) event.message_id = message.message_id;
   if (event.campaign.empty()) event.campaign = message.campaign;
-  if (message.begun && event.sender.empty()) event.flags |= EventFlags::kNullSender;
-  if (event.stream == 0) event.stream = message.stream;
-  if (event.tenant == 0) event.tenant = message.tenant;
   event.message = message.fingerprint;
-  ++(message.begun ? stats.enriched : stats.not_enriched);
+  enriched(event, message.begun, {message.tenant, message.stream});
 }
 
 /// Sends for the event `at`, and for what those before it will touch.

@@ -7,10 +7,10 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/index_table.h"
 #include "base/prefetch.h"
 #include "bounced/event.h"
 #include "bounced/result.h"
-#include "correlate/index_table.h"
 #include "correlate/open_message.h"
 #include "correlate/slab.h"
 #include "store/store.h"

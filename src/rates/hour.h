@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/index_table.h"
 #include "base/prefetch.h"
 #include "rates/fields.h"
 #include "rates/rates.h"
@@ -85,70 +86,6 @@ class IndexMap {
   unsigned shift_ = 60;  ///< 64 - log2(slots)
 };
 
-/// Open addressing: the numbers of slots by a hash of what they are of. Which of equal hashes is
-/// meant the caller sees in the slot, which it wants next anyway; so a place takes eight bytes.
-class SlotIndex {
- public:
-  static constexpr std::uint32_t kNone = UINT32_MAX;
-  SlotIndex() : places_(kFirst) {}
-
-  static std::uint32_t hash(std::uint64_t key) {
-    return static_cast<std::uint32_t>(key * 0x9e3779b97f4a7c15ULL >> 32);
-  }
-  /// Number of the slot with this hash for which same(number); else kNone.
-  template <class Same>
-  [[nodiscard]] std::uint32_t find(std::uint32_t hash, Same&& same) const {
-    const Place* const places = places_.data();
-    const std::size_t mask = places_.size() - 1;
-    for (std::size_t i = hash >> shift_;; i = (i + 1) & mask) {
-      const Place place = places[i];
-      if (place.slot == kNone || (place.hash == hash && same(place.slot))) return place.slot;
-    }
-  }
-  /// `slot` must be absent.
-  void insert(std::uint32_t hash, std::uint32_t slot) {
-    if (++size_ * 2 > places_.size()) grow();
-    put({hash, slot});
-  }
-  [[nodiscard]] std::size_t size() const { return size_; }
-  /// Room for `slots`. Only while empty.
-  void reserve(std::size_t slots) {
-    unsigned bits = 0;
-    while (places_.size() << bits < 2 * slots) ++bits;
-    if (bits != 0) widen(bits);
-  }
-  [[nodiscard]] const void* address_of(std::uint32_t hash) const {
-    return places_.data() + (hash >> shift_);
-  }
-
- private:
-  static constexpr std::size_t kFirst = 16;
-  struct Place {
-    std::uint32_t hash = 0;
-    std::uint32_t slot = kNone;
-  };
-  void put(const Place& place) {
-    std::size_t i = place.hash >> shift_;
-    while (places_[i].slot != kNone) i = (i + 1) & (places_.size() - 1);
-    places_[i] = place;
-  }
-  std::vector<Place> widen(unsigned bits) {
-    std::vector<Place> places(places_.size() << bits);
-    places.swap(places_);
-    shift_ -= bits;
-    return places;
-  }
-  [[gnu::noinline]] void grow() {
-    const std::vector<Place> old = widen(1);
-    for (const Place& place : old) {
-      if (place.slot != kNone) put(place);
-    }
-  }
-  std::vector<Place> places_;
-  std::size_t size_ = 0;
-  unsigned shift_ = 28;  ///< 32 - log2(places)
-};
-
 /// One dimension of one hour. Cells of neighbouring keys are stored together, in one record.
 class Cells {
  public:
@@ -163,13 +100,13 @@ class Cells {
 
   /// Number of the slot of {key, key2}; of {0, key2} ("other") when `own_max` keys have their own.
   std::uint32_t index(std::uint32_t key, std::uint32_t key2, std::uint32_t own_max) {
-    const std::uint32_t hash = hash_of(key, key2);
     const Slot* const slots = slots_.data();
-    const std::uint32_t found = by_key_.find(
-        hash, [=](std::uint32_t n) { return slots[n].key == key && slots[n].key2 == key2; });
-    if (found != kNone) return found;
+    const std::uint32_t found = by_key_.find(both(key, key2), [=](std::uint32_t n) {
+      return slots[n - 1].key == key && slots[n - 1].key2 == key2;
+    });
+    if (found != 0) return found - 1;
     if (key != 0 && full(own_max)) return index(0, key2, own_max);
-    return make(key, key2, hash);
+    return make(key, key2);
   }
   [[nodiscard]] bool full(std::uint32_t own_max) const { return own_ >= own_max; }
 
@@ -196,7 +133,7 @@ class Cells {
   /// Sends for what index(key, 0) looks at, and for the slot that it guesses to find.
   void prefetch(std::uint32_t key, std::uint32_t guess) const {
     if (guess < slots_.size()) bounced::prefetch(slots_.data() + guess);
-    bounced::prefetch(by_key_.address_of(hash_of(key, 0)));
+    by_key_.prefetch(both(key, 0));
   }
   /// Sends for what others(index) changes.
   void prefetch_others(std::uint32_t index) const {
@@ -260,10 +197,10 @@ class Cells {
     bool dirty = false;
   };
 
-  static std::uint32_t hash_of(std::uint32_t key, std::uint32_t key2) {
-    return SlotIndex::hash(std::uint64_t{key} << 32 | key2);
+  static std::uint64_t both(std::uint32_t key, std::uint32_t key2) {
+    return std::uint64_t{key} << 32 | key2;
   }
-  [[gnu::noinline]] std::uint32_t make(std::uint32_t key, std::uint32_t key2, std::uint32_t hash) {
+  [[gnu::noinline]] std::uint32_t make(std::uint32_t key, std::uint32_t key2) {
     const auto fresh = static_cast<std::uint32_t>(slots_.size());
     const std::uint32_t number = key / kKeysPerGroup;
     std::uint32_t group = by_group_.find(number);
@@ -277,7 +214,7 @@ class Cells {
     slot.key2 = key2;
     next_.push_back(groups_[group].first);
     groups_[group].first = fresh;
-    by_key_.insert(hash, fresh);
+    by_key_.insert(both(key, key2), fresh + 1);
     if (key != 0) ++own_;
     return fresh;
   }
@@ -306,7 +243,7 @@ class Cells {
   std::vector<Cell> others_;         ///< `delivered` without its lower half
   std::vector<Group> groups_;
   std::vector<std::uint32_t> dirty_;  ///< groups
-  SlotIndex by_key_;
+  IndexTable by_key_;                 ///< slot number + 1
   IndexMap by_group_;
   std::uint32_t own_ = 0;  ///< slots with a key other than 0
 };

@@ -320,16 +320,24 @@ void States::Impl::find_domain(const Batch& batch, const Event& event) {
   remember(nullptr, std::max(hour, last));
 }
 
-/// A delivery to a domain that has failed.
-void States::Impl::count_at_domain(const Event& event, Entry* entry) {
+/// A delivery on the encoded bytes, where it changes only what can be changed in place; false:
+/// nothing was done.
+inline bool States::Impl::count_in_place(const Event& event, Entry* entry) {
   switch (EncodedHead::count_delivery(entry->bytes(), event.time_us, message_of(event))) {
     case EncodedHead::Counted::unchanged:
-      return;
+      return true;
     case EncodedHead::Counted::in_place:
-      return mark_dirty(entry);
+      mark_dirty(entry);
+      return true;
     case EncodedHead::Counted::decode:
       break;
   }
+  return false;
+}
+
+/// A delivery to a domain that has failed.
+void States::Impl::count_at_domain(const Event& event, Entry* entry) {
+  if (count_in_place(event, entry)) return;
   forget_listed(event);
   decide_delivery(event.domain_id, true, event);
 }
@@ -346,16 +354,8 @@ void States::Impl::decide_delivery(const AddressId& id, bool domain, const Event
 /// A delivery to an address that has failed.
 void States::Impl::count_at_address(const Event& event, Entry* entry) {
   entry->set(Entry::kReferenced);
-  const std::uint64_t message = message_of(event);
-  switch (EncodedHead::count_delivery(entry->bytes(), event.time_us, message)) {
-    case EncodedHead::Counted::unchanged:
-      return;
-    case EncodedHead::Counted::in_place:
-      return mark_dirty(entry);
-    case EncodedHead::Counted::decode:
-      break;
-  }
-  if (EncodedHead::add_delivery(entry->view(), event.time_us, message, bytes)) {
+  if (count_in_place(event, entry)) return;
+  if (EncodedHead::add_delivery(entry->view(), event.time_us, message_of(event), bytes)) {
     put_bytes(event.recipient_id, false, entry);
   } else {
     decide_delivery(event.recipient_id, false, event);

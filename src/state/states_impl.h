@@ -70,6 +70,7 @@ struct States::Impl {
     return find_provider(batch, event);
   }
   Provider& find_provider(const Batch& batch, const Event& event);
+  bool count_in_place(const Event& event, Entry* entry);
   void count_at_domain(const Event& event, Entry* entry);
   void count_at_address(const Event& event, Entry* entry);
   /// The state of the event's domain changes: what the lists know of it is out of date.

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/index_table.h"
 #include "base/message.h"
-#include "correlate/index_table.h"
 #include "record_builder.h"
 
 namespace bounced::correlate {

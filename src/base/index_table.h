@@ -1,12 +1,13 @@
-// IndexTable: open-addressing map from a 64-bit key to a slab index.
+// IndexTable: open-addressing map from a 64-bit key to the index of an object that knows its key.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
 #include "base/prefetch.h"
 
-namespace bounced::correlate {
+namespace bounced {
 
 /// Linear probing at a load of at most one half, deletion by backward shift: no tombstones, so
 /// that millions of short-lived keys leave no trace. A slot is 8 bytes (20,000 keys: 512 KiB, half
@@ -58,6 +59,13 @@ class IndexTable {
     slots[i].index = 0;
   }
 
+  /// Room for `keys`. Only while empty.
+  void reserve(std::size_t keys) {
+    std::size_t slots = slots_.size();
+    for (; slots < 2 * keys; slots *= 2) --shift_;
+    slots_.resize(slots);
+    mask_ = slots - 1;
+  }
   void prefetch(std::uint64_t key) const { bounced::prefetch(&slots_[tag_of(key) >> shift_]); }
   [[nodiscard]] std::size_t size() const { return count_; }
 
@@ -95,4 +103,4 @@ class IndexTable {
   std::size_t count_ = 0;
 };
 
-}  // namespace bounced::correlate
+}  // namespace bounced
