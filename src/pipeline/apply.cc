@@ -389,8 +389,8 @@ void Apply::check_replays() {
       if (lane.position_dirty) finished_files_.push_back(lane.position);
       lane.position_dirty = false;
     }
-    // What it reports must not depend on when the last tick was.
-    if (engine_.states != nullptr && !dead_) tick_now();
+    // What it reports must not depend on when the last tick was, nor on what the scan has seen.
+    if (engine_.states != nullptr && !dead_) settle();
     if (engine_.store == nullptr) {
       publish();
       replay.finish({});
@@ -477,6 +477,16 @@ void Apply::tick() {
   const std::int64_t begun = monotonic_us();
   if (!stage_.idle() && begun - last_tick_us_ < kTickIntervalUs) return;
   last_tick_us_ = begun;
+  tick_now();
+}
+
+void Apply::settle() {
+  stage_.wait_idle();
+  if (auto complete = engine_.states->wait_complete(); !complete) {
+    dead_ = true;
+    engine_.die(complete.error());
+    return;
+  }
   tick_now();
 }
 

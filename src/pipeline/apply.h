@@ -40,6 +40,7 @@ class Apply {
   void start_cut();
   void finish_cut(const Result<void>& result);
   void tick();
+  void settle();
   void tick_now();
   void publish();
 

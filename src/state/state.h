@@ -90,6 +90,8 @@ Result<Change> decode_change(std::string_view key, std::string_view value);
 struct Options {
   std::size_t table_bytes = std::size_t{4} << 30;     ///< bound of the RAM table
   std::function<std::string_view(RuleId)> rule_name;  ///< for evidence
+  /// open() waits so long for the background scan: a small store is complete when it returns.
+  std::int64_t open_wait_us = 300'000;
 };
 
 /// Counted per apply; the basis of summaries.
@@ -109,6 +111,8 @@ class States {
   /// Takes up what the store holds; states are fetched when first needed, while a background scan
   /// fills filter, table and BlockView. nullptr = no store (parse only): everything in RAM.
   Result<void> open(const store::Store* store);
+  /// Waits for the background scan: stats() and view() are whole then.
+  Result<void> wait_complete();
   /// The store is about to close: ends the background scan. Nothing else may be called afterwards.
   void close();
 

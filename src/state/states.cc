@@ -12,6 +12,7 @@ namespace {
 
 // How far ahead of its turn an event is fetched, then the slot of its recipient, then the entry.
 constexpr std::size_t kEventAhead = 28, kSlotAhead = 20, kEntryAhead = 8;
+constexpr std::int64_t kScanWaitUs = 100'000;
 /// A call with fewer events looks up what it needs as it comes.
 constexpr std::size_t kListedMin = 64;
 
@@ -480,6 +481,12 @@ States::~States() = default;
 
 Result<void> States::open(const store::Store* store) {
   return impl_->open(store);
+}
+Result<void> States::wait_complete() {
+  while (impl_->scanning) {
+    if (auto drained = impl_->drain(1, kScanWaitUs); !drained) return drained;
+  }
+  return {};
 }
 void States::close() {
   impl_->scan.reset();

@@ -10,7 +10,8 @@
 //    filter: an evicted entry may be newer than the snapshot and must be read from the store.
 //  - Only clean entries are evicted: their last change is in a cut whose write has returned.
 //  - An evicted id goes into the filter, which never forgets.
-// The BlockView obeys the same: apply's word, even an explicit 0, wins over the scan's.
+// The BlockView obeys the same: apply's word, even an explicit 0, wins over the scan's; a state
+// that comes from the store before its turn in the scan brings its word with it.
 #pragma once
 
 #include <memory>
@@ -90,6 +91,8 @@ struct States::Impl {
   Result<void> open(const store::Store* s);
   Result<void> drain(std::size_t chunks, std::int64_t wait_us);
   void take_scanned(const AddressId& id, bool domain, std::string_view bytes);
+  void publish_stored(const AddressId& id, std::string_view value);
+  Entry* take_cold(const AddressId& id, bool domain, std::string_view value);
   [[nodiscard]] bool needs_store(const AddressId& id) const {
     return (scanning && scan_pos < id) || filter.maybe(id);
   }

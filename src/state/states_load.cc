@@ -8,7 +8,6 @@
 namespace bounced::state {
 namespace {
 
-constexpr std::int64_t kOpenWaitUs = 300'000;  // a small store is complete when open() returns
 constexpr std::size_t kEvictAtOnce = 64;
 constexpr std::string_view kSeqKey = "state/seq";
 
@@ -43,7 +42,7 @@ Result<void> States::Impl::open(const store::Store* s) {
   scan = std::make_unique<Scan>();
   scanning = true;
   scan->start(*s);
-  const std::int64_t end = monotonic_us() + kOpenWaitUs;
+  const std::int64_t end = monotonic_us() + options.open_wait_us;
   while (scanning && monotonic_us() < end) {
     if (auto drained = drain(1, end - monotonic_us()); !drained) return drained;
   }
@@ -82,11 +81,22 @@ void States::Impl::take_scanned(const AddressId& id, bool domain, std::string_vi
       filter.add(id);
     }
   }
-  if (here || value.size() < EncodedHead::kSizeMin || value[3] == 0) return;
-  if (decode_into(value, state)) {
-    const std::int64_t now = std::max(state.last_event_us, state.last_delivery_us);
-    view.set_if_absent(id, block_word(effective_block(state, now)));
-  }
+  if (!here) publish_stored(id, value);
+}
+
+/// The block of a state that was read from the store, unless apply has said something since.
+void States::Impl::publish_stored(const AddressId& id, std::string_view value) {
+  if (value.size() < EncodedHead::kSizeMin || value[3] == 0 || !decode_into(value, state)) return;
+  const std::int64_t now = std::max(state.last_event_us, state.last_delivery_us);
+  view.set_if_absent(id, block_word(effective_block(state, now)));
+}
+
+/// What a miss in RAM has found in the store. While the scan runs it brings the block with it: the
+/// scan will skip what is in the table.
+Entry* States::Impl::take_cold(const AddressId& id, bool domain, std::string_view value) {
+  ++cold_fetches;
+  if (scanning) publish_stored(id, value);
+  return put(id, value, domain);
 }
 
 void States::Impl::set_bound() {
@@ -156,8 +166,7 @@ Result<void> States::Impl::fetch_cold(std::span<Event* const> events) {
       absent.push_back(wanted[i].id);
       continue;
     }
-    ++cold_fetches;
-    put(wanted[i].id, *values[i], wanted[i].domain);
+    take_cold(wanted[i].id, wanted[i].domain, *values[i]);
   }
   return {};
 }
@@ -173,8 +182,7 @@ Entry* States::Impl::find_cold(const AddressId& id, bool domain) {
     return nullptr;
   }
   if (!*value) return nullptr;
-  ++cold_fetches;
-  return put(id, **value, domain);
+  return take_cold(id, domain, **value);
 }
 
 }  // namespace bounced::state

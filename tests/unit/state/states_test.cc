@@ -375,6 +375,45 @@ TEST(States, AMissWhileTheScanRunsAsksTheStore) {
   }
 }
 
+TEST(States, LookupsSeeABlockWhoseStateWasWantedBeforeTheScanCameToIt) {
+  TempDir dir;
+  Feed feed;
+  constexpr std::uint64_t kAddresses = 60'000, kTouched = 2000;
+  const auto address = [](std::uint64_t n) { return "u" + std::to_string(n) + "@e.example"; };
+  {
+    Opened o(dir.path);
+    feed.use(*o.store);
+    for (std::uint64_t n = 0; n < kAddresses; ++n) {
+      feed.add(EventKind::bounced, address(n), kT0, n + 1, Cause::mailbox_unknown);
+      if (n % 1000 == 999) feed.apply(*o.states);
+    }
+    cut(*o.states, o.names, *o.store);
+    ASSERT_EQ(o.states->stats().blocked, kAddresses);
+  }
+  store::Names names;
+  auto store = open_store(dir.path);
+  Options options;
+  options.open_wait_us = 0;
+  States states(default_policy(), names, options);
+  ASSERT_TRUE(states.open(store.get()));
+  ASSERT_FALSE(states.stats().complete);
+  // The same bounce again: counted as a duplicate, it changes nothing and publishes nothing.
+  for (std::uint64_t n = 0; n < kTouched; ++n) {
+    feed.add(EventKind::bounced, address(n * 29), kT0, n * 29 + 1, Cause::mailbox_unknown);
+  }
+  feed.apply(states);
+  ASSERT_GT(states.stats().cold_fetches, 0u);
+  ASSERT_FALSE(states.stats().complete);
+  ASSERT_TRUE(states.wait_complete());
+  EXPECT_TRUE(states.stats().complete);
+  EXPECT_TRUE(states.view().complete());
+  EXPECT_EQ(states.stats().blocked, kAddresses);
+  EXPECT_EQ(states.stats().addresses, kAddresses);
+  for (std::uint64_t n = 0; n < kAddresses; ++n) {
+    ASSERT_NE(states.view().word(feed.id(address(n))), 0u) << n;
+  }
+}
+
 TEST(States, TickEndsBlocksInOrderAlsoAfterARestart) {
   TempDir dir;
   Feed feed;
