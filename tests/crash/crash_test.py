@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """SIGKILL at random moments; afterwards the store must be what an uninterrupted run makes.
 
-  crash_test.py --mode replay|tail --kills 50 --bounced BIN --loggen BIN [--seed N] [--keep]
+  crash_test.py --mode replay|filled|tail --kills 50 --bounced BIN --loggen BIN [--seed N] [--keep]
 
 replay: `bounced replay` over a generated log is killed and run again until it gets through.
+filled: the same into a store that has states already: killed while they are still being read, with
+        a table of states that holds all or a part of them.
 tail:   `bounced run` follows a file that is written and rotated by rename meanwhile; it is killed
         and started again. Cuts of both kinds (one batch, ingested files) are made to happen.
 Prints the seed; the same seed draws the same plan. Exit 0: every digest was equal.
@@ -11,11 +13,13 @@ Prints the seed; the same seed draws the same plan. Exit 0: every digest was equ
 import argparse, json, os, random, shutil, signal, subprocess, sys, tempfile, time
 
 
-def config(folder, rng, live=None):
+def config(folder, rng, live=None, small=False):
     """Cut intervals from 5 ms (one batch) to 150 ms (ingested files)."""
     path = os.path.join(folder, "bounced.toml")
     interval = rng.choice(["5ms", "20ms", "60ms", "150ms"])
     text = f'data_dir = "{folder}/data"\nlog_level = "error"\ncut_interval = "{interval}"\n'
+    if small and rng.random() < 0.5:
+        text += 'state_memory = "24MiB"\n'
     if live:
         text += f'[[tail]]\nname = "live"\npaths = ["{live}"]\nformat = "postfix"\npoll = "20ms"\n'
         text += 'rotated_wait = "50ms"\n'
@@ -35,10 +39,16 @@ def digest(bounced, folder):
     return done.stdout
 
 
-def summary(bounced, folder, log):
-    """Counters that must survive: who is blocked, and how often everything was counted."""
+def rates(bounced, folder):
+    """How often everything was counted."""
     out = run([bounced, "report", "--by", "cause", "--format", "ndjson", "--data", f"{folder}/data"])
     return out.stdout
+
+
+def known(text):
+    """Of a summary: how many addresses have a state, how many mail is stopped for."""
+    last = json.loads(text)
+    return {name: last[name] for name in ("addresses", "blocked")}
 
 
 def fresh(base, name):
@@ -65,35 +75,58 @@ def kill_after(process, seconds):
         return True
 
 
-def crash_replay(a, rng, base, log):
-    folder = fresh(base, "reference")
-    begun = time.time()
-    done = run([a.bounced, "replay", "--config", config(folder, rng), "--format", "postfix", "--quiet", log])
+def fill(a, base, seed):
+    """A folder whose store has a state for each of 500,000 addresses, more than are read before the first event."""
+    folder = fresh(base, "filled")
+    log = os.path.join(base, "filled.log")
+    run([a.loggen, "--profile", "prefill", "--recipients", "500000", "--seed", seed, "--header", "rfc3339", "--out", log])
+    done = run([a.bounced, "replay", "--data", f"{folder}/data", "--quiet", log])
     if done.returncode != 0:
         sys.exit(f"replay failed: {done.stderr}")
+    os.remove(log)
+    return folder
+
+
+def crash_replay(a, rng, base, log, filled=None):
+    def begin(name):
+        folder = fresh(base, name)
+        if filled:
+            shutil.copytree(f"{filled}/data", f"{folder}/data")
+        return folder
+
+    def replay(folder):
+        cfg = config(folder, rng, small=filled is not None)
+        return subprocess.Popen([a.bounced, "replay", "--config", cfg, "--format", "postfix", "--summary", "json", log],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def through(process, kills):
+        out, error = process.communicate(timeout=300)
+        if process.returncode != 0:
+            sys.exit(f"replay after {kills} kills failed: {error}")
+        return known(out)
+
+    folder = begin("reference")
+    begun = time.time()
+    wanted_known = through(replay(folder), 0)
     took = time.time() - begun
-    wanted, wanted_rates = digest(a.bounced, folder), summary(a.bounced, folder, log)
+    wanted, wanted_rates = digest(a.bounced, folder), rates(a.bounced, folder)
     kills = rounds = 0
     while kills < a.kills:
-        folder = fresh(base, "killed")
+        folder = begin("killed")
         rounds += 1
-        tries = 0
-        while True:
-            tries += 1
-            cfg = config(folder, rng)
-            process = subprocess.Popen([a.bounced, "replay", "--config", cfg, "--format", "postfix", "--quiet", log],
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            # Many kills in one store, but it must get through at last.
-            if tries <= 12 and kills < a.kills and kill_after(process, rng.uniform(0, took)):
-                kills += 1
-                process.stderr.close()
-                continue
-            error = process.communicate()[1]
-            if process.returncode != 0:
-                sys.exit(f"replay after {kills} kills failed: {error}")
-            break
+        # Many kills in one store, but it must get through at last.
+        for _ in range(12):
+            process = replay(folder)
+            if kills == a.kills or not kill_after(process, rng.uniform(0, took)):
+                break
+            kills += 1
+            process.communicate()
+        else:
+            process = replay(folder)
+        got_known = through(process, kills)
         compare(f"replay, round {rounds}, {kills} kills", digest(a.bounced, folder), wanted)
-        compare(f"rates, round {rounds}, {kills} kills", summary(a.bounced, folder, log), wanted_rates)
+        compare(f"rates, round {rounds}, {kills} kills", rates(a.bounced, folder), wanted_rates)
+        compare(f"summary, round {rounds}, {kills} kills", got_known, wanted_known)
     return kills, rounds
 
 
@@ -203,7 +236,7 @@ def crash_tail(a, rng, base, log):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--mode", choices=["replay", "tail"], required=True)
+    p.add_argument("--mode", choices=["replay", "filled", "tail"], required=True)
     p.add_argument("--kills", type=int, default=50)
     p.add_argument("--bounced", required=True)
     p.add_argument("--loggen", required=True)
@@ -216,12 +249,16 @@ def main():
     rng = random.Random(seed)
     base = tempfile.mkdtemp(prefix="bounced-crash-")
     try:
-        log = os.path.join(base, "mail.log.generated")
-        size = a.bytes or ("64MiB" if a.mode == "replay" else "12MiB")
-        subprocess.run([a.loggen, "--profile", "real", "--bytes", size, "--seed", str(seed % 1000 + 1),
-                        "--header", "rfc3339", "--out", log], check=True, stdout=subprocess.DEVNULL)
+        log, number = os.path.join(base, "mail.log.generated"), str(seed % 1000 + 1)
+        size = a.bytes or {"replay": "64MiB", "filled": "24MiB", "tail": "12MiB"}[a.mode]
+        args = [a.loggen, "--profile", "real", "--bytes", size, "--seed", number, "--header", "rfc3339", "--out", log]
+        filled = None
+        if a.mode == "filled":
+            filled = fill(a, base, number)
+            args += ["--recipients", "500000", "--known-fraction", "0.8", "--day", "60"]
+        subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
         begun = time.time()
-        kills, rounds = (crash_replay if a.mode == "replay" else crash_tail)(a, rng, base, log)
+        kills, rounds = crash_tail(a, rng, base, log) if a.mode == "tail" else crash_replay(a, rng, base, log, filled)
         print(f"{a.mode}: {kills} kills in {rounds} rounds, every digest equal ({time.time() - begun:.0f} s)")
     finally:
         if not a.keep:
