@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/index_table.h"
@@ -33,7 +34,10 @@ class IndexMap {
   }
   /// Null when absent; valid until the next insert.
   [[nodiscard]] Slot* at(std::uint64_t key) {
-    Slot* const slots = slots_.data();
+    return const_cast<Slot*>(std::as_const(*this).at(key));
+  }
+  [[nodiscard]] const Slot* at(std::uint64_t key) const {
+    const Slot* const slots = slots_.data();
     for (std::size_t i = home(key);; i = (i + 1) & mask_) {
       if (slots[i].value == kNone) return nullptr;
       if (slots[i].key == key) return slots + i;
@@ -130,11 +134,12 @@ class Cells {
   [[nodiscard]] bool is(std::uint32_t index, std::uint32_t key) const {
     return index < slots_.size() && slots_[index].key == key && slots_[index].key2 == 0;
   }
-  /// Sends for what index(key, 0) looks at, and for the slot that it guesses to find.
-  void prefetch(std::uint32_t key, std::uint32_t guess) const {
-    if (guess < slots_.size()) bounced::prefetch(slots_.data() + guess);
-    by_key_.prefetch(both(key, 0));
+  /// Sends for what is(index, ..) looks at.
+  void prefetch(std::uint32_t index) const {
+    if (index < slots_.size()) bounced::prefetch(slots_.data() + index);
   }
+  /// Sends for what index(key, 0) looks at first.
+  void prefetch_find(std::uint32_t key) const { by_key_.prefetch(both(key, 0)); }
   /// Sends for what others(index) changes.
   void prefetch_others(std::uint32_t index) const {
     const std::uint32_t number = slots_[index].others;

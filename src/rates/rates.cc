@@ -42,6 +42,15 @@ struct Listed {
   std::uint32_t delivered = 0;  ///< added to its cell by add_deliveries()
 };
 
+/// A sender domain that delivers, by its key: most events of a batch come from few of them.
+struct Sender {
+  std::uint64_t key = 0;  ///< 0 = none
+  std::uint32_t slot = 0;
+  std::uint32_t delivered = 0;  ///< added to its cell by add_deliveries(), or when another comes
+};
+/// The sender with the place that a key leads to; 16 KiB.
+using Senders = std::array<Sender, 1024>;
+
 /// Which fields an event adds one to; `first` null = none.
 struct Effect {
   Field first = nullptr;
@@ -119,6 +128,9 @@ struct Rates::Impl {
   std::uint32_t stamp = 0;                  ///< grows with each call and each change of the hour
   std::vector<Listed> domains, hosts;       ///< of the batch
   std::vector<std::uint32_t> delivered_to;  ///< `domains` with deliveries yet to be added
+  Senders senders;
+  std::vector<std::uint32_t> sent_by;        ///< `senders` that have a key
+  std::vector<const IndexMap::Slot*> links;  ///< scratch: of the batch's domains; null = none
   const TextKey text_key;
   std::string scratch;
 
@@ -142,7 +154,11 @@ struct Rates::Impl {
   Listed* listed_domain(const Batch& batch, const Event& event);
   std::uint32_t domain_slot(const Batch& batch, const Event& event);
   std::uint32_t find_domain_slot(const Batch& batch, const Event& event);
-  std::uint32_t sender_slot(const Batch& batch, const Event& event);
+  static std::uint64_t sender_key(const Batch& batch, const Event& event);
+  void count_sender(const Batch& batch, const Event& event);
+  void begin_sender(const Batch& batch, const Event& event, std::uint64_t key);
+  void add_sender(Sender& sender);
+  std::uint32_t sender_slot(const Batch& batch, const Event& event, std::uint64_t key);
   std::uint32_t make_sender_slot(std::string_view raw, std::uint64_t key);
   std::uint32_t campaign_slot(const Batch& batch, const Event& event);
   std::uint32_t host_slot(const Batch& batch, const Event& event);
@@ -225,19 +241,29 @@ void Rates::Impl::new_stamp() {
   stamp = 1;
 }
 
-/// Sends for what the names of the batch are found by, when most of them will be asked for.
+/// Finds the batch's domains that have a cell in this hour, when most of them will be asked for.
 void Rates::Impl::begin_batch(const Batch& batch, std::size_t events) {
   new_stamp();
-  if (domains.size() < batch.domains.size()) domains.resize(batch.domains.size());
+  const std::size_t n = batch.domains.size();
+  if (domains.size() < n) domains.resize(n);
   if (hosts.size() < batch.hosts.size()) hosts.resize(batch.hosts.size());
-  if (hour == nullptr || events < batch.domains.size()) return;
+  if (hour == nullptr || events < n) return;
   for (const BatchDomain& domain : batch.domains) {
     prefetch(domain_names.address_of(domain.id.lo));
   }
   const Cells& cells = hour->of(Dimension::domain);
+  links.clear();
   for (const BatchDomain& domain : batch.domains) {
-    const IndexMap::Slot* const link = domain_names.at(domain.id.lo);
-    if (link != nullptr) cells.prefetch(link->value, link->hint);
+    links.push_back(domain_names.at(domain.id.lo));
+    if (links.back() != nullptr) cells.prefetch(links.back()->hint);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    if (links[i] == nullptr) continue;
+    if (cells.is(links[i]->hint, links[i]->value)) {
+      domains[i] = {stamp, links[i]->hint, 0};
+    } else {
+      cells.prefetch_find(links[i]->value);
+    }
   }
 }
 
@@ -283,15 +309,45 @@ std::uint32_t Rates::Impl::find_domain_slot(const Batch& batch, const Event& eve
 }
 
 // VERP senders differ before the '@' only.
-inline std::uint32_t Rates::Impl::sender_slot(const Batch& batch, const Event& event) {
-  const std::uint64_t key = event.sender_domain != 0 ? event.sender_domain
-                            : event.sender.empty()   ? 0
-                                                     : domain_key(batch.view(event.sender));
+inline std::uint64_t Rates::Impl::sender_key(const Batch& batch, const Event& event) {
+  if (event.sender_domain != 0) [[likely]]
+    return event.sender_domain;
+  return event.sender.empty() ? 0 : domain_key(batch.view(event.sender));
+}
+
+inline std::uint32_t Rates::Impl::sender_slot(const Batch& batch, const Event& event,
+                                              std::uint64_t key) {
   if (key == 0) return no_sender_slot;
   const std::uint32_t found = hour->sender_by_domain.find(key);
   if (found != IndexMap::kNone) [[likely]]
     return found;
   return make_sender_slot(raw_domain(batch.view(event.sender)), key);
+}
+
+/// A delivery: counted where its sender is at hand.
+inline void Rates::Impl::count_sender(const Batch& batch, const Event& event) {
+  const std::uint64_t key = sender_key(batch, event);
+  Sender& sender = senders[key % senders.size()];
+  if (sender.key != key || key == 0) [[unlikely]]
+    return begin_sender(batch, event, key);
+  ++sender.delivered;
+}
+
+void Rates::Impl::begin_sender(const Batch& batch, const Event& event, std::uint64_t key) {
+  const std::uint32_t slot = sender_slot(batch, event, key);
+  if (key == 0) return hour->of(Dimension::sender).add_delivered(slot, 1);
+  Sender& sender = senders[key % senders.size()];
+  if (sender.key == 0) {
+    sent_by.push_back(static_cast<std::uint32_t>(key % senders.size()));
+  } else {
+    add_sender(sender);
+  }
+  sender = {key, slot, 1};
+}
+
+void Rates::Impl::add_sender(Sender& sender) {
+  hour->of(Dimension::sender).add_delivered(sender.slot, sender.delivered);
+  sender = {};
 }
 
 std::uint32_t Rates::Impl::make_sender_slot(std::string_view raw, std::uint64_t key) {
@@ -349,13 +405,15 @@ void Rates::Impl::begin_run(const Event& event, std::uint32_t campaign_slot) {
 }
 
 void Rates::Impl::add_deliveries() {
-  if (delivered_to.empty()) return;
+  if (hour == nullptr) return;
   Cells& cells = hour->of(Dimension::domain);
   for (const std::uint32_t number : delivered_to) {
     cells.add_delivered(domains[number].slot, domains[number].delivered);
     domains[number].delivered = 0;
   }
   delivered_to.clear();
+  for (const std::uint32_t number : sent_by) add_sender(senders[number]);
+  sent_by.clear();
 }
 
 void Rates::Impl::end_run() {
@@ -400,14 +458,14 @@ inline void Rates::Impl::count_delivery(const Batch& batch, const Event& event) 
   } else {
     hour->of(Dimension::domain).add_delivered(find_domain_slot(batch, event), 1);
   }
-  hour->of(Dimension::sender).add_delivered(sender_slot(batch, event), 1);
+  count_sender(batch, event);
   find_run(batch, event);
   ++run.delivered;
 }
 
 void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& effect) {
   const std::uint32_t domain = domain_slot(batch, event);
-  const std::uint32_t sender = sender_slot(batch, event);
+  const std::uint32_t sender = sender_slot(batch, event, sender_key(batch, event));
   find_run(batch, event);
   effect.add_to(total);
   add(Dimension::domain, domain, effect);
@@ -430,6 +488,10 @@ void Rates::Impl::prefetch_cells(const Event& event) const {
 }
 
 inline void Rates::Impl::prefetch_for(const Batch& batch, const Event& event) const {
+  const bool usual = event.kind == EventKind::delivered && event.domain != 0 &&
+                     event.sender_domain != 0 && event.campaign.empty();
+  if (usual) [[likely]]
+    return;
   if (event.domain == 0) prefetch(domain_names.address_of(event.domain_id.lo));
   if (event.failing()) prefetch_cells(event);
   if (!event.campaign.empty()) prefetch(batch.view(event.campaign).data());

@@ -10,8 +10,9 @@
 namespace bounced::state {
 namespace {
 
-// How far ahead of its turn an event is fetched, then the slot of its recipient, then the entry.
-constexpr std::size_t kEventAhead = 28, kSlotAhead = 20, kEntryAhead = 8;
+/// Events that are looked up together: two groups ahead an event is fetched, one group ahead the
+/// slot of its recipient, then its entry. Bits of States::Impl::unknown.
+constexpr std::size_t kGroup = 16;
 /// A call with fewer events looks up what it needs as it comes.
 constexpr std::size_t kListedMin = 64;
 
@@ -37,18 +38,30 @@ bool is_null_mx(const Batch& batch, const Event& e) {
   return icontains(text, "nullmx") || icontains(text, "null mx");
 }
 
+/// Eight ASCII characters, upper case made lower.
+std::uint64_t lower8(std::uint64_t word) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101ull;
+  const std::uint64_t from_a = word + (0x80 - 'A') * kOnes;
+  const std::uint64_t past_z = word + (0x80 - 'Z' - 1) * kOnes;
+  return word + ((from_a & ~past_z & 0x80 * kOnes) >> 2);
+}
+
 /// normalise_domain() for short ASCII ones, into `room`; empty: it does not apply.
 template <std::size_t kRoom>
 std::string_view lower_domain(std::string_view raw, char (&room)[kRoom]) {
   while (!raw.empty() && raw.back() == '.') raw.remove_suffix(1);
   if (raw.size() > kRoom) return {};
-  unsigned high = 0;
-  for (std::size_t i = 0; i < raw.size(); ++i) {
-    const auto c = static_cast<unsigned char>(raw[i]);
-    high |= c;
-    room[i] = static_cast<char>(c + (static_cast<unsigned>(c - 'A') < 26 ? 32 : 0));
+  static_assert(kRoom % 8 == 0);
+  std::uint64_t high = 0;
+  for (std::size_t i = 0; i < raw.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, raw.data() + i, std::min<std::size_t>(8, raw.size() - i));
+    high |= word;
+    word = lower8(word);
+    std::memcpy(room + i, &word, sizeof word);
   }
-  return high < 0x80 ? std::string_view{room, raw.size()} : std::string_view{};
+  const bool ascii = (high & 0x8080808080808080ull) == 0;
+  return ascii ? std::string_view{room, raw.size()} : std::string_view{};
 }
 
 /// The event's recipient domain, normalised; the text is in `room` or in `made`.
@@ -78,7 +91,10 @@ inline SendingHost& States::Impl::host_of(const Batch& batch, const Event& event
   const std::uint64_t key = origin == nullptr ? 0 : origin->hash;
   SendingHost*& host = hosts[event.origin];
   // Another origin of this batch may have taken the record's place.
-  if (host == nullptr || host->key != key) host = &around.host(key);
+  if (host == nullptr || host->key != key) {
+    host = &around.host(key);
+    see_replaced();
+  }
   return *host;
 }
 
@@ -155,17 +171,18 @@ void States::Impl::prefetch_listed(const Batch& batch) {
   }
 }
 
-/// A batch was parsed on another core: its texts are as cold as the table.
-void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const {
-  table.prefetch_entry(event.recipient_id);
-  if (listed_domains[event.domain].call != domain_call) {
-    table.prefetch_entry(event.domain_id);
-    // Nobody has read its name yet, should it be new.
-    if (event.domain != 0) {
-      bounced::prefetch(batch.view(batch.domains[event.domain - 1u].text).data());
-    }
+/// Sends for what the first event of the batch with a domain looks at.
+void States::Impl::prefetch_domain(const Batch& batch, const Event& event) const {
+  if (listed_domains[event.domain].call == domain_call) return;
+  const bool found = table.prefetch_entry(event.domain_id);
+  // Nobody has read its name yet, should it be new.
+  if (!found && event.domain != 0) {
+    bounced::prefetch(batch.view(batch.domains[event.domain - 1u].text).data());
   }
-  if (event.kind == EventKind::delivered) return;
+}
+
+/// A batch was parsed on another core: its texts are as cold as the table.
+void States::Impl::prefetch_words(const Batch& batch, const Event& event) const {
   if (event.verdict != 0) bounced::prefetch(batch.verdict(event));
   const std::string_view words = batch.view(event.diagnostic);
   for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
@@ -281,11 +298,13 @@ void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64
 /// A delivery to somebody at the domain, as far as the batch's list knows what that means.
 inline void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
   const ListedDomain& listed = listed_domains[event.domain];
-  if (listed.call == domain_call) [[likely]] {
-    if (listed.entry != nullptr) return count_at_domain(event, listed.entry);
-    if (listed.hour_us >= hour_floor(event.time_us)) return;
+  const bool known_here = listed.call == domain_call;
+  if (known_here && listed.entry != nullptr) return count_at_domain(event, listed.entry);
+  const bool quiet = known_here && listed.hour_us >= hour_floor(event.time_us);
+  if (!quiet && !zero(event.domain_id)) find_domain(batch, event);
+  if (listed.call == domain_call && listed.entry == nullptr && event.domain != 0) {
+    quiet_domains[event.domain] = ready;
   }
-  if (!zero(event.domain_id)) find_domain(batch, event);
 }
 
 /// Counts a delivery to somebody at the domain. Exact where the domain has failures; else only its
@@ -362,14 +381,47 @@ void States::Impl::count_at_address(const Event& event, Entry* entry) {
   }
 }
 
-inline void States::Impl::delivered(const Batch& batch, const Event& event) {
-  if (Entry* const entry = find_entry(event.recipient_id, false)) count_at_address(event, entry);
+/// What the delivery has just counted at may be counted at directly by the next one.
+inline void States::Impl::make_ready(const Event& event, Provider& provider, SendingHost& host) {
+  const std::int64_t hour = event.time_us / kHourUs;
+  if (event.host != 0 && provider.dirty && provider.hour == hour) {
+    ready_providers[event.host] = {ready, &provider};
+  }
+  if (host.dirty && host.hour == hour) ready_origins[event.origin] = {ready, &host};
+}
+
+inline void States::Impl::delivered(const Batch& batch, const Event& event, bool no_state) {
+  const std::int64_t time_us = event.time_us;
+  if (!in_ready_hour(time_us)) {
+    ready_hour_us = hour_floor(time_us);
+    ++ready;
+  }
+  if (!no_state) {
+    if (Entry* const entry = find_entry(event.recipient_id, false)) count_at_address(event, entry);
+  }
   if (!event.mta_host.empty()) {
-    const std::int64_t time_us = event.time_us;
-    around.attempt(provider_of_event(batch, event), time_us, false);
-    around.delivered(host_of(batch, event), time_us);
+    Provider& provider = provider_of_event(batch, event);
+    around.attempt(provider, time_us, false);
+    SendingHost& host = host_of(batch, event);
+    around.delivered(host, time_us);
+    if (time_us >= 0) make_ready(event, provider, host);
   }
   domain_delivered(batch, event);
+}
+
+/// A delivery to an address of which nothing is known, where all is ready: as delivered() would
+/// have it. False: nothing was done.
+inline bool States::Impl::count_plain(const Event& event) {
+  const Ready<Provider>& provider = ready_providers[event.host];
+  const Ready<SendingHost>& origin = ready_origins[event.origin];
+  if (event.kind != EventKind::delivered || !in_ready_hour(event.time_us) ||
+      provider.stamp != ready || origin.stamp != ready || quiet_domains[event.domain] != ready) {
+    return false;
+  }
+  ++provider.counters->hour_attempts;
+  ++provider.counters->day_attempts;
+  ++origin.counters->delivered[0];
+  return true;
 }
 
 /// A deferral on the encoded bytes, as decide() would have it; false: decode and decide.
@@ -446,12 +498,12 @@ bool States::Impl::other(const Batch& batch, const Event& event) {
   return event.kind != EventKind::suppressed;
 }
 
-inline bool States::Impl::apply_one(const Batch& batch, const Event& event) {
+inline bool States::Impl::apply_one(const Batch& batch, const Event& event, bool no_state) {
   ++counts.by_kind[static_cast<std::size_t>(event.kind)];
   if (zero(event.recipient_id)) return false;
   switch (event.kind) {
     case EventKind::delivered:
-      delivered(batch, event);
+      delivered(batch, event, no_state);
       return true;
     case EventKind::deferred:
     case EventKind::bounced:
@@ -472,6 +524,52 @@ inline bool States::Impl::apply_one(const Batch& batch, const Event& event) {
   return false;
 }
 
+/// Whether an id is neither in RAM nor in the store; false: perhaps. Sends for its entry.
+inline bool States::Impl::surely_unknown(const AddressId& id) const {
+  if (id.hi == 0 || table.prefetch_entry(id)) return false;
+  return !cold_possible() || !needs_store(id);
+}
+
+/// Something is known of the address now.
+void States::Impl::know(const AddressId& id) {
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    if (group[i]->recipient_id == id) unknown &= ~(1u << i);
+  }
+}
+
+/// Looks up the recipients of the group that begins there, and sends for what the next ones need.
+inline void States::Impl::look_ahead(const Batch& batch, std::span<Event* const> events,
+                                     std::size_t begin) {
+  const auto part = [&](std::size_t n) {
+    const std::size_t from = std::min(begin + n * kGroup, events.size());
+    return events.subspan(from, std::min(kGroup, events.size() - from));
+  };
+  for (const Event* event : part(2)) prefetch_event(*event);
+  for (const Event* event : part(1)) table.prefetch_slot(event->recipient_id);
+  group = part(0);
+  unknown = 0;
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    const Event& event = *group[i];
+    unknown |= static_cast<std::uint32_t>(surely_unknown(event.recipient_id)) << i;
+    if (quiet_domains[event.domain] != ready) prefetch_domain(batch, event);
+    if (event.kind != EventKind::delivered) prefetch_words(batch, event);
+  }
+}
+
+/// What the lists of another batch stood for is out of date.
+void States::Impl::begin_call(const Batch& batch) {
+  hosts.assign(batch.origins.size() + 1, nullptr);
+  ++call;
+  forget_domains();
+  const std::size_t domain_numbers = std::max(listed_domains.size(), batch.domains.size() + 1);
+  listed_domains.resize(domain_numbers);
+  quiet_domains.resize(domain_numbers);
+  const std::size_t host_numbers = std::max(listed_hosts.size(), batch.hosts.size() + 1);
+  listed_hosts.resize(host_numbers);
+  ready_providers.resize(host_numbers);
+  ready_origins.resize(std::max(ready_origins.size(), batch.origins.size() + 1));
+}
+
 // --- the public face ---------------------------------------------------------------------------
 
 States::States(const Policy& policy, store::Names& names, Options options)
@@ -489,27 +587,29 @@ Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
                            std::vector<std::uint8_t>* counted) {
   Impl& m = *impl_;
   if (auto drained = m.drain(2, 0); !drained) return drained;
-  if (counted != nullptr) counted->assign(events.size(), false);
+  std::vector<std::uint8_t> untold;
+  std::vector<std::uint8_t>& told = counted != nullptr ? *counted : untold;
+  told.assign(events.size(), true);
   if (m.cold_possible()) {
     if (auto fetched = m.fetch_cold(events); !fetched) return fetched;
   }
-  m.hosts.assign(batch.origins.size() + 1, nullptr);
-  ++m.call;
-  ++m.domain_call;
-  m.listed_domains.resize(std::max(m.listed_domains.size(), batch.domains.size() + 1));
-  m.listed_hosts.resize(std::max(m.listed_hosts.size(), batch.hosts.size() + 1));
+  m.begin_call(batch);
   const std::size_t n = events.size();
   if (n >= kListedMin) m.prefetch_listed(batch);
-  for (std::size_t i = 0; i < std::min(n, kSlotAhead); ++i) {
-    m.table.prefetch_slot(events[i]->recipient_id);
+  std::uint64_t plain = 0;
+  for (std::size_t begin = 0; begin < n; begin += kGroup) {
+    m.look_ahead(batch, events, begin);
+    for (std::size_t i = begin; i < std::min(begin + kGroup, n); ++i) {
+      const bool unknown = (m.unknown >> (i - begin) & 1) != 0;
+      if (unknown && m.count_plain(*events[i])) {
+        ++plain;
+      } else {
+        told[i] = m.apply_one(batch, *events[i], unknown);
+      }
+    }
   }
-  for (std::size_t i = 0; i < n; ++i) {
-    if (i + kEventAhead < n) m.prefetch_event(*events[i + kEventAhead]);
-    if (i + kSlotAhead < n) m.table.prefetch_slot(events[i + kSlotAhead]->recipient_id);
-    if (i + kEntryAhead < n) m.prefetch_entry(batch, *events[i + kEntryAhead]);
-    const bool counts = m.apply_one(batch, *events[i]);
-    if (counted != nullptr) (*counted)[i] = counts;
-  }
+  m.group = {};
+  m.counts.by_kind[static_cast<std::size_t>(EventKind::delivered)] += plain;
   m.absent.clear();
   m.set_bound();
   if (m.error) return tl::unexpected<Error>(*m.error);

@@ -38,8 +38,14 @@ struct States::Impl {
 
   // --- states.cc
   /// Whether the event counts for rates.
-  bool apply_one(const Batch& batch, const Event& event);
-  void delivered(const Batch& batch, const Event& event);
+  bool apply_one(const Batch& batch, const Event& event, bool no_state);
+  void begin_call(const Batch& batch);
+  void look_ahead(const Batch& batch, std::span<Event* const> events, std::size_t begin);
+  [[nodiscard]] bool surely_unknown(const AddressId& id) const;
+  void know(const AddressId& id);
+  bool count_plain(const Event& event);
+  void make_ready(const Event& event, Provider& provider, SendingHost& host);
+  void delivered(const Batch& batch, const Event& event, bool no_state);
   void domain_delivered(const Batch& batch, const Event& event);
   void find_domain(const Batch& batch, const Event& event);
   void new_domain(const Batch& batch, const Event& event, std::int64_t hour_us);
@@ -60,14 +66,22 @@ struct States::Impl {
   }
   void prefetch_listed(const Batch& batch);
   static void prefetch_event(const Event& event);
-  void prefetch_entry(const Batch& batch, const Event& event) const;
+  void prefetch_domain(const Batch& batch, const Event& event) const;
+  void prefetch_words(const Batch& batch, const Event& event) const;
   Provider& provider_of_event(const Batch& batch, const Event& event) {
     const ListedHost& listed = listed_hosts[event.host];
     if (listed.call == call && listed.provider != nullptr && listed.provider->key == listed.key)
         [[likely]] {
       return *listed.provider;
     }
-    return find_provider(batch, event);
+    Provider& provider = find_provider(batch, event);
+    see_replaced();
+    return provider;
+  }
+  void see_replaced() {
+    if (replaced == around.replaced()) return;
+    replaced = around.replaced();
+    ++ready;
   }
   Provider& find_provider(const Batch& batch, const Event& event);
   bool count_in_place(const Event& event, Entry* entry);
@@ -76,7 +90,16 @@ struct States::Impl {
   /// The state of the event's domain changes: what the lists know of it is out of date.
   void forget_listed(const Event& event) {
     listed_domains[event.domain].call = 0;
-    if (event.domain == 0) ++domain_call;  // whichever it is on the list
+    quiet_domains[event.domain] = 0;
+    if (event.domain == 0) forget_domains();  // whichever it is on the list
+  }
+  void forget_domains() {
+    ++domain_call;
+    ++ready;
+  }
+  [[nodiscard]] bool in_ready_hour(std::int64_t time_us) const {
+    return static_cast<std::uint64_t>(time_us) - static_cast<std::uint64_t>(ready_hour_us) <
+           static_cast<std::uint64_t>(kHourUs);
   }
   void publish(const AddressId& id, bool domain, const Decision& decision);
   void add_evidence(const AddressId& id, std::uint8_t slot, const Batch& batch, const Event& event,
@@ -174,6 +197,25 @@ struct States::Impl {
   std::uint64_t domain_call = 0;
   std::vector<ListedDomain> listed_domains;
   std::vector<ListedHost> listed_hosts;
+
+  // What a plain delivery needs: its host's and its origin's counters are those of the hour
+  // `ready_hour_us` and dirty, its domain is quiet up to the end of that hour. Each as long as its
+  // stamp is `ready`, which grows with each call, with another hour, and when anything may have
+  // taken the place of what is pointed at.
+  template <class T>
+  struct Ready {
+    std::uint64_t stamp = 0;
+    T* counters = nullptr;
+  };
+  std::uint64_t ready = 0;
+  std::int64_t ready_hour_us = 0;
+  std::uint64_t replaced = 0;                     ///< as Surroundings::replaced()
+  std::vector<Ready<Provider>> ready_providers;   ///< by Event::host; [0] never
+  std::vector<Ready<SendingHost>> ready_origins;  ///< by Event::origin
+  std::vector<std::uint64_t> quiet_domains;       ///< stamps by Event::domain; [0] never
+  // The group of events that has been looked up together.
+  std::span<Event* const> group;
+  std::uint32_t unknown = 0;  ///< bit n: nothing is known of the recipient of group[n]
 
   Counts counts;
   std::uint64_t addresses = 0, domains = 0, evictions = 0, cold_fetches = 0;
