@@ -205,6 +205,7 @@ void States::Impl::prefetch_event(const Event& event) {
 /// Counts the failure among its surroundings, then asks them.
 void States::Impl::surround(const Batch& batch, const Event& event, const Verdict& verdict,
                             Fact& fact) {
+  enter_hour(event.time_us);
   const bool domain_trouble = policy.of(verdict.cause).level == PolicyLevel::domain;
   // What a deferral would be told is of no use to it: only final failures remember.
   const bool asks = event.final_failure();
@@ -392,10 +393,7 @@ inline void States::Impl::make_ready(const Event& event, Provider& provider, Sen
 
 inline void States::Impl::delivered(const Batch& batch, const Event& event, bool no_state) {
   const std::int64_t time_us = event.time_us;
-  if (!in_ready_hour(time_us)) {
-    ready_hour_us = hour_floor(time_us);
-    ++ready;
-  }
+  enter_hour(time_us);
   if (!no_state) {
     if (Entry* const entry = find_entry(event.recipient_id, false)) count_at_address(event, entry);
   }

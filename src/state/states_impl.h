@@ -97,6 +97,12 @@ struct States::Impl {
     ++domain_call;
     ++ready;
   }
+  /// Before anything counts at a provider or a sending host: that may begin another hour there.
+  void enter_hour(std::int64_t time_us) {
+    if (in_ready_hour(time_us)) return;
+    ready_hour_us = hour_floor(time_us);
+    ++ready;
+  }
   [[nodiscard]] bool in_ready_hour(std::int64_t time_us) const {
     return static_cast<std::uint64_t>(time_us) - static_cast<std::uint64_t>(ready_hour_us) <
            static_cast<std::uint64_t>(kHourUs);

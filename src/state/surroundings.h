@@ -43,7 +43,7 @@ struct alignas(64) Provider {
   bool dirty = false;
   std::uint64_t base_attempts = 0, base_hard = 0;       ///< of the days before `day`
   std::array<std::uint32_t, kDays> attempts{}, hard{};  ///< by day mod kDays
-  std::uint32_t days = 0;  ///< bit n: attempts[n] or hard[n] is not 0
+  std::uint32_t days = 0;                               ///< bit n: attempts[n] or hard[n] is not 0
   [[nodiscard]] std::size_t today() const { return static_cast<std::size_t>(day) % kDays; }
 };
 
