@@ -29,11 +29,16 @@ using NumberCache = std::array<std::uint32_t, 64>;
 /// Deliveries of one stream, tenant and campaign in a row: counted here, added when it ends. It
 /// ends before anybody else touches these cells, so that they change in the order of the events.
 struct Run {
+  static constexpr std::uint64_t kClosed = ~std::uint64_t{0};
   std::uint32_t delivered = 0;
-  bool open = false;  ///< the slots are those of stream and tenant
-  std::uint16_t stream = 0, tenant = 0;
+  std::uint64_t of =
+      kClosed;  ///< stream, tenant and campaign_slot; which are open, the slots found
   std::uint32_t stream_slot = 0, tenant_slot = 0, campaign_slot = 0;
 };
+
+std::uint64_t run_of(const Event& event, std::uint32_t campaign_slot) {
+  return std::uint64_t{campaign_slot} << 32 | std::uint32_t{event.stream} << 16 | event.tenant;
+}
 
 /// What a name of Batch::domains or hosts is in this hour: found at its first event there.
 struct Listed {
@@ -121,7 +126,8 @@ struct Rates::Impl {
 
   // What the last events used; valid for `hour`, its time range and the caches below.
   Hour* hour = nullptr;
-  std::int64_t hour_begin_us = 0, hour_end_us = 0;  ///< empty while there is none
+  std::int64_t hour_begin_us = 0;
+  std::uint64_t hour_us = 0;  ///< its length; 0 while there is none
   NumberCache streams, tenants;
   std::uint32_t total_slot = 0, no_campaign_slot = 0, no_sender_slot = 0;
   Run run;
@@ -139,7 +145,8 @@ struct Rates::Impl {
   void begin_batch(const Batch& batch, std::size_t events);
   void new_stamp();
   [[nodiscard]] bool in_hour(const Event& event) const {
-    return event.time_us >= hour_begin_us && event.time_us < hour_end_us;
+    return static_cast<std::uint64_t>(event.time_us) - static_cast<std::uint64_t>(hour_begin_us) <
+           hour_us;
   }
   void prefetch_for(const Batch& batch, const Event& event) const;
   void prefetch_cells(const Event& event) const;
@@ -224,7 +231,9 @@ Result<void> Rates::Impl::select_hour(std::int64_t time_us) {
   found->touched = ++touches;
   hour = found;
   hour_begin_us = number == 0 ? INT64_MIN : std::int64_t{number} * kHourUs;
-  hour_end_us = number >= INT64_MAX / kHourUs ? INT64_MAX : (std::int64_t{number} + 1) * kHourUs;
+  const bool last = number >= INT64_MAX / kHourUs;
+  const std::int64_t end_us = last ? INT64_MAX : (std::int64_t{number} + 1) * kHourUs;
+  hour_us = static_cast<std::uint64_t>(end_us) - static_cast<std::uint64_t>(hour_begin_us);
   streams.fill(IndexMap::kNone);
   tenants.fill(IndexMap::kNone);
   total_slot = numbered_slot(Dimension::total, 0);
@@ -396,9 +405,7 @@ std::uint32_t Rates::Impl::find_host_slot(std::string_view host) {
 
 void Rates::Impl::begin_run(const Event& event, std::uint32_t campaign_slot) {
   end_run();
-  run.open = true;
-  run.stream = event.stream;
-  run.tenant = event.tenant;
+  run.of = run_of(event, campaign_slot);
   run.stream_slot = cached_slot(streams, Dimension::stream, event.stream);
   run.tenant_slot = cached_slot(tenants, Dimension::tenant, event.tenant);
   run.campaign_slot = campaign_slot;
@@ -444,15 +451,13 @@ void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Ef
 inline void Rates::Impl::find_run(const Batch& batch, const Event& event) {
   const std::uint32_t campaign =
       event.campaign.empty() ? no_campaign_slot : campaign_slot(batch, event);
-  if (!run.open || run.stream != event.stream || run.tenant != event.tenant ||
-      run.campaign_slot != campaign) {
-    begin_run(event, campaign);
-  }
+  if (run.of != run_of(event, campaign)) begin_run(event, campaign);
 }
 
 // New names get their numbers in the order of the events, and of an event in this one: domain,
 // sender, campaign, host. So they do not depend on batches.
-inline void Rates::Impl::count_delivery(const Batch& batch, const Event& event) {
+[[gnu::always_inline]] inline void Rates::Impl::count_delivery(const Batch& batch,
+                                                               const Event& event) {
   if (Listed* const listed = listed_domain(batch, event); listed != nullptr) [[likely]] {
     if (listed->delivered++ == 0) delivered_to.push_back(event.domain - 1u);
   } else {
@@ -525,7 +530,7 @@ Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
     if (!impl.in_hour(event)) [[unlikely]] {
       impl.add_deliveries();
       impl.end_run();
-      impl.run.open = false;
+      impl.run.of = Run::kClosed;
       if (auto selected = impl.select_hour(event.time_us); !selected) return selected;
     }
     if (delivered) [[likely]] {

@@ -10,12 +10,6 @@
 namespace bounced::state {
 namespace {
 
-/// Events that are looked up together: two groups ahead an event is fetched, one group ahead the
-/// slot of its recipient, then its entry. Bits of States::Impl::unknown.
-constexpr std::size_t kGroup = 16;
-/// A call with fewer events looks up what it needs as it comes.
-constexpr std::size_t kListedMin = 64;
-
 /// Without a fingerprint from correlate every record is a message of its own.
 std::uint64_t message_of(const Event& e) {
   return e.message != 0 ? e.message : e.id;
@@ -162,46 +156,6 @@ Provider& States::Impl::find_provider(const Batch& batch, const Event& event) {
   return *listed.provider;
 }
 
-/// Sends for all that the batch's lists name, far ahead of the first use.
-void States::Impl::prefetch_listed(const Batch& batch) {
-  for (const BatchDomain& domain : batch.domains) table.prefetch_slot(domain.id);
-  for (std::size_t i = 0; i < batch.providers.size(); ++i) {
-    listed_hosts[i + 1] = {call, batch.providers[i], nullptr};
-    around.prefetch_provider(batch.providers[i]);
-  }
-}
-
-/// Sends for what the first event of the batch with a domain looks at.
-void States::Impl::prefetch_domain(const Batch& batch, const Event& event) const {
-  if (listed_domains[event.domain].call == domain_call) return;
-  const bool found = table.prefetch_entry(event.domain_id);
-  // Nobody has read its name yet, should it be new.
-  if (!found && event.domain != 0) {
-    bounced::prefetch(batch.view(batch.domains[event.domain - 1u].text).data());
-  }
-}
-
-/// A batch was parsed on another core: its texts are as cold as the table.
-void States::Impl::prefetch_words(const Batch& batch, const Event& event) const {
-  if (event.verdict != 0) bounced::prefetch(batch.verdict(event));
-  const std::string_view words = batch.view(event.diagnostic);
-  for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
-    bounced::prefetch(words.data() + i);
-  }
-  for (const Text text : {event.queue_id, event.mta_host, event.sender, event.message_id}) {
-    const std::string_view part = batch.view(text);
-    bounced::prefetch(part.data());
-    bounced::prefetch(part.data() + part.size());
-  }
-  if (event.final_failure()) view.prefetch(event.recipient_id);
-}
-
-/// A batch was written on other cores: its events come sooner when they are asked for.
-void States::Impl::prefetch_event(const Event& event) {
-  const auto* const lines = reinterpret_cast<const char*>(&event);
-  for (std::size_t at = 0; at < sizeof event; at += 64) bounced::prefetch(lines + at);
-}
-
 /// Counts the failure among its surroundings, then asks them.
 void States::Impl::surround(const Batch& batch, const Event& event, const Verdict& verdict,
                             Fact& fact) {
@@ -301,8 +255,8 @@ inline void States::Impl::domain_delivered(const Batch& batch, const Event& even
   const ListedDomain& listed = listed_domains[event.domain];
   const bool known_here = listed.call == domain_call;
   if (known_here && listed.entry != nullptr) return count_at_domain(event, listed.entry);
-  const bool quiet = known_here && listed.hour_us >= hour_floor(event.time_us);
-  if (!quiet && !zero(event.domain_id)) find_domain(batch, event);
+  const bool told = known_here && listed.hour_us >= hour_floor(event.time_us);
+  if (!told && !zero(event.domain_id)) find_domain(batch, event);
   if (listed.call == domain_call && listed.entry == nullptr && event.domain != 0) {
     quiet_domains[event.domain] = ready;
   }
@@ -321,8 +275,7 @@ void States::Impl::find_domain(const Batch& batch, const Event& event) {
     return remember(nullptr, hour);
   }
   entry->set(Entry::kReferenced);
-  const bool plain = entry->bytes()[2] == 0 && entry->bytes()[3] == 0;  // no failures, no blocks
-  if (!plain) {
+  if (!quiet(*entry)) {
     remember(entry, 0);
     return count_at_domain(event, entry);
   }
@@ -409,7 +362,7 @@ inline void States::Impl::delivered(const Batch& batch, const Event& event, bool
 
 /// A delivery to an address of which nothing is known, where all is ready: as delivered() would
 /// have it. False: nothing was done.
-inline bool States::Impl::count_plain(const Event& event) {
+[[gnu::always_inline]] inline bool States::Impl::count_plain(const Event& event) {
   const Ready<Provider>& provider = ready_providers[event.host];
   const Ready<SendingHost>& origin = ready_origins[event.origin];
   if (event.kind != EventKind::delivered || !in_ready_hour(event.time_us) ||
@@ -522,52 +475,6 @@ inline bool States::Impl::apply_one(const Batch& batch, const Event& event, bool
   return false;
 }
 
-/// Whether an id is neither in RAM nor in the store; false: perhaps. Sends for its entry.
-inline bool States::Impl::surely_unknown(const AddressId& id) const {
-  if (id.hi == 0 || table.prefetch_entry(id)) return false;
-  return !cold_possible() || !needs_store(id);
-}
-
-/// Something is known of the address now.
-void States::Impl::know(const AddressId& id) {
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    if (group[i]->recipient_id == id) unknown &= ~(1u << i);
-  }
-}
-
-/// Looks up the recipients of the group that begins there, and sends for what the next ones need.
-inline void States::Impl::look_ahead(const Batch& batch, std::span<Event* const> events,
-                                     std::size_t begin) {
-  const auto part = [&](std::size_t n) {
-    const std::size_t from = std::min(begin + n * kGroup, events.size());
-    return events.subspan(from, std::min(kGroup, events.size() - from));
-  };
-  for (const Event* event : part(2)) prefetch_event(*event);
-  for (const Event* event : part(1)) table.prefetch_slot(event->recipient_id);
-  group = part(0);
-  unknown = 0;
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    const Event& event = *group[i];
-    unknown |= static_cast<std::uint32_t>(surely_unknown(event.recipient_id)) << i;
-    if (quiet_domains[event.domain] != ready) prefetch_domain(batch, event);
-    if (event.kind != EventKind::delivered) prefetch_words(batch, event);
-  }
-}
-
-/// What the lists of another batch stood for is out of date.
-void States::Impl::begin_call(const Batch& batch) {
-  hosts.assign(batch.origins.size() + 1, nullptr);
-  ++call;
-  forget_domains();
-  const std::size_t domain_numbers = std::max(listed_domains.size(), batch.domains.size() + 1);
-  listed_domains.resize(domain_numbers);
-  quiet_domains.resize(domain_numbers);
-  const std::size_t host_numbers = std::max(listed_hosts.size(), batch.hosts.size() + 1);
-  listed_hosts.resize(host_numbers);
-  ready_providers.resize(host_numbers);
-  ready_origins.resize(std::max(ready_origins.size(), batch.origins.size() + 1));
-}
-
 // --- the public face ---------------------------------------------------------------------------
 
 States::States(const Policy& policy, store::Names& names, Options options)
@@ -591,18 +498,17 @@ Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
   if (m.cold_possible()) {
     if (auto fetched = m.fetch_cold(events); !fetched) return fetched;
   }
-  m.begin_call(batch);
-  const std::size_t n = events.size();
-  if (n >= kListedMin) m.prefetch_listed(batch);
+  m.begin_call(batch, events.size());
   std::uint64_t plain = 0;
-  for (std::size_t begin = 0; begin < n; begin += kGroup) {
+  for (std::size_t begin = 0; begin < events.size(); begin += States::Impl::kGroup) {
     m.look_ahead(batch, events, begin);
-    for (std::size_t i = begin; i < std::min(begin + kGroup, n); ++i) {
-      const bool unknown = (m.unknown >> (i - begin) & 1) != 0;
-      if (unknown && m.count_plain(*events[i])) {
+    for (std::size_t i = 0; i < m.group.size(); ++i) {
+      const Event& event = *m.group[i];
+      const bool unknown = (m.unknown >> i & 1) != 0;
+      if (unknown && m.count_plain(event)) {
         ++plain;
       } else {
-        told[i] = m.apply_one(batch, *events[i], unknown);
+        told[begin + i] = m.apply_one(batch, event, unknown);
       }
     }
   }

@@ -1,5 +1,5 @@
-// The inside of States, shared by states.cc (events), states_load.cc (store -> RAM) and
-// states_commit.cc (RAM -> WriteSet).
+// The inside of States, shared by states.cc (events), states_ahead.cc (what they will look at),
+// states_load.cc (store -> RAM) and states_commit.cc (RAM -> WriteSet).
 //
 // Why a miss in RAM may be believed. Every id of the store is in exactly one of three classes:
 //  (a) in the table; (b) in the filter; (c) not yet seen by the scan (id > scan_pos_).
@@ -39,10 +39,6 @@ struct States::Impl {
   // --- states.cc
   /// Whether the event counts for rates.
   bool apply_one(const Batch& batch, const Event& event, bool no_state);
-  void begin_call(const Batch& batch);
-  void look_ahead(const Batch& batch, std::span<Event* const> events, std::size_t begin);
-  [[nodiscard]] bool surely_unknown(const AddressId& id) const;
-  void know(const AddressId& id);
   bool count_plain(const Event& event);
   void make_ready(const Event& event, Provider& provider, SendingHost& host);
   void delivered(const Batch& batch, const Event& event, bool no_state);
@@ -64,10 +60,6 @@ struct States::Impl {
   [[nodiscard]] std::string_view rule_of(const Verdict& verdict) const {
     return options.rule_name ? options.rule_name(verdict.rule) : std::string_view{};
   }
-  void prefetch_listed(const Batch& batch);
-  static void prefetch_event(const Event& event);
-  void prefetch_domain(const Batch& batch, const Event& event) const;
-  void prefetch_words(const Batch& batch, const Event& event) const;
   Provider& provider_of_event(const Batch& batch, const Event& event) {
     const ListedHost& listed = listed_hosts[event.host];
     if (listed.call == call && listed.provider != nullptr && listed.provider->key == listed.key)
@@ -114,6 +106,22 @@ struct States::Impl {
   /// state_ of the id; a new, empty one when there is none.
   Entry* load(const AddressId& id);
   void clear_state();
+
+  // --- states_ahead.cc
+  static constexpr std::size_t kGroup = 16;  ///< events that are looked up together
+  void begin_call(const Batch& batch, std::size_t events);
+  void find_listed_hosts(const Batch& batch);
+  void find_listed_domains(const Batch& batch);
+  void look_ahead(const Batch& batch, std::span<Event* const> events, std::size_t begin);
+  void prefetch_domain(const Batch& batch, const Event& event) const;
+  void prefetch_words(const Batch& batch, const Event& event) const;
+  /// False: the id is neither in RAM nor in the store. True: perhaps; its entry is sent for.
+  [[nodiscard]] bool may_be_known(const AddressId& id) const {
+    return id.hi == 0 || table.prefetch_entry(id) || (cold_possible() && needs_store(id));
+  }
+  void know(const AddressId& id);
+  /// A domain without failures and blocks.
+  static bool quiet(Entry& entry) { return entry.bytes()[2] == 0 && entry.bytes()[3] == 0; }
 
   // --- states_load.cc
   Result<void> open(const store::Store* s);
@@ -219,6 +227,7 @@ struct States::Impl {
   std::vector<Ready<Provider>> ready_providers;   ///< by Event::host; [0] never
   std::vector<Ready<SendingHost>> ready_origins;  ///< by Event::origin
   std::vector<std::uint64_t> quiet_domains;       ///< stamps by Event::domain; [0] never
+  std::vector<Entry*> guesses;                    ///< scratch: of the batch's domains
   // The group of events that has been looked up together.
   std::span<Event* const> group;
   std::uint32_t unknown = 0;  ///< bit n: nothing is known of the recipient of group[n]

@@ -287,10 +287,8 @@ std::uint64_t provider_key(std::string_view mx_host) {
 }
 
 Provider& Surroundings::provider(std::uint64_t key) {
+  if (Provider* const known = find_provider(key)) return *known;
   const std::size_t set = key % kSets * kWays;
-  for (std::size_t i = set; i < set + kWays; ++i) {
-    if (provider_keys_[i] == key) return providers_[i];
-  }
   // Full: the smallest goes. What has 200 attempts an hour stays.
   std::size_t place = set;
   const auto rank = [this](std::size_t i) {

@@ -75,6 +75,14 @@ class Surroundings {
     bounced::prefetch(&provider_keys_[key % kSets * kWays]);
     bounced::prefetch(&providers_[key % kSets * kWays]);
   }
+  /// Null when it is not known.
+  [[nodiscard]] Provider* find_provider(std::uint64_t key) {
+    const std::size_t set = key % kSets * kWays;
+    for (std::size_t i = set; i < set + kWays; ++i) {
+      if (provider_keys_[i] == key) return &providers_[i];
+    }
+    return nullptr;
+  }
   /// Stays that provider's as long as Provider::key says so.
   Provider& provider(std::uint64_t key);
   void attempt(Provider& provider, std::int64_t time_us, bool hard) {

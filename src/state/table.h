@@ -62,17 +62,15 @@ class Table {
   Table& operator=(const Table&) = delete;
 
   void prefetch_slot(const AddressId& id) const { bounced::prefetch(&bucket_of(id)); }
+  /// Most likely its entry, if it has one where most have: whose id must be compared. Sends for it.
+  [[nodiscard]] Entry* guess(const AddressId& id) const {
+    bool more = false;
+    return guess(id, more);
+  }
   /// False: it is not here. True: it may be, and its first lines are sent for.
   bool prefetch_entry(const AddressId& id) const {
-    const Sub& sub = subs_[sub_of(id)];
-    const std::uint32_t tag = tag_of(id);
-    const Bucket& bucket = sub.buckets[home(sub, tag)];
-    const unsigned same = bucket.same(tag);
-    if (same == 0) return bucket.full();  // the search would go on
-    const char* entry = reinterpret_cast<const char*>(at(bucket.refs[first(same)]));
-    bounced::prefetch(entry);
-    bounced::prefetch(entry + 64);
-    return true;
+    bool more = false;
+    return guess(id, more) != nullptr || more;
   }
   /// nullptr when it is not here.
   [[nodiscard]] Entry* find(const AddressId& id) const {
@@ -164,6 +162,20 @@ class Table {
   // Buckets stay sorted by tag: the home is the tag's top bits.
   static std::uint32_t home(const Sub& sub, std::uint32_t tag) {
     return static_cast<std::uint32_t>(std::uint64_t{tag} >> sub.shift);
+  }
+  /// `more`: the home bucket tells nothing, the search would go on.
+  Entry* guess(const AddressId& id, bool& more) const {
+    const Sub& sub = subs_[sub_of(id)];
+    const std::uint32_t tag = tag_of(id);
+    const Bucket& bucket = sub.buckets[home(sub, tag)];
+    const unsigned same = bucket.same(tag);
+    more = same == 0 && bucket.full();
+    if (same == 0) return nullptr;
+    Entry* const entry = at(bucket.refs[first(same)]);
+    const auto* const lines = reinterpret_cast<const char*>(entry);
+    bounced::prefetch(lines);
+    bounced::prefetch(lines + 64);
+    return entry;
   }
   [[nodiscard]] const Bucket& bucket_of(const AddressId& id) const {
     const Sub& sub = subs_[sub_of(id)];
