@@ -254,11 +254,13 @@ void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64
 inline void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
   const ListedDomain& listed = listed_domains[event.domain];
   const bool known_here = listed.call == domain_call;
-  if (known_here && listed.entry != nullptr) return count_at_domain(event, listed.entry);
-  const bool told = known_here && listed.hour_us >= hour_floor(event.time_us);
-  if (!told && !zero(event.domain_id)) find_domain(batch, event);
-  if (listed.call == domain_call && listed.entry == nullptr && event.domain != 0) {
-    quiet_domains[event.domain] = ready;
+  if (known_here && listed.entry != nullptr) {
+    count_at_domain(event, listed.entry);
+  } else if (!known_here || listed.hour_us < hour_floor(event.time_us)) {
+    if (!zero(event.domain_id)) find_domain(batch, event);
+  }
+  if (listed.call == domain_call && event.domain != 0) {
+    ready_domains[event.domain] = {ready, listed.entry};
   }
 }
 
@@ -365,10 +367,12 @@ inline void States::Impl::delivered(const Batch& batch, const Event& event, bool
 [[gnu::always_inline]] inline bool States::Impl::count_plain(const Event& event) {
   const Ready<Provider>& provider = ready_providers[event.host];
   const Ready<SendingHost>& origin = ready_origins[event.origin];
+  const Ready<Entry>& domain = ready_domains[event.domain];
   if (event.kind != EventKind::delivered || !in_ready_hour(event.time_us) ||
-      provider.stamp != ready || origin.stamp != ready || quiet_domains[event.domain] != ready) {
+      provider.stamp != ready || origin.stamp != ready || domain.stamp != ready) {
     return false;
   }
+  if (domain.counters != nullptr && !count_in_place(event, domain.counters)) return false;
   ++provider.counters->hour_attempts;
   ++provider.counters->day_attempts;
   ++origin.counters->delivered[0];

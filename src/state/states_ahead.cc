@@ -24,7 +24,7 @@ void States::Impl::begin_call(const Batch& batch, std::size_t events) {
   forget_domains();
   const std::size_t domain_numbers = std::max(listed_domains.size(), batch.domains.size() + 1);
   listed_domains.resize(domain_numbers);
-  quiet_domains.resize(domain_numbers);
+  ready_domains.resize(domain_numbers);
   const std::size_t host_numbers = std::max(listed_hosts.size(), batch.hosts.size() + 1);
   listed_hosts.resize(host_numbers);
   ready_providers.resize(host_numbers);
@@ -59,12 +59,13 @@ void States::Impl::find_listed_domains(const Batch& batch) {
     entry->set(Entry::kReferenced);
     if (!quiet(*entry)) {
       listed_domains[i + 1] = {domain_call, entry, 0};
+      ready_domains[i + 1] = {ready, entry};
       continue;
     }
     const std::int64_t last = EncodedHead::last_delivery(entry->bytes());
     if (last < ready_hour_us) continue;
     listed_domains[i + 1] = {domain_call, nullptr, last};
-    quiet_domains[i + 1] = ready;
+    ready_domains[i + 1] = {ready, nullptr};
   }
 }
 
@@ -113,7 +114,7 @@ void States::Impl::look_ahead(const Batch& batch, std::span<Event* const> events
   for (std::size_t i = begin; i < near; ++i) {
     const Event& event = *events[i];
     if (!may_be_known(event.recipient_id)) known_not |= 1u << (i - begin);
-    if (quiet_domains[event.domain] != ready) prefetch_domain(batch, event);
+    if (ready_domains[event.domain].stamp != ready) prefetch_domain(batch, event);
     if (event.kind != EventKind::delivered) prefetch_words(batch, event);
   }
   unknown = known_not;

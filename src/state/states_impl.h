@@ -82,7 +82,7 @@ struct States::Impl {
   /// The state of the event's domain changes: what the lists know of it is out of date.
   void forget_listed(const Event& event) {
     listed_domains[event.domain].call = 0;
-    quiet_domains[event.domain] = 0;
+    ready_domains[event.domain].stamp = 0;
     if (event.domain == 0) forget_domains();  // whichever it is on the list
   }
   void forget_domains() {
@@ -213,9 +213,9 @@ struct States::Impl {
   std::vector<ListedHost> listed_hosts;
 
   // What a plain delivery needs: its host's and its origin's counters are those of the hour
-  // `ready_hour_us` and dirty, its domain is quiet up to the end of that hour. Each as long as its
-  // stamp is `ready`, which grows with each call, with another hour, and when anything may have
-  // taken the place of what is pointed at.
+  // `ready_hour_us` and dirty, its domain has failures (and so an entry that counts) or is quiet up
+  // to the end of that hour (none). Each as long as its stamp is `ready`, which grows with each
+  // call, with another hour, and when anything may have taken the place of what is pointed at.
   template <class T>
   struct Ready {
     std::uint64_t stamp = 0;
@@ -226,7 +226,7 @@ struct States::Impl {
   std::uint64_t replaced = 0;                     ///< as Surroundings::replaced()
   std::vector<Ready<Provider>> ready_providers;   ///< by Event::host; [0] never
   std::vector<Ready<SendingHost>> ready_origins;  ///< by Event::origin
-  std::vector<std::uint64_t> quiet_domains;       ///< stamps by Event::domain; [0] never
+  std::vector<Ready<Entry>> ready_domains;        ///< by Event::domain; [0] never
   std::vector<Entry*> guesses;                    ///< scratch: of the batch's domains
   // The group of events that has been looked up together.
   std::span<Event* const> group;
