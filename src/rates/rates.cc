@@ -18,8 +18,8 @@ using store::Family;
 
 constexpr std::int64_t kHourUs = std::int64_t{3600} * 1'000'000;
 constexpr std::size_t kHoursKept = 2;
-// How far ahead of its turn an event is fetched, then what it names.
-constexpr std::size_t kEventAhead = 16, kPrefetchAhead = 8;
+/// How far ahead of its turn what an event names is fetched.
+constexpr std::size_t kPrefetchAhead = 8;
 /// Links from hashes to Names ids, kept over all hours; forgotten when there are more.
 constexpr std::size_t kLinksMax = std::size_t{1} << 20;
 
@@ -51,9 +51,9 @@ struct Listed {
 struct Sender {
   std::uint64_t key = 0;  ///< 0 = none
   std::uint32_t slot = 0;
-  std::uint32_t delivered = 0;  ///< added to its cell by add_deliveries(), or when another comes
+  std::uint32_t delivered = 0;  ///< added to its cell by add_deliveries()
 };
-/// The sender with the place that a key leads to; 16 KiB.
+/// Each at the place that its key leads to, first come first served; 16 KiB.
 using Senders = std::array<Sender, 1024>;
 
 /// Which fields an event adds one to; `first` null = none.
@@ -93,14 +93,6 @@ Effect effect_of(const Batch& batch, const Event& event) {
     default:
       return {};
   }
-}
-
-/// The states were a pass of their own: until now an event may have left the nearest cache.
-void prefetch_event(const Event& event) {
-  const auto* const bytes = reinterpret_cast<const char*>(&event);
-  prefetch(bytes);
-  prefetch(bytes + 64);
-  prefetch(bytes + sizeof event - 1);
 }
 
 std::uint32_t hour_number(std::int64_t time_us) {
@@ -158,6 +150,7 @@ struct Rates::Impl {
   void begin_run(const Event& event, std::uint32_t campaign_slot);
   void end_run();
   void add_deliveries();
+  void end_batch();
   Listed* listed_domain(const Batch& batch, const Event& event);
   std::uint32_t domain_slot(const Batch& batch, const Event& event);
   std::uint32_t find_domain_slot(const Batch& batch, const Event& event);
@@ -344,13 +337,9 @@ inline void Rates::Impl::count_sender(const Batch& batch, const Event& event) {
 
 void Rates::Impl::begin_sender(const Batch& batch, const Event& event, std::uint64_t key) {
   const std::uint32_t slot = sender_slot(batch, event, key);
-  if (key == 0) return hour->of(Dimension::sender).add_delivered(slot, 1);
   Sender& sender = senders[key % senders.size()];
-  if (sender.key == 0) {
-    sent_by.push_back(static_cast<std::uint32_t>(key % senders.size()));
-  } else {
-    add_sender(sender);
-  }
+  if (key == 0 || sender.key != 0) return hour->of(Dimension::sender).add_delivered(slot, 1);
+  sent_by.push_back(static_cast<std::uint32_t>(key % senders.size()));
   sender = {key, slot, 1};
 }
 
@@ -434,6 +423,13 @@ void Rates::Impl::end_run() {
   hour->of(Dimension::tenant).add_delivered(run.tenant_slot, delivered);
 }
 
+/// Adds what is still to be added, also before another hour.
+void Rates::Impl::end_batch() {
+  add_deliveries();
+  end_run();
+  run.of = Run::kClosed;
+}
+
 void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Effect& effect,
                                 std::uint32_t domain) {
   add(Dimension::mta, host_slot(batch, event), effect);
@@ -515,22 +511,28 @@ Result<void> Rates::open(const store::Store* store) {
 
 Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
                           const std::vector<std::uint8_t>& counted) {
+  begin(batch, events.size());
+  if (auto done = part(batch, events, 0, events.size(), counted); !done) return done;
+  end();
+  return {};
+}
+
+void Rates::begin(const Batch& batch, std::size_t events) {
+  impl_->begin_batch(batch, events);
+}
+
+Result<void> Rates::part(const Batch& batch, std::span<Event* const> events, std::size_t from,
+                         std::size_t to, const std::vector<std::uint8_t>& counted) {
   Impl& impl = *impl_;
-  impl.begin_batch(batch, events.size());
-  for (std::size_t i = 0; i < events.size(); ++i) {
-    if (i + kEventAhead < events.size()) prefetch_event(*events[i + kEventAhead]);
-    if (i + kPrefetchAhead < events.size()) {
-      impl.prefetch_for(batch, *events[i + kPrefetchAhead]);
-    }
+  for (std::size_t i = from; i < to; ++i) {
+    if (i + kPrefetchAhead < to) impl.prefetch_for(batch, *events[i + kPrefetchAhead]);
     if (!counted[i]) continue;
     const Event& event = *events[i];
     const bool delivered = event.kind == EventKind::delivered;
     const Effect effect = delivered ? Effect() : effect_of(batch, event);
     if (!delivered && effect.first == nullptr) continue;
     if (!impl.in_hour(event)) [[unlikely]] {
-      impl.add_deliveries();
-      impl.end_run();
-      impl.run.of = Run::kClosed;
+      impl.end_batch();
       if (auto selected = impl.select_hour(event.time_us); !selected) return selected;
     }
     if (delivered) [[likely]] {
@@ -539,9 +541,11 @@ Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
       impl.count(batch, event, effect);
     }
   }
-  impl.add_deliveries();
-  impl.end_run();
   return {};
+}
+
+void Rates::end() {
+  impl_->end_batch();
 }
 
 void Rates::append_to(store::WriteSet& set) {

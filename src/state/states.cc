@@ -494,30 +494,48 @@ void States::close() {
 
 Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
                            std::vector<std::uint8_t>* counted) {
-  Impl& m = *impl_;
-  if (auto drained = m.drain(2, 0); !drained) return drained;
   std::vector<std::uint8_t> untold;
   std::vector<std::uint8_t>& told = counted != nullptr ? *counted : untold;
-  told.assign(events.size(), true);
+  told.assign(events.size(), false);
+  if (auto begun = begin(batch, events); !begun) return begun;
+  part(batch, events, 0, events.size(), told);
+  return end();
+}
+
+Result<void> States::begin(const Batch& batch, std::span<Event* const> events) {
+  Impl& m = *impl_;
+  if (auto drained = m.drain(2, 0); !drained) return drained;
   if (m.cold_possible()) {
     if (auto fetched = m.fetch_cold(events); !fetched) return fetched;
   }
   m.begin_call(batch, events.size());
+  return {};
+}
+
+void States::part(const Batch& batch, std::span<Event* const> events, std::size_t from,
+                  std::size_t to, std::vector<std::uint8_t>& counted) {
+  Impl& m = *impl_;
   std::uint64_t plain = 0;
-  for (std::size_t begin = 0; begin < events.size(); begin += States::Impl::kGroup) {
-    m.look_ahead(batch, events, begin);
+  for (std::size_t begin = from; begin < to; begin += Impl::kGroup) {
+    m.look_ahead(batch, events, begin, to);
     for (std::size_t i = 0; i < m.group.size(); ++i) {
+      m.prefetch_ahead(i);
       const Event& event = *m.group[i];
       const bool unknown = (m.unknown >> i & 1) != 0;
       if (unknown && m.count_plain(event)) {
         ++plain;
+        counted[begin + i] = 1;
       } else {
-        told[begin + i] = m.apply_one(batch, event, unknown);
+        counted[begin + i] = m.apply_one(batch, event, unknown);
       }
     }
   }
   m.group = {};
   m.counts.by_kind[static_cast<std::size_t>(EventKind::delivered)] += plain;
+}
+
+Result<void> States::end() {
+  Impl& m = *impl_;
   m.absent.clear();
   m.set_bound();
   if (m.error) return tl::unexpected<Error>(*m.error);

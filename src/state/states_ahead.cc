@@ -9,12 +9,6 @@ namespace {
 /// A call with fewer events looks up what it needs as it comes.
 constexpr std::size_t kListedMin = 64;
 
-/// A batch was written on other cores: its events come sooner when they are asked for.
-void prefetch_event(const Event& event) {
-  const auto* const lines = reinterpret_cast<const char*>(&event);
-  for (std::size_t at = 0; at < sizeof event; at += 64) bounced::prefetch(lines + at);
-}
-
 }  // namespace
 
 /// What the lists of another batch stood for is out of date.
@@ -101,19 +95,17 @@ void States::Impl::know(const AddressId& id) {
   }
 }
 
-/// Looks up the recipients of the group that begins there, and sends for what the next ones need:
-/// two groups ahead an event, one group ahead the slot of its recipient, now its entry.
-void States::Impl::look_ahead(const Batch& batch, std::span<Event* const> events,
-                              std::size_t begin) {
-  const std::size_t n = events.size();
-  const std::size_t near = std::min(begin + kGroup, n), far = std::min(near + kGroup, n);
-  for (std::size_t i = far; i < std::min(far + kGroup, n); ++i) prefetch_event(*events[i]);
-  for (std::size_t i = near; i < far; ++i) table.prefetch_slot(events[i]->recipient_id);
-  group = events.subspan(begin, near - begin);
+/// Looks up the recipients of the group that begins there.
+void States::Impl::look_ahead(const Batch& batch, std::span<Event* const> events, std::size_t begin,
+                              std::size_t end) {
+  const auto rest = events.subspan(begin);
+  group = rest.first(std::min(kGroup, end - begin));
+  near = rest.subspan(std::min(kGroup, rest.size()));
+  far = near.subspan(std::min(kGroup, near.size()));
   std::uint32_t known_not = 0;
-  for (std::size_t i = begin; i < near; ++i) {
-    const Event& event = *events[i];
-    if (!may_be_known(event.recipient_id)) known_not |= 1u << (i - begin);
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    const Event& event = *group[i];
+    if (!may_be_known(event.recipient_id)) known_not |= 1u << i;
     if (ready_domains[event.domain].stamp != ready) prefetch_domain(batch, event);
     if (event.kind != EventKind::delivered) prefetch_words(batch, event);
   }

@@ -112,7 +112,17 @@ struct States::Impl {
   void begin_call(const Batch& batch, std::size_t events);
   void find_listed_hosts(const Batch& batch);
   void find_listed_domains(const Batch& batch);
-  void look_ahead(const Batch& batch, std::span<Event* const> events, std::size_t begin);
+  void look_ahead(const Batch& batch, std::span<Event* const> events, std::size_t begin,
+                  std::size_t end);
+  /// Sends for an event two groups ahead (a batch was written on other cores), and for the slot of
+  /// a recipient one group ahead: between the events of the group, for a core can wait for some
+  /// twenty lines at a time.
+  void prefetch_ahead(std::size_t i) const {
+    if (i < near.size()) table.prefetch_slot(near[i]->recipient_id);
+    if (i >= far.size()) return;
+    const auto* const lines = reinterpret_cast<const char*>(far[i]);
+    for (std::size_t at = 0; at < sizeof(Event); at += 64) bounced::prefetch(lines + at);
+  }
   void prefetch_domain(const Batch& batch, const Event& event) const;
   void prefetch_words(const Batch& batch, const Event& event) const;
   /// False: the id is neither in RAM nor in the store. True: perhaps; its entry is sent for.
@@ -229,7 +239,7 @@ struct States::Impl {
   std::vector<Ready<Entry>> ready_domains;        ///< by Event::domain; [0] never
   std::vector<Entry*> guesses;                    ///< scratch: of the batch's domains
   // The group of events that has been looked up together.
-  std::span<Event* const> group;
+  std::span<Event*const> group, near, far;  ///< `near` are those behind it, `far` behind these
   std::uint32_t unknown = 0;  ///< bit n: nothing is known of the recipient of group[n]
 
   Counts counts;

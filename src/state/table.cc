@@ -213,8 +213,9 @@ Entry* Table::put(const AddressId& id, std::string_view bytes, bool domain, bool
     fresh->units_flags = static_cast<std::uint16_t>(taken << 3 | (fresh->units_flags & 7));
   } else {
     Sub& sub = subs_[sub_of(id)];
-    // At three quarters one bucket in four is full; on the way there, far fewer.
-    if ((std::size_t{sub.count} + 1) * 4 > (std::size_t{sub.mask()} + 1) * kSlots * 3) grow(sub);
+    // At five eighths one bucket in eight is full, and half-way there next to none: hardly anybody
+    // looks at a second one. At three quarters it is one in four.
+    if ((std::size_t{sub.count} + 1) * 8 > (std::size_t{sub.mask()} + 1) * kSlots * 5) grow(sub);
     insert_slot(sub, tag_of(id), ref);
     ++sub.count;
     ++count_;

@@ -169,8 +169,11 @@ class Table {
     const std::uint32_t tag = tag_of(id);
     const Bucket& bucket = sub.buckets[home(sub, tag)];
     const unsigned same = bucket.same(tag);
-    more = same == 0 && bucket.full();
-    if (same == 0) return nullptr;
+    if (same == 0) {
+      more = bucket.full();
+      if (more) bounced::prefetch(sub.buckets + sub.next(home(sub, tag)));
+      return nullptr;
+    }
     Entry* const entry = at(bucket.refs[first(same)]);
     const auto* const lines = reinterpret_cast<const char*>(entry);
     bounced::prefetch(lines);
