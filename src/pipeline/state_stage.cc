@@ -57,8 +57,9 @@ void StateStage::apply(Batch& batch) {
       return;
     }
     measure();
+  } else {
+    for (const Event* event : batch.run) ++events_[static_cast<std::size_t>(event->kind)];
   }
-  for (const Event* event : batch.run) ++events_[static_cast<std::size_t>(event->kind)];
   if (engine_.options.on_events) engine_.options.on_events(batch, batch.run);
 }
 
@@ -67,6 +68,7 @@ Result<void> StateStage::apply_states(const Batch& batch) {
   constexpr std::size_t kPart = 128;
   const std::size_t n = batch.run.size();
   counted_.assign(n, 0);
+  const state::Counts before = engine_.states->counts();
   if (auto begun = engine_.states->begin(batch, batch.run); !begun) return begun;
   engine_.rates->begin(batch, n);
   for (std::size_t from = 0; from < n; from += kPart) {
@@ -75,6 +77,9 @@ Result<void> StateStage::apply_states(const Batch& batch) {
     if (auto done = engine_.rates->part(batch, batch.run, from, to, counted_); !done) return done;
   }
   engine_.rates->end();
+  for (std::size_t kind = 0; kind < kEventKinds; ++kind) {
+    events_[kind] += engine_.states->counts().by_kind[kind] - before.by_kind[kind];
+  }
   return engine_.states->end();
 }
 

@@ -260,14 +260,13 @@ struct Hour {
     for (std::size_t d = 0; d < kDimensions; ++d) {
       dimensions[d].reserve_like(before->dimensions[d]);
     }
-    host_by_text.reserve(before->host_by_text.size());
   }
 
   std::uint32_t number = 0;   ///< hours since 1970 UTC
   std::uint64_t touched = 0;  ///< grows; the newest two stay in RAM
   std::array<Cells, kDimensions> dimensions;
-  /// TextKey of the text as it came -> slot in Dimension::sender, campaign, mta.
-  IndexMap sender_by_domain, campaign_by_text, host_by_text;
+  /// domain_key() of a sender, or TextKey of a campaign as it came -> slot in its dimension.
+  IndexMap sender_by_domain, campaign_by_text;
 
   Cells& of(Dimension dimension) { return dimensions[static_cast<std::size_t>(dimension)]; }
   [[nodiscard]] const Cells& of(Dimension dimension) const {

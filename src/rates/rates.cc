@@ -114,7 +114,7 @@ struct Rates::Impl {
 
   /// AddressId::lo of a domain -> Names id; hint: its slot in the hour that asked last.
   IndexMap domain_names;
-  IndexMap host_names;  ///< TextKey of a host -> Names id
+  IndexMap host_names;  ///< the same by the TextKey of a host
 
   // What the last events used; valid for `hour`, its time range and the caches below.
   Hour* hour = nullptr;
@@ -178,6 +178,11 @@ struct Rates::Impl {
   }
   std::uint32_t numbered_slot(Dimension dimension, std::uint32_t key, std::uint32_t key2 = 0) {
     return hour->of(dimension).index(key, key2, options.keys_per_hour_max);
+  }
+  /// Of a name's id, where it was found the last time if that is of this hour.
+  std::uint32_t linked_slot(Dimension dimension, IndexMap::Slot& link) {
+    if (hour->of(dimension).is(link.hint, link.value)) return link.hint;
+    return link.hint = numbered_slot(dimension, link.value);
   }
   std::uint32_t cached_slot(NumberCache& cache, Dimension dimension, std::uint16_t key) {
     if (key >= cache.size()) return numbered_slot(dimension, key);
@@ -296,8 +301,7 @@ inline Listed* Rates::Impl::listed_domain(const Batch& batch, const Event& event
 std::uint32_t Rates::Impl::find_domain_slot(const Batch& batch, const Event& event) {
   const std::uint64_t key = event.domain_id.lo;
   if (IndexMap::Slot* const link = domain_names.at(key); link != nullptr) {
-    if (hour->of(Dimension::domain).is(link->hint, link->value)) return link->hint;
-    return link->hint = numbered_slot(Dimension::domain, link->value);
+    return linked_slot(Dimension::domain, *link);
   }
   std::string_view domain = event.domain != 0 ? batch.view(batch.domains[event.domain - 1u].text)
                                               : raw_domain(batch.view(event.recipient));
@@ -379,17 +383,13 @@ std::uint32_t Rates::Impl::host_slot(const Batch& batch, const Event& event) {
 
 std::uint32_t Rates::Impl::find_host_slot(std::string_view host) {
   const std::uint64_t key = text_key(host);
-  const std::uint32_t found = hour->host_by_text.find(key);
-  if (found != IndexMap::kNone) return found;
-  std::uint32_t id = host_names.find(key);
-  if (id == IndexMap::kNone) {
-    scratch = ascii_lower(host);
-    id = name_id(Dimension::mta, Dictionary::domain, mta_suffix(scratch));
-    remember_name(host_names, key, id);
+  if (IndexMap::Slot* const link = host_names.at(key); link != nullptr) {
+    return linked_slot(Dimension::mta, *link);
   }
-  const std::uint32_t slot = numbered_slot(Dimension::mta, id);
-  remember(hour->host_by_text, key, slot);
-  return slot;
+  scratch = ascii_lower(host);
+  const std::uint32_t id = name_id(Dimension::mta, Dictionary::domain, mta_suffix(scratch));
+  remember_name(host_names, key, id);
+  return numbered_slot(Dimension::mta, id);
 }
 
 void Rates::Impl::begin_run(const Event& event, std::uint32_t campaign_slot) {

@@ -63,14 +63,13 @@ void States::Impl::find_listed_domains(const Batch& batch) {
   }
 }
 
-/// Sends for what the first event of the batch with a domain looks at.
+/// Sends for what the first delivery of the batch to a domain looks at: most likely it is new, and
+/// nobody has read its name yet.
 void States::Impl::prefetch_domain(const Batch& batch, const Event& event) const {
   if (listed_domains[event.domain].call == domain_call) return;
-  const bool found = table.prefetch_entry(event.domain_id);
-  // Nobody has read its name yet, should it be new.
-  if (!found && event.domain != 0) {
-    bounced::prefetch(batch.view(batch.domains[event.domain - 1u].text).data());
-  }
+  table.prefetch_slot(event.domain_id);
+  if (event.domain == 0) return;
+  bounced::prefetch(batch.view(batch.domains[event.domain - 1u].text).data());
 }
 
 /// A batch was parsed on another core: its texts are as cold as the table.
