@@ -118,8 +118,14 @@ struct Made {
 
 void feed(Rates& rates, const std::vector<Plain>& plains) {
   const Made made(plains);
-  const auto done = rates.apply(made.batch, made.events, made.counted);
-  ASSERT_TRUE(done) << done.error().message();
+  rates.begin(made.batch, made.events.size());
+  const std::size_t n = made.events.size(), part = 1 + n % 77;
+  for (std::size_t from = 0; from < n; from += part) {
+    const auto done =
+        rates.part(made.batch, made.events, from, std::min(from + part, n), made.counted);
+    ASSERT_TRUE(done) << done.error().message();
+  }
+  rates.end();
 }
 
 void cut(Rates& rates, Names& names, Store& store) {
