@@ -519,6 +519,7 @@ void States::part(const Batch& batch, std::span<Event* const> events, std::size_
   for (std::size_t begin = from; begin < to; begin += Impl::kGroup) {
     m.look_ahead(batch, events, begin, to);
     for (std::size_t i = 0; i < m.group.size(); ++i) {
+      m.turn = i;
       m.prefetch_ahead(i);
       const Event& event = *m.group[i];
       const bool unknown = (m.unknown >> i & 1) != 0;

@@ -87,9 +87,9 @@ void States::Impl::prefetch_words(const Batch& batch, const Event& event) const 
   if (event.final_failure()) view.prefetch(event.recipient_id);
 }
 
-/// Something is known of the address now.
+/// Something is known of the address from now on.
 void States::Impl::know(const AddressId& id) {
-  for (std::size_t i = 0; i < group.size(); ++i) {
+  for (std::size_t i = turn + 1; i < group.size(); ++i) {
     if (group[i]->recipient_id == id) unknown &= ~(1u << i);
   }
 }

@@ -240,6 +240,7 @@ struct States::Impl {
   std::vector<Entry*> guesses;                    ///< scratch: of the batch's domains
   // The group of events that has been looked up together.
   std::span<Event*const> group, near, far;  ///< `near` are those behind it, `far` behind these
+  std::size_t turn = 0;                     ///< whose it is, within the group
   std::uint32_t unknown = 0;  ///< bit n: nothing is known of the recipient of group[n]
 
   Counts counts;
