@@ -31,8 +31,8 @@ using NumberCache = std::array<std::uint32_t, 64>;
 struct Run {
   static constexpr std::uint64_t kClosed = ~std::uint64_t{0};
   std::uint32_t delivered = 0;
-  std::uint64_t of =
-      kClosed;  ///< stream, tenant and campaign_slot; which are open, the slots found
+  /// run_of() those whose slots these are.
+  std::uint64_t of = kClosed;
   std::uint32_t stream_slot = 0, tenant_slot = 0, campaign_slot = 0;
 };
 
