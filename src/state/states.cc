@@ -516,6 +516,9 @@ void States::part(const Batch& batch, std::span<Event* const> events, std::size_
                   std::size_t to, std::vector<std::uint8_t>& counted) {
   Impl& m = *impl_;
   std::uint64_t plain = 0;
+  // Most do; a store per byte would make the compiler load everything anew.
+  std::fill(counted.begin() + static_cast<std::ptrdiff_t>(from),
+            counted.begin() + static_cast<std::ptrdiff_t>(to), true);
   for (std::size_t begin = from; begin < to; begin += Impl::kGroup) {
     m.look_ahead(batch, events, begin, to);
     for (std::size_t i = 0; i < m.group.size(); ++i) {
@@ -525,9 +528,8 @@ void States::part(const Batch& batch, std::span<Event* const> events, std::size_
       const bool unknown = (m.unknown >> i & 1) != 0;
       if (unknown && m.count_plain(event)) {
         ++plain;
-        counted[begin + i] = 1;
-      } else {
-        counted[begin + i] = m.apply_one(batch, event, unknown);
+      } else if (!m.apply_one(batch, event, unknown)) {
+        counted[begin + i] = false;
       }
     }
   }
