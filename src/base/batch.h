@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -77,6 +78,21 @@ struct RecordTimes {
     newest_us = time_us > newest_us ? time_us : newest_us;
     forms |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(form));
   }
+  /// The form of all of them; none when they differ.
+  [[nodiscard]] std::optional<TimeForm> form() const {
+    for (const TimeForm form : {TimeForm::utc, TimeForm::local, TimeForm::yearless}) {
+      if (forms == 1u << static_cast<unsigned>(form)) return form;
+    }
+    return {};
+  }
+};
+
+/// What correlate did with the events of a batch ahead of its turn (correlate::prepare).
+struct Prepared {
+  bool done = false;
+  std::int64_t add_us = 0;                 ///< is in their times, which are UTC then
+  std::vector<std::uint64_t> whole;        ///< by Event::local - 1: key of a whole message, else 0
+  std::vector<std::uint16_t> event_local;  ///< Event::local of each, close together
 };
 
 /// Counted by parse; sums are exact: lines = events' lines + notes' lines + ignored + unparsed.
@@ -108,9 +124,10 @@ class Batch {
   std::vector<LocalMessage> local;        ///< Event::local - 1 indexes it
   std::vector<std::uint16_t> note_local;  ///< by note, as Event::local
   bool joined = false;                    ///< `local` and `note_local` may be used
-  RecordTimes times;                      ///< no form: not known
-  std::deque<Event> synthesised;          ///< made by correlate; addresses are stable
-  std::vector<Event*> run;  ///< of events and synthesised: what is applied next, in order
+  RecordTimes times;                      ///< as parsed; no form: not known
+  Prepared prepared;
+  std::deque<Event> synthesised;  ///< made by correlate; addresses are stable
+  std::vector<Event*> run;        ///< of events and synthesised: what is applied next, in order
   ParseCounts counts;
   std::int64_t sample_unparsed = -1;  ///< offset of an unparsed line, for the log; -1 = none
 
