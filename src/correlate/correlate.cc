@@ -481,7 +481,9 @@ inline void Correlator::Impl::prefetch_for(const Batch& batch, const Event& even
   table.prefetch_message(event.queue_key, large);
   if (event.kind != EventKind::deferred) return;
   bounced::prefetch(text_address(batch, event.recipient));
-  bounced::prefetch(text_address(batch, event.diagnostic));
+  const auto* const words = static_cast<const char*>(text_address(batch, event.diagnostic));
+  const std::size_t size = std::min<std::size_t>(event.diagnostic.size, kLastWordsBytesMax);
+  for (std::size_t at = 0; at < size; at += 64) bounced::prefetch(words + at);
 }
 
 Correlator::Correlator(Options options, store::Names& names)
@@ -545,15 +547,18 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
 // What such messages give to their events was given by prepare(). Left are the records of others:
 // few, so that a plain delivery is not even looked at here.
 
-/// Which messages need no entry, and which records are left then.
+/// Which messages need no entry, and which records are left then. To take one for known that is
+/// not costs time only.
 void Correlator::Impl::join(const Batch& batch) {
   constexpr std::size_t kAhead = 12;
-  const std::vector<std::uint64_t>& keys = batch.prepared.whole;
+  const std::uint64_t* const keys = batch.prepared.whole.data();
+  const std::size_t size = batch.prepared.whole.size();
   const bool large = table.large();
-  open.accepted.assign(keys.size() + 1, 0);
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (large && i + kAhead < keys.size()) table.prefetch_slot(keys[i + kAhead]);
-    open.accepted[i + 1] = keys[i] != 0 && table.find(keys[i]) == nullptr;
+  open.accepted.resize(size + 1);
+  open.accepted[0] = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    if (large && i + kAhead < size) table.prefetch_slot(keys[i + kAhead]);
+    open.accepted[i + 1] = keys[i] != 0 && !table.may_hold(keys[i]);
   }
   open.list(batch);
 }
