@@ -556,9 +556,10 @@ void Correlator::Impl::join(const Batch& batch) {
   const bool large = table.large();
   open.accepted.resize(size + 1);
   open.accepted[0] = 0;
+  std::uint16_t* const accepted = open.accepted.data() + 1;
   for (std::size_t i = 0; i < size; ++i) {
     if (large && i + kAhead < size) table.prefetch_slot(keys[i + kAhead]);
-    open.accepted[i + 1] = keys[i] != 0 && !table.may_hold(keys[i]);
+    accepted[i] = keys[i] != 0 && !table.may_hold(keys[i]);
   }
   open.list(batch);
 }
@@ -638,7 +639,10 @@ bool Correlator::apply_joined(Batch& batch, std::int64_t add_us, std::vector<Eve
   impl.stats.enriched += batch.events.size() - impl.open.events.size();
   std::uint32_t handed_out = 0;
   const auto hand_out = [&](std::uint32_t until) {
-    for (; handed_out < until; ++handed_out) out.push_back(&batch.events[handed_out]);
+    Event* const events = batch.events.data();
+    const std::size_t size = out.size();
+    out.resize(size + until - handed_out);
+    for (Event** to = out.data() + size; handed_out < until;) *to++ = events + handed_out++;
   };
   std::size_t note = 0;
   const auto take_notes = [&](std::uint32_t before_event) {

@@ -36,13 +36,13 @@ bool take_text(Text& text, const Text& given) {
 }
 
 /// No branch for each: who comes next is the log's whim.
-void list_open(const std::vector<std::uint16_t>& local, const std::vector<std::uint8_t>& accepted,
+void list_open(const std::vector<std::uint16_t>& local, const std::vector<std::uint16_t>& accepted,
                std::vector<std::uint32_t>& open) {
   open.resize(local.size() + 1);
   std::size_t size = 0;
   for (std::size_t i = 0; i < local.size(); ++i) {
     open[size] = static_cast<std::uint32_t>(i);
-    size += accepted[local[i]] ^ 1u;
+    size += accepted[local[i]] == 0;
   }
   open.resize(size);
 }

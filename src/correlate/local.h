@@ -24,7 +24,9 @@ inline std::uint64_t hash_of(std::uint64_t a, std::uint64_t b, std::uint64_t see
 /// What is left of a prepared batch when the records of messages that need no entry are not looked
 /// at. Keeps its memory from batch to batch.
 struct OpenRecords {
-  std::vector<std::uint8_t> accepted;        ///< by Event::local: the message needs no entry
+  /// By Event::local: 1 when the message needs no entry. (Not bytes: to a compiler each byte
+  /// written may have changed everything else.)
+  std::vector<std::uint16_t> accepted;
   std::vector<std::uint32_t> notes, events;  ///< numbers of all others' records, in line order
 
   /// Fills the lists by `accepted`.
