@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/block.h"
+#include "base/records.h"
 #include "bounced/event.h"
 #include "bounced/verdict.h"
 
@@ -96,20 +97,20 @@ struct ParseCounts {
 class Batch {
  public:
   BlockPtr block;
-  std::vector<Event> events;      ///< in line order
-  std::vector<Note> notes;        ///< in line order, interleaved by before_event
+  Records<Event> events;          ///< in line order
+  Records<Note> notes;            ///< in line order, interleaved by before_event
   std::vector<Verdict> verdicts;  ///< Event::verdict - 1 indexes it
   std::vector<Origin> origins;    ///< Event::origin - 1 indexes it
   // Short lists, so that later stages look a name up once per batch, not once per event. What does
   // not fit (or was not parsed from a line) is not listed: Event::domain or host is 0 then.
   std::vector<BatchDomain> domains;  ///< distinct ids; Event::domain - 1 indexes it
   std::vector<Text> hosts;  ///< distinct answering hosts, as logged; Event::host - 1 indexes it
-  std::vector<std::uint64_t> providers;   ///< of `hosts`, by state; may be shorter
-  std::vector<LocalMessage> local;        ///< Event::local - 1 indexes it
-  std::vector<std::uint16_t> note_local;  ///< by note, as Event::local
-  bool joined = false;                    ///< `local` and `note_local` may be used
-  RecordTimes times;                      ///< no form: not known
-  std::deque<Event> synthesised;          ///< made by correlate; addresses are stable
+  std::vector<std::uint64_t> providers;  ///< of `hosts`, by state; may be shorter
+  Records<LocalMessage> local;           ///< Event::local - 1 indexes it
+  Records<std::uint16_t> note_local;     ///< by note, as Event::local
+  bool joined = false;                   ///< `local` and `note_local` may be used
+  RecordTimes times;                     ///< no form: not known
+  std::deque<Event> synthesised;         ///< made by correlate; addresses are stable
   std::vector<Event*> run;  ///< of events and synthesised: what is applied next, in order
   ParseCounts counts;
   std::int64_t sample_unparsed = -1;  ///< offset of an unparsed line, for the log; -1 = none

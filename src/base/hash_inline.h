@@ -11,7 +11,9 @@ namespace bounced {
 
 [[gnu::always_inline]] inline std::uint64_t hash64_inline(const void* bytes, std::size_t size,
                                                           std::uint64_t seed) {
-  return XXH3_64bits_withSeed(bytes, size, seed);
+  // The body of XXH3_64bits_withSeed(), which compilers like to leave a call.
+  return XXH3_64bits_internal(bytes, size, seed, XXH3_kSecret, sizeof XXH3_kSecret,
+                              XXH3_hashLong_64b_withSeed);
 }
 
 [[gnu::always_inline]] inline AddressId hash128_inline(std::string_view bytes,
