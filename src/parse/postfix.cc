@@ -341,7 +341,7 @@ bool PostfixParser::find_recipient(const Delivery& found, NormalisedAddress& roo
   if (context_.hasher == nullptr) return true;
   if (found.to_at != 0) {
     id = context_.hasher->normal_id(found.to);
-    domain = found.to.substr(found.to_at + 1);
+    domain = found.domain();
     return true;
   }
   if (!context_.hasher->address(found.to, room, id)) return false;

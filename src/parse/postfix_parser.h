@@ -59,7 +59,7 @@ class PostfixParser {
   struct Ahead;
   std::size_t look_ahead();
   void ahead_line(const Ahead& ahead);
-  const Tag* usual_header(const char*& p);
+  bool usual_header(const char* p, Ahead& out) const;
   bool usual_text(const Tag& tag, const char* p);
   bool usual_text_behind(const Tag& tag, const char* p);
   bool usual_talk(const Tag& tag, const char* p);
@@ -67,11 +67,6 @@ class PostfixParser {
   bool usual_begin(const Tag& tag, std::string_view queue_id, const char* rest);
   bool usual_delivery(const Tag& tag, std::string_view queue_id, const char* rest);
   void fill_usual_sent(const Tag& tag, const Delivery& found, Event& event);
-  /// The line has a newline and is not over the limit.
-  [[nodiscard]] bool whole() const {
-    return newline_ != nullptr &&
-           static_cast<std::size_t>(newline_ - line_) <= limits::kLineBytesMax;
-  }
   void remember_head(const Tag& tag);
   Note& new_note(const Tag& tag, std::string_view queue_id, NoteKind kind, Text text,
                  std::uint32_t number, std::uint64_t text_key);
@@ -99,6 +94,10 @@ class PostfixParser {
     if (header_.unescaped) [[unlikely]] {
       return bytes.empty() ? Text{} : arena_text(bytes);
     }
+    return inside(bytes);
+  }
+  /// The same where they lie in the block.
+  [[nodiscard]] BOUNCED_HOT Text inside(std::string_view bytes) const {
     return {bytes.empty() ? 0 : static_cast<std::uint32_t>(bytes.data() - base_),
             static_cast<std::uint32_t>(bytes.size())};
   }

@@ -30,15 +30,19 @@ void PostfixParser::run() {
 /// newline_ is then that of line_, unless all kAhead are read or the block is.
 BOUNCED_HOT std::size_t PostfixParser::look_ahead() {
   const char* const end = base_ + batch_.block->size;
+  const char* line = line_;
   std::size_t ahead = 0;
-  for (; ahead < kAhead && line_ < end; ++ahead) {
-    newline_ = scratch_.ends.next();
-    const char* text = line_;
-    const Tag* const tag = whole() ? usual_header(text) : nullptr;
-    if (tag == nullptr) break;
-    ahead_[ahead] = {newline_, text, tag, header_.time_us, header_.time_form};
-    line_ = newline_ + 1;
+  for (; ahead < kAhead && line < end; ++ahead) {
+    const char* const newline = scratch_.ends.next();
+    newline_ = newline;
+    const auto size = static_cast<std::size_t>(newline - line);
+    if (newline == nullptr || size > limits::kLineBytesMax) break;
+    Ahead& out = ahead_[ahead];
+    out.newline = newline;
+    if (!usual_header(line, out)) break;
+    line = newline + 1;
   }
+  line_ = line;
   return ahead;
 }
 
@@ -47,48 +51,36 @@ BOUNCED_HOT void PostfixParser::ahead_line(const Ahead& ahead) {
   newline_ = ahead.newline;
   header_.time_us = ahead.time_us;
   header_.time_form = ahead.time_form;
-  if (!usual_text(*ahead.tag, ahead.text)) any_line(ahead.tag, ahead.text);
+  header_.unescaped = false;
+  if (!usual_text(*ahead.tag, ahead.text)) {
+    // The text may have a front that only HeaderReader knows.
+    const bool front = *ahead.text == ' ' || *ahead.text == '[';
+    any_line(front ? nullptr : ahead.tag, ahead.text);
+  }
   line_ = newline_ + 1;
 }
 
-/// The header of most lines: the last stamp again, a head seen before, "[PID]: TEXT". Sets the time
-/// of header_ and moves p to the text; nullptr when HeaderReader must read it.
-BOUNCED_HOT const Tag* PostfixParser::usual_header(const char*& p) {
-#if defined(__SSE2__)
-  if (newline_ - p < 48 || !scratch_.headers.read_usual_stamp(p, header_)) return nullptr;
+/// The header of most lines: the last stamp again, a head seen before, "[PID]: TEXT". `out` has the
+/// newline and gets the rest; false when HeaderReader must read it.
+BOUNCED_HOT bool PostfixParser::usual_header(const char* p, Ahead& out) const {
+  if (out.newline - p < 48) return false;
+  if (!scratch_.headers.read_usual_stamp(p, out.time_us, out.time_form)) return false;
   ++p;
   // At most 97 bytes from the line's first one: inside the block or its padding.
   std::uint64_t found = Bytes<32>(p).is('[');
   if (found == 0) found = Bytes<16>(p + 32).is('[') << 32;
-  if (found == 0) return nullptr;
+  if (found == 0) return false;
   const auto size = static_cast<std::size_t>(__builtin_ctzll(found));
   const Head& head = heads_[head_slot(p + size, size)];
-  const auto same = [&](std::size_t at) {
-    const auto load = [&](const char* from) {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at));
-    };
-    return static_cast<std::uint64_t>(
-               static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(load(p), load(head.bytes)))))
-           << at;
-  };
-  std::uint64_t equal = same(0) | same(16);
-  if (size > 32) equal |= same(32);
-  if (head.size != size || (~equal & ((std::uint64_t{1} << size) - 1)) != 0) return nullptr;
+  if (!same_head(p, size, head)) return false;
   p += size + 1;
   const std::uint64_t close = Bytes<16>(p).is(']');
-  if (close == 0) return nullptr;
-  p += __builtin_ctzll(close);
-  const std::uint32_t word = load32(p);
-  const std::uint32_t next = word >> 24;
-  if ((word & 0xFFFFFF) != (word4("]:  ") & 0xFFFFFF) || p + 3 >= newline_) return nullptr;
-  if (next == ' ' || next == '[') return nullptr;
-  p += 3;
-  header_.unescaped = false;
-  return &head.tag;
-#else
-  (void)p;
-  return nullptr;
-#endif
+  if (close == 0) return false;
+  p += __builtin_ctzll(close) + 3;
+  if (load32(p - 3) << 8 != word4("]:  ") << 8 || p > out.newline) return false;
+  out.text = p;
+  out.tag = &head.tag;
+  return true;
 }
 
 /// A line of smtpd(8), or of a program that is of no interest, as usual_text().
@@ -141,7 +133,7 @@ BOUNCED_HOT bool PostfixParser::usual_begin(const Tag& tag, std::string_view que
           ? domain_key(begin.sender)
           : domain_name_key(between(begin.at + 1, begin.sender.data() + begin.sender.size()), true);
   const Note& note =
-      new_note(tag, queue_id, NoteKind::begin, text_of(begin.sender), begin.recipients, key);
+      new_note(tag, queue_id, NoteKind::begin, inside(begin.sender), begin.recipients, key);
   scratch_.local.note_of(batch_, note, NoteKind::begin);
   return true;
 }
@@ -151,19 +143,18 @@ BOUNCED_HOT bool PostfixParser::usual_delivery(const Tag& tag, std::string_view 
                                                const char* rest) {
   Delivery found;
   if (!read_usual_delivery(rest, newline_, found)) return false;
-  const std::string_view host =
-      found.ip.empty() ? std::string_view{} : between(found.relay.data(), found.ip.data() - 1);
+  const std::string_view host(found.relay.data(), found.host_size);
   if (found.to_at == 0 || host.empty() || context_.hasher == nullptr || relays_.configured()) {
     return deliver(tag, queue_id, found);
   }
   Event& event = new_event();
   event.recipient_id = context_.hasher->normal_id(found.to);
-  fill_domain(Name(found.to.substr(found.to_at + 1), true), found, event);
+  fill_domain(Name(found.domain(), true), found, event);
   fill_line(tag, queue_id, found, event);
-  event.queue_id = batch_.inside(queue_id);
-  event.recipient = batch_.inside(found.to);
-  event.mta_host = batch_.inside(host);
-  event.mta_ip = batch_.inside(found.ip);
+  event.queue_id = inside(queue_id);
+  event.recipient = inside(found.to);
+  event.mta_host = inside(host);
+  event.mta_ip = inside(found.ip);
   event.mta_port = 25;
   event.host = number_of_host(Name(host, true), event.mta_host);
   if (found.status == Status::sent) {
@@ -178,8 +169,8 @@ BOUNCED_HOT bool PostfixParser::usual_delivery(const Tag& tag, std::string_view 
 /// As fill_remote() of `status=sent`, when the host's name and address are set.
 BOUNCED_HOT void PostfixParser::fill_usual_sent(const Tag& tag, const Delivery& found,
                                                 Event& event) {
-  event.diagnostic = text_of(found.reason);
-  event.smtp_code = reply_code(found.reason);
+  event.diagnostic = inside(found.reason);
+  event.smtp_code = load32(found.reason.data()) == word4("250 ") ? 250 : reply_code(found.reason);
   const bool near = found.ip[0] == ':' || load32(found.ip.data()) == word4("127.");
   const bool delivered = tag.daemon == Daemon::smtp && event.smtp_code != 0 && event.host != 0 &&
                          !scratch_.passes_on[event.host] && !near;
