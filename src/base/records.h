@@ -7,6 +7,7 @@
 #include <new>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 namespace bounced {
 
@@ -20,8 +21,13 @@ class Records {
   using value_type = T;
 
   Records() = default;
-  Records(const Records&) = delete;
-  Records& operator=(const Records&) = delete;
+  Records(Records&& other) noexcept { *this = std::move(other); }
+  Records& operator=(Records&& other) noexcept {
+    data_.swap(other.data_);
+    std::swap(size_, other.size_);
+    std::swap(capacity_, other.capacity_);
+    return *this;
+  }
 
   /// A new last record, whose bytes may be anything: set every field.
   [[gnu::always_inline]] inline T& append() {
