@@ -171,7 +171,8 @@ BOUNCED_HOT void PostfixParser::fill_usual_sent(const Tag& tag, const Delivery& 
                                                 Event& event) {
   event.diagnostic = inside(found.reason);
   event.smtp_code = load32(found.reason.data()) == word4("250 ") ? 250 : reply_code(found.reason);
-  const bool near = found.ip[0] == ':' || load32(found.ip.data()) == word4("127.");
+  const char* const ip = found.ip.data();  // may be empty
+  const bool near = *ip == ':' || load32(ip) == word4("127.");
   const bool delivered = tag.daemon == Daemon::smtp && event.smtp_code != 0 && event.host != 0 &&
                          !scratch_.passes_on[event.host] && !near;
   event.kind = delivered ? EventKind::delivered
