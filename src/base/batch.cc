@@ -26,6 +26,7 @@ void Batch::clear() {
   note_local.clear();
   joined = false;
   times = {};
+  prepared.done = false;
   synthesised.clear();
   run.clear();
   counts = {};

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "base/block.h"
+#include "base/records.h"
 #include "bounced/event.h"
 #include "bounced/verdict.h"
 
@@ -77,6 +79,21 @@ struct RecordTimes {
     newest_us = time_us > newest_us ? time_us : newest_us;
     forms |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(form));
   }
+  /// The form of all of them; none when they differ.
+  [[nodiscard]] std::optional<TimeForm> form() const {
+    for (const TimeForm form : {TimeForm::utc, TimeForm::local, TimeForm::yearless}) {
+      if (forms == 1u << static_cast<unsigned>(form)) return form;
+    }
+    return {};
+  }
+};
+
+/// What correlate did with the events of a batch ahead of its turn (correlate::prepare).
+struct Prepared {
+  bool done = false;
+  std::int64_t add_us = 0;                 ///< is in their times, which are UTC then
+  std::vector<std::uint64_t> whole;        ///< by Event::local - 1: key of a whole message, else 0
+  std::vector<std::uint16_t> event_local;  ///< Event::local of each, close together
 };
 
 /// Counted by parse; sums are exact: lines = events' lines + notes' lines + ignored + unparsed.
@@ -96,21 +113,22 @@ struct ParseCounts {
 class Batch {
  public:
   BlockPtr block;
-  std::vector<Event> events;      ///< in line order
-  std::vector<Note> notes;        ///< in line order, interleaved by before_event
+  Records<Event> events;          ///< in line order
+  Records<Note> notes;            ///< in line order, interleaved by before_event
   std::vector<Verdict> verdicts;  ///< Event::verdict - 1 indexes it
   std::vector<Origin> origins;    ///< Event::origin - 1 indexes it
   // Short lists, so that later stages look a name up once per batch, not once per event. What does
   // not fit (or was not parsed from a line) is not listed: Event::domain or host is 0 then.
   std::vector<BatchDomain> domains;  ///< distinct ids; Event::domain - 1 indexes it
   std::vector<Text> hosts;  ///< distinct answering hosts, as logged; Event::host - 1 indexes it
-  std::vector<std::uint64_t> providers;   ///< of `hosts`, by state; may be shorter
-  std::vector<LocalMessage> local;        ///< Event::local - 1 indexes it
-  std::vector<std::uint16_t> note_local;  ///< by note, as Event::local
-  bool joined = false;                    ///< `local` and `note_local` may be used
-  RecordTimes times;                      ///< no form: not known
-  std::deque<Event> synthesised;          ///< made by correlate; addresses are stable
-  std::vector<Event*> run;  ///< of events and synthesised: what is applied next, in order
+  std::vector<std::uint64_t> providers;  ///< of `hosts`, by state; may be shorter
+  Records<LocalMessage> local;           ///< Event::local - 1 indexes it
+  Records<std::uint16_t> note_local;     ///< by note, as Event::local
+  bool joined = false;                   ///< `local` and `note_local` may be used
+  RecordTimes times;                     ///< as parsed; no form: not known
+  Prepared prepared;
+  std::deque<Event> synthesised;  ///< made by correlate; addresses are stable
+  std::vector<Event*> run;        ///< of events and synthesised: what is applied next, in order
   ParseCounts counts;
   std::int64_t sample_unparsed = -1;  ///< offset of an unparsed line, for the log; -1 = none
 

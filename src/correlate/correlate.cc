@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
-#include "base/hash_inline.h"
 #include "base/prefetch.h"
 #include "base/text.h"
+#include "correlate/local.h"
 #include "correlate/open_codec.h"
 #include "correlate/open_table.h"
 #include "correlate/streams.h"
@@ -13,18 +13,11 @@
 namespace bounced::correlate {
 namespace {
 
-constexpr std::uint64_t kSeedQueue = 0x71756575656B6579ull;
-
 // How far ahead lines are fetched: first the slot of the key, then what it points to.
 constexpr std::uint32_t kNotesAhead = 32;
 constexpr std::uint32_t kEventsAhead = 16;
-
-/// hash64() of two words; inline, because every delivery needs one and its length is constant.
-inline std::uint64_t hash_of(std::uint64_t a, std::uint64_t b, std::uint64_t seed) {
-  const std::array<std::uint64_t, 2> words = {a, b};
-  const std::uint64_t hash = hash64_inline(words.data(), sizeof words, seed);
-  return hash == 0 ? 1 : hash;
-}
+// The same where records lie apart.
+constexpr std::size_t kOpenAhead = 8;
 
 /// For prefetching: texts of lines lie in the block; another's address is merely of no use.
 inline const void* text_address(const Batch& batch, Text text) {
@@ -68,14 +61,12 @@ struct Correlator::Impl {
   [[gnu::noinline]] void copy_texts(Batch& batch, OpenMessage& message) const;
   [[gnu::always_inline]] void enrich(Batch& batch, Event& event, OpenMessage& message);
   [[gnu::noinline]] void enrich_alone(const Batch& batch, Event& event);
-  [[gnu::always_inline]] void enriched(Event& event, bool sender_known, StreamMatcher::Match match);
   StreamMatcher::Match match(const Batch& batch, std::uint16_t origin, StreamFacts facts);
   void join(const Batch& batch);
-  [[gnu::always_inline]] void enrich_local(const Batch& batch, Event& event, LocalMessage& message,
-                                           std::int64_t add_us);
-  [[gnu::noinline]] void resolve_local(const Batch& batch, std::uint16_t origin,
-                                       LocalMessage& message);
-  [[gnu::always_inline]] void prefetch_joined(const Batch& batch, std::size_t at, bool large) const;
+  void match_local(Batch& batch);
+  [[gnu::always_inline]] void take_open_note(Batch& batch, std::size_t at,
+                                             std::vector<Event*>& out);
+  [[gnu::always_inline]] void take_open_event(Batch& batch, std::size_t at);
   [[gnu::noinline]] void resolve(const Batch& batch, std::uint16_t origin, OpenMessage& message);
   void prefetch(const Batch& batch, const Cursor& cursor) const;
   [[gnu::always_inline]] void prefetch_for(const Batch& batch, const Note& note) const;
@@ -90,8 +81,7 @@ struct Correlator::Impl {
     OpenMessage* message = table.find(key);
     return message != nullptr ? *message : table.create(key, time_us);
   }
-  std::vector<std::uint8_t> accepted;  ///< by Event::local: the message needs no entry
-  std::vector<std::uint32_t> open;     ///< the batch's notes about others, by number
+  OpenRecords open;
   /// Slab indices of messages that were made loose in this call.
   std::vector<std::uint32_t> loose;
 
@@ -432,15 +422,10 @@ inline void Correlator::Impl::enrich(Batch& batch, Event& event, OpenMessage& me
     give(Field::campaign, event.campaign);
   }
   event.message = fingerprint(batch, message);
-  enriched(event, message.has(OpenMessage::kSenderKnown), {message.tenant, message.stream});
-}
-
-/// The end of an enrichment: its texts are given.
-inline void Correlator::Impl::enriched(Event& event, bool sender_known,
-                                       StreamMatcher::Match match) {
+  const bool sender_known = message.has(OpenMessage::kSenderKnown);
   if (sender_known && event.sender.empty()) event.flags |= EventFlags::kNullSender;
-  if (event.stream == 0) event.stream = match.stream;
-  if (event.tenant == 0) event.tenant = match.tenant;
+  if (event.stream == 0) event.stream = message.stream;
+  if (event.tenant == 0) event.tenant = message.tenant;
   ++(sender_known ? stats.enriched : stats.not_enriched);
 }
 
@@ -486,8 +471,8 @@ void Correlator::Impl::prefetch(const Batch& batch, const Cursor& cursor) const 
 
 /// Sends for what a note will touch whose slot has come.
 inline void Correlator::Impl::prefetch_for(const Batch& batch, const Note& note) const {
-  // The first text of a message stays where it is for now.
-  const bool known = table.prefetch_message(note.queue_key, false);
+  // The first text of a message stays where it is for now; a repeated sender is compared.
+  const bool known = table.prefetch_message(note.queue_key, note.kind == NoteKind::begin);
   if (known || note.kind == NoteKind::sasl_user) prefetch_text(batch, note.text);
 }
 
@@ -496,7 +481,9 @@ inline void Correlator::Impl::prefetch_for(const Batch& batch, const Event& even
   table.prefetch_message(event.queue_key, large);
   if (event.kind != EventKind::deferred) return;
   bounced::prefetch(text_address(batch, event.recipient));
-  bounced::prefetch(text_address(batch, event.diagnostic));
+  const auto* const words = static_cast<const char*>(text_address(batch, event.diagnostic));
+  const std::size_t size = std::min<std::size_t>(event.diagnostic.size, kLastWordsBytesMax);
+  for (std::size_t at = 0; at < size; at += 64) bounced::prefetch(words + at);
 }
 
 Correlator::Correlator(Options options, store::Names& names)
@@ -557,71 +544,85 @@ void Correlator::apply(Batch& batch, Cursor& cursor, std::int64_t until_us,
 //  - nothing older is known of its queue id;
 //  - the batch is taken whole: neither another file's records nor a cut come between;
 //  - no sweep comes between (a new hour), and the table is not so full that it would make room.
+// What such messages give to their events was given by prepare(). Left are the records of others:
+// few, so that a plain delivery is not even looked at here.
 
-/// Which messages need no entry, and which notes are left then. No branch for each note: who comes
-/// next is the log's whim.
+/// Which messages need no entry, and which records are left then. To take one for known that is
+/// not costs time only.
 void Correlator::Impl::join(const Batch& batch) {
   constexpr std::size_t kAhead = 12;
-  accepted.assign(batch.local.size() + 1, 0);
-  open.resize(batch.notes.size() + 1);
-  std::size_t size = 0;
-  for (std::size_t i = 0; i < batch.local.size(); ++i) {
-    if (i + kAhead < batch.local.size()) table.prefetch_slot(batch.local[i + kAhead].key);
-    const LocalMessage& message = batch.local[i];
-    accepted[i + 1] = message.whole && table.find(message.key) == nullptr;
+  const std::uint64_t* const keys = batch.prepared.whole.data();
+  const std::size_t size = batch.prepared.whole.size();
+  const bool large = table.large();
+  open.accepted.resize(size + 1);
+  open.accepted[0] = 0;
+  std::uint16_t* const accepted = open.accepted.data() + 1;
+  for (std::size_t i = 0; i < size; ++i) {
+    if (large && i + kAhead < size) table.prefetch_slot(keys[i + kAhead]);
+    accepted[i] = keys[i] != 0 && !table.may_hold(keys[i]);
   }
-  for (std::size_t i = 0; i < batch.notes.size(); ++i) {
-    open[size] = static_cast<std::uint32_t>(i);
-    size += accepted[batch.note_local[i]] ^ 1u;
-  }
-  open.resize(size);
+  open.list(batch);
 }
 
-void Correlator::Impl::resolve_local(const Batch& batch, std::uint16_t origin,
-                                     LocalMessage& message) {
-  message.resolved = true;
-  const StreamMatcher::Match match = this->match(batch, origin,
-                                                 {batch.view(message.sasl_user),
-                                                  batch.view(message.sender),
-                                                  {},
-                                                  batch.view(message.campaign)});
-  message.tenant = match.tenant;
-  message.stream = match.stream;
+/// Tenants and streams for the events of messages without an entry.
+void Correlator::Impl::match_local(Batch& batch) {
+  for (Event& event : batch.events) {
+    if (open.accepted[event.local] == 0) continue;
+    LocalMessage& message = batch.local[event.local - 1u];
+    if (!message.resolved) {
+      const StreamMatcher::Match match = this->match(batch, event.origin,
+                                                     {batch.view(message.sasl_user),
+                                                      batch.view(message.sender),
+                                                      {},
+                                                      batch.view(message.campaign)});
+      message.tenant = match.tenant;
+      message.stream = match.stream;
+      message.resolved = true;
+    }
+    if (event.stream == 0) event.stream = message.stream;
+    if (event.tenant == 0) event.tenant = message.tenant;
+  }
 }
 
-/// enrich() by a message without an entry.
-inline void Correlator::Impl::enrich_local(const Batch& batch, Event& event, LocalMessage& message,
-                                           std::int64_t add_us) {
-  if (!streams.empty() && !message.resolved) resolve_local(batch, event.origin, message);
-  if (message.fingerprint == 0) {
-    const auto first_us = static_cast<std::uint64_t>(message.first_us + add_us);
-    message.fingerprint = hash_of(message.key, first_us, kSeedQueue);
+/// Number `at` of the open notes; sends for what those behind it will touch.
+inline void Correlator::Impl::take_open_note(Batch& batch, std::size_t at,
+                                             std::vector<Event*>& out) {
+  const auto soon = [&](std::size_t ahead) { return open.note(batch, at + ahead); };
+  if (const Note* note = soon(3 * kOpenAhead); note != nullptr) {
+    const auto* const lines = reinterpret_cast<const char*>(note);
+    bounced::prefetch(lines);
+    bounced::prefetch(lines + sizeof(Note) - 1);
   }
-  if (event.sender.empty() && !message.sender.empty()) {
-    if (message.sender_domain == 0) message.sender_domain = domain_key(batch.view(message.sender));
-    event.sender = message.sender;
-    event.sender_domain = message.sender_domain;
+  if (table.large()) {
+    if (const Note* note = soon(2 * kOpenAhead); note != nullptr) {
+      table.prefetch_slot(note->queue_key);
+    }
+    if (const Note* note = soon(kOpenAhead); note != nullptr) prefetch_for(batch, *note);
   }
-  if (event.message_id.empty()) event.message_id = message.message_id;
-  if (event.campaign.empty()) event.campaign = message.campaign;
-  event.message = message.fingerprint;
-  enriched(event, message.begun, {message.tenant, message.stream});
+  Note& note = batch.notes[open.notes[at]];
+  note.time_us += batch.prepared.add_us;
+  note.time_form = TimeForm::utc;
+  on_note(batch, note, out);
 }
 
-/// Sends for the event `at`, and for what those before it will touch.
-inline void Correlator::Impl::prefetch_joined(const Batch& batch, std::size_t at,
-                                              bool large) const {
-  if (at >= batch.events.size()) return;
-  const auto* const lines = reinterpret_cast<const char*>(&batch.events[at]);
-  for (std::size_t i = 0; i < sizeof(Event); i += 64) bounced::prefetch(lines + i);
-  if (at < kEventsAhead) return;
-  const Event& far = batch.events[at - kEventsAhead / 2];
-  if (large && accepted[far.local] == 0) table.prefetch_slot(far.queue_key);
-  const Event& next = batch.events[at - kEventsAhead];
-  if (accepted[next.local] == 0) {
-    prefetch_for(batch, next, large);
-    table.prefetch_recipient(next.queue_key, next.recipient_id);
+/// Number `at` of the open events; sends for what those behind it will touch.
+inline void Correlator::Impl::take_open_event(Batch& batch, std::size_t at) {
+  const auto soon = [&](std::size_t ahead) { return open.event(batch, at + ahead); };
+  if (const Event* event = soon(3 * kOpenAhead); event != nullptr) {
+    const auto* const lines = reinterpret_cast<const char*>(event);
+    for (std::size_t i = 0; i < sizeof(Event); i += 64) bounced::prefetch(lines + i);
   }
+  const bool large = table.large();
+  if (const Event* event = soon(2 * kOpenAhead); large && event != nullptr) {
+    table.prefetch_slot(event->queue_key);
+  }
+  if (const Event* event = soon(kOpenAhead); event != nullptr) prefetch_for(batch, *event, large);
+  if (const Event* event = soon(kOpenAhead / 2); event != nullptr) {
+    table.prefetch_recipient(event->queue_key, event->recipient_id);
+  }
+  Event& event = batch.events[open.events[at]];
+  take_back(batch, event);
+  on_event(batch, event);
 }
 
 bool Correlator::apply_joined(Batch& batch, std::int64_t add_us, std::vector<Event*>& out) {
@@ -631,32 +632,35 @@ bool Correlator::apply_joined(Batch& batch, std::int64_t add_us, std::vector<Eve
       !impl.table.has_room(batch.notes.size() + batch.events.size())) {
     return false;
   }
+  if (!batch.prepared.done || batch.prepared.add_us != add_us) prepare(batch, add_us);
   if (++impl.stamp == 0) impl.stamp = 1;
-  const bool large = impl.table.large();
   impl.join(batch);
-  const auto utc = [add_us](auto& record) {
-    record.time_us += add_us;
-    record.time_form = TimeForm::utc;
+  if (!impl.streams.empty()) impl.match_local(batch);
+  impl.stats.enriched += batch.events.size() - impl.open.events.size();
+  std::uint32_t handed_out = 0;
+  const auto hand_out = [&](std::uint32_t until) {
+    Event* const events = batch.events.data();
+    const std::size_t size = out.size();
+    out.resize(size + until - handed_out);
+    for (Event** to = out.data() + size; handed_out < until;) *to++ = events + handed_out++;
   };
-  auto open = impl.open.begin();
-  const auto take_note = [&] {
-    Note& note = batch.notes[*open++];
-    utc(note);
-    impl.on_note(batch, note, out);
-  };
-  for (std::size_t i = 0; i < batch.events.size(); ++i) {
-    while (open != impl.open.end() && batch.notes[*open].before_event <= i) take_note();
-    impl.prefetch_joined(batch, i + kEventsAhead + kEventsAhead / 2, large);
-    Event& event = batch.events[i];
-    utc(event);
-    if (impl.accepted[event.local] != 0) {
-      impl.enrich_local(batch, event, batch.local[event.local - 1u], add_us);
-    } else {
-      impl.on_event(batch, event);
+  std::size_t note = 0;
+  const auto take_notes = [&](std::uint32_t before_event) {
+    for (; note < impl.open.notes.size(); ++note) {
+      const Note& next = batch.notes[impl.open.notes[note]];
+      if (next.before_event > before_event) return;
+      if (next.kind == NoteKind::expired) hand_out(next.before_event);
+      impl.take_open_note(batch, note, out);
     }
-    out.push_back(&event);
+  };
+  const auto events = static_cast<std::uint32_t>(batch.events.size());
+  out.reserve(out.size() + events);
+  for (std::size_t i = 0; i < impl.open.events.size(); ++i) {
+    take_notes(impl.open.events[i]);
+    impl.take_open_event(batch, i);
   }
-  while (open != impl.open.end()) take_note();
+  take_notes(events);
+  hand_out(events);
   impl.settle_all(batch);
   return true;
 }

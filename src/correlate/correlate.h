@@ -57,8 +57,9 @@ class Correlator {
 
   /// apply() of a whole batch whose times are not yet UTC, but need only `add_us` added to be: does
   /// both, and knows that messages which begin and end within the batch (Batch::local) need no
-  /// entry. False, and nothing was done, when the batch must be taken by apply(): parse has not
-  /// joined it, a new hour begins in it, or the table is almost full.
+  /// entry. Calls prepare() where that was not done, or with another `add_us`. False, and nothing
+  /// was done, when the batch must be taken by apply(): parse has not joined it, a new hour begins
+  /// in it, or the table is almost full.
   bool apply_joined(Batch& batch, std::int64_t add_us, std::vector<Event*>& out);
 
   /// Entries changed since the last call: puts for those alive, deletes for those gone.
@@ -79,6 +80,14 @@ class Correlator {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// The part of Correlator::apply_joined() that knows nothing of other batches, for any thread ahead
+/// of the batch's turn: the times of its events become UTC by `add_us`, which may be a guess; whole
+/// messages of Batch::local give their events what their notes told. Once more with another
+/// `add_us`: corrects. For batches that parse has joined, and whose times are of one form.
+void prepare(Batch& batch, std::int64_t add_us);
+/// Undoes prepare(), if it was done: events are as parsed, as Correlator::apply() wants them.
+void take_back(Batch& batch);
 
 /// Bytes that stand for a record of Family::open in a digest: the same for equal messages in stores
 /// with other secrets and other rule numbers. Errors: data.

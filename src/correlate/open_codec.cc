@@ -2,47 +2,78 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+
+#include "base/copy_short.h"
 #include "correlate/correlate.h"
+#include "store/varint.h"
 
 namespace bounced::correlate {
 namespace {
 
-void put_varint(std::string& out, std::uint64_t value) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
+/// Most bytes that a message and a recipient take beside their texts (45 and 113).
+constexpr std::size_t kMessageBytesMax = 64, kRecipientBytesMax = 128;
+
+/// Writes into a buffer that is large enough; no checks, no growth.
+struct Writer {
+  char* p;
+  void byte(unsigned value) { *p++ = static_cast<char>(value); }
+  void varint(std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) byte(static_cast<unsigned>(value & 0x7F) | 0x80);
+    byte(static_cast<unsigned>(value));
   }
-  out.push_back(static_cast<char>(value));
-}
+  void time(std::int64_t value) { varint(store::zigzag(value)); }
+  void fixed64(std::uint64_t value) {
+    const std::uint64_t big_endian = __builtin_bswap64(value);
+    std::memcpy(p, &big_endian, sizeof big_endian);
+    p += sizeof big_endian;
+  }
+  void text(std::string_view value) {
+    varint(value.size());
+    copy_short(p, value.data(), value.size());
+    p += value.size();
+  }
+  void verdict(const Verdict& verdict);
+  void recipient(const DeferredRecipient& recipient);
+};
 
-void put_time(std::string& out, std::int64_t value) {  // zigzag
-  put_varint(out,
-             (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63));
-}
-
-void put_fixed64(std::string& out, std::uint64_t value) {
-  for (int shift = 56; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
-}
-
-void put_text(std::string& out, std::string_view text) {
-  put_varint(out, text.size());
-  out.append(text);
-}
-
-void put_verdict(std::string& out, const Verdict& verdict) {
-  put_varint(out, static_cast<std::uint64_t>(verdict.cause));
+void Writer::verdict(const Verdict& verdict) {
+  static_assert(sizeof verdict.rule <= 4 && sizeof verdict.cause <= 2);
+  varint(static_cast<std::uint64_t>(verdict.cause));
   if (verdict.cause == Cause::none) return;
-  out.push_back(static_cast<char>(verdict.said));
-  out.push_back(static_cast<char>(verdict.severity));
-  out.push_back(static_cast<char>(verdict.bounce_class));
-  out.push_back(static_cast<char>(verdict.category));
-  out.push_back(static_cast<char>(verdict.fault));
-  out.push_back(static_cast<char>(verdict.confidence));
-  put_varint(out, verdict.rule);
-  put_varint(out, verdict.generation);
+  byte(static_cast<unsigned>(verdict.said));
+  byte(static_cast<unsigned>(verdict.severity));
+  byte(static_cast<unsigned>(verdict.bounce_class));
+  byte(static_cast<unsigned>(verdict.category));
+  byte(static_cast<unsigned>(verdict.fault));
+  byte(verdict.confidence);
+  varint(verdict.rule);
+  varint(verdict.generation);
 }
 
-/// Reads what the put_ functions wrote; after the first shortage all reads give zero and ok() is
+void Writer::recipient(const DeferredRecipient& recipient) {
+  fixed64(recipient.id.hi);
+  fixed64(recipient.id.lo);
+  fixed64(recipient.domain.hi);
+  fixed64(recipient.domain.lo);
+  time(recipient.arrived_us);
+  varint(recipient.smtp_code);
+  varint(recipient.mta_port);
+  varint(recipient.enhanced.klass);
+  varint(recipient.enhanced.subject);
+  varint(recipient.enhanced.detail);
+  byte(static_cast<unsigned>(recipient.phase));
+  byte(recipient.flags);
+  byte(recipient.format);
+  byte(recipient.attempted ? 1 : 0);
+  verdict(recipient.best);
+  verdict(recipient.exempt);
+  for (std::uint8_t i = 0; i < DeferredRecipient::kParts; ++i) {
+    text(recipient.part(static_cast<DeferredRecipient::Part>(i)));
+  }
+}
+
+/// Reads what Writer wrote; after the first shortage all reads give zero and ok() is
 /// false.
 class Reader {
  public:
@@ -112,28 +143,6 @@ class Reader {
   bool ok_ = true;
 };
 
-void put_recipient(std::string& out, const DeferredRecipient& recipient) {
-  put_fixed64(out, recipient.id.hi);
-  put_fixed64(out, recipient.id.lo);
-  put_fixed64(out, recipient.domain.hi);
-  put_fixed64(out, recipient.domain.lo);
-  put_time(out, recipient.arrived_us);
-  put_varint(out, recipient.smtp_code);
-  put_varint(out, recipient.mta_port);
-  put_varint(out, recipient.enhanced.klass);
-  put_varint(out, recipient.enhanced.subject);
-  put_varint(out, recipient.enhanced.detail);
-  out.push_back(static_cast<char>(recipient.phase));
-  out.push_back(static_cast<char>(recipient.flags));
-  out.push_back(static_cast<char>(recipient.format));
-  out.push_back(static_cast<char>(recipient.attempted));
-  put_verdict(out, recipient.best);
-  put_verdict(out, recipient.exempt);
-  for (std::uint8_t i = 0; i < DeferredRecipient::kParts; ++i) {
-    put_text(out, recipient.part(static_cast<DeferredRecipient::Part>(i)));
-  }
-}
-
 DeferredRecipient read_recipient(Reader& reader) {
   DeferredRecipient recipient;
   recipient.id.hi = reader.fixed64();
@@ -160,16 +169,27 @@ DeferredRecipient read_recipient(Reader& reader) {
 
 }  // namespace
 
-void encode_open(const OpenMessage& message,
-                 const std::vector<const DeferredRecipient*>& recipients, std::string& out) {
-  out.push_back(static_cast<char>(kOpenVersion));
-  out.push_back(static_cast<char>(message.flags & OpenMessage::kLasting));
-  put_time(out, message.first_us);
-  put_varint(out, message.nrcpt);
-  put_varint(out, message.done);
-  for (std::size_t i = 0; i < kFields; ++i) put_text(out, message.text(static_cast<Field>(i)));
-  put_varint(out, recipients.size());
-  for (const DeferredRecipient* recipient : recipients) put_recipient(out, *recipient);
+std::size_t open_bytes_max(const OpenMessage& message,
+                           const std::vector<const DeferredRecipient*>& recipients) {
+  std::size_t bytes = kMessageBytesMax + message.used;
+  for (const DeferredRecipient* recipient : recipients) {
+    bytes += kRecipientBytesMax + recipient->texts.size;
+  }
+  return bytes;
+}
+
+char* encode_open(const OpenMessage& message,
+                  const std::vector<const DeferredRecipient*>& recipients, char* out) {
+  Writer w{out};
+  w.byte(kOpenVersion);
+  w.byte(message.flags & OpenMessage::kLasting);
+  w.time(message.first_us);
+  w.varint(message.nrcpt);
+  w.varint(message.done);
+  for (std::size_t i = 0; i < kFields; ++i) w.text(message.text(static_cast<Field>(i)));
+  w.varint(recipients.size());
+  for (const DeferredRecipient* recipient : recipients) w.recipient(*recipient);
+  return w.p;
 }
 
 Result<void> decode_open(std::uint64_t key, std::string_view value, OpenMessage& message,
@@ -200,7 +220,7 @@ Result<void> decode_open(std::uint64_t key, std::string_view value, OpenMessage&
 
 void encode_clock(std::int64_t hour, std::string& out) {
   out.push_back(static_cast<char>(kOpenVersion));
-  put_time(out, hour);
+  store::append_varint(out, store::zigzag(hour));
 }
 
 Result<std::int64_t> decode_clock(std::string_view value) {
@@ -236,7 +256,9 @@ Result<std::string> logical_open(std::string_view key, std::string_view value) {
     list.push_back(&recipient);
   }
   std::string bytes(key);
-  encode_open(message, list, bytes);
+  bytes.resize(key.size() + open_bytes_max(message, list));
+  bytes.resize(static_cast<std::size_t>(encode_open(message, list, bytes.data() + key.size()) -
+                                        bytes.data()));
   return bytes;
 }
 

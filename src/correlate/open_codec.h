@@ -15,10 +15,13 @@ inline constexpr std::uint8_t kOpenVersion = 1;
 /// Key of the record that holds the log hour of the last sweep; message keys have 8 bytes.
 inline constexpr std::string_view kClockKey = "clock";
 
-/// Appends the record's value: what the log told, in a fixed order, nothing about cuts.
-/// `recipients` in list order.
-void encode_open(const OpenMessage& message,
-                 const std::vector<const DeferredRecipient*>& recipients, std::string& out);
+/// No record of these is longer.
+std::size_t open_bytes_max(const OpenMessage& message,
+                           const std::vector<const DeferredRecipient*>& recipients);
+/// Writes the record's value: what the log told, in a fixed order, nothing about cuts.
+/// `recipients` in list order. Returns its end.
+char* encode_open(const OpenMessage& message,
+                  const std::vector<const DeferredRecipient*>& recipients, char* out);
 /// Sets first_us, nrcpt, done, lasting flags and texts of `message` (which must be freshly reset),
 /// and `recipients` without their list links. Errors: data, naming the key.
 Result<void> decode_open(std::uint64_t key, std::string_view value, OpenMessage& message,

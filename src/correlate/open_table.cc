@@ -194,7 +194,7 @@ OpenMessage* OpenTable::fetch(std::uint64_t key) {
 void OpenTable::append_to(store::WriteSet& set) {
   // What is unchanged here was written by an earlier cut, whose commit has returned.
   if (by_recipient_.size() > entries_max_) spill();
-  std::string key, value;
+  std::string key;
   for (const std::uint64_t gone : erased_) {
     key.clear();
     store::append_u64_be(key, gone);
@@ -211,16 +211,15 @@ void OpenTable::append_to(store::WriteSet& set) {
       list.push_back(&recipients_[i]);
     }
     key.clear();
-    value.clear();
     store::append_u64_be(key, message.key);
-    encode_open(message, list, value);
-    set.put(store::Family::open, key, value);
+    char* const bytes = set.begin_put(store::Family::open, key, open_bytes_max(message, list));
+    set.end_put(store::Family::open, encode_open(message, list, bytes));
     message.flags &= static_cast<std::uint8_t>(~OpenMessage::kChanged);
     message.flags |= OpenMessage::kStored;
   }
   changed_.clear();
   if (hour_changed_) {
-    value.clear();
+    std::string value;
     encode_clock(hour_, value);
     set.put(store::Family::open, kClockKey, value);
     hour_changed_ = false;

@@ -39,6 +39,10 @@ class OpenTable {
     if (index != 0) return &messages_[index];
     return spilled_.empty() ? nullptr : fetch(key);
   }
+  /// False when find() would be nullptr; looks at no message, and so may err the other way.
+  [[nodiscard]] bool may_hold(std::uint64_t key) const {
+    return by_key_.guess(key) != 0 || (!spilled_.empty() && spilled_.count(key) != 0);
+  }
   /// `key` must be absent. Counts as changed.
   [[gnu::always_inline]] OpenMessage& create(std::uint64_t key, std::int64_t time_us) {
     if (by_key_.size() - waiting_ >= entries_max_) [[unlikely]]

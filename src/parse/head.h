@@ -38,4 +38,21 @@ BOUNCED_HOT std::size_t head_slot(const char* end, std::size_t size) {
   return ((load64(end - 8) + size) * 0x9E3779B97F4A7C15ull) >> 57;
 }
 
+/// Whether the `size` bytes at p are this head.
+BOUNCED_HOT bool same_head(const char* p, std::size_t size, const Head& head) {
+  if (head.size != size) return false;
+#if defined(__SSE2__)
+  if (size - 16 <= 16) {  // nearly all: two halves that may overlap
+    const auto same = [&](std::size_t at) __attribute__((always_inline)) {
+      const auto load = [&](const char* from) __attribute__((always_inline)) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at));
+      };
+      return _mm_cmpeq_epi8(load(p), load(head.bytes));
+    };
+    return _mm_movemask_epi8(_mm_and_si128(same(0), same(size - 16))) == 0xFFFF;
+  }
+#endif
+  return size != 0 && equal_bytes(p, head.bytes, size);
+}
+
 }  // namespace bounced::parse

@@ -41,9 +41,9 @@ class HeaderReader {
   bool read(std::string_view line, std::size_t padding, Header& out);
 
   /// The stamp at p when it repeats the last one: RFC 3164's second, or RFC 3339's minute with six
-  /// digits of fraction and the same offset. Sets the time alone; p moves to the blank behind it.
-  /// Needs 40 readable bytes at p.
-  bool read_usual_stamp(const char*& p, Header& out) const;
+  /// digits of fraction and the same offset. Sets the time; p moves to the blank behind it. Needs
+  /// 40 readable bytes at p.
+  bool read_usual_stamp(const char*& p, std::int64_t& time_us, TimeForm& form) const;
 
  private:
   bool read_bsd(const char* p, const char* end, Header& out);
@@ -64,12 +64,13 @@ class HeaderReader {
   std::unique_ptr<Json> json_;
 };
 
-BOUNCED_HOT bool HeaderReader::read_usual_stamp(const char*& p, Header& out) const {
+BOUNCED_HOT bool HeaderReader::read_usual_stamp(const char*& p, std::int64_t& time_us,
+                                                TimeForm& form) const {
   const std::uint64_t first = load64(p);
   if (first == load64(bsd_bytes_)) {
     if (load64(p + 7) != load64(bsd_bytes_ + 7) || p[15] != ' ') return false;
-    out.time_us = bsd_us_;
-    out.time_form = TimeForm::yearless;
+    time_us = bsd_us_;
+    form = TimeForm::yearless;
     p += 15;
     return true;
   }
@@ -83,8 +84,8 @@ BOUNCED_HOT bool HeaderReader::read_usual_stamp(const char*& p, Header& out) con
   if ((word & kHigh) != kDigits || ((word + 0x0606060606060606u) & kHigh) != kDigits) {
     return false;
   }
-  out.time_us = iso_us_ + second * std::int64_t{1'000'000} + eight_digits(word & ~kHigh) - zone_us_;
-  out.time_form = TimeForm::utc;
+  time_us = iso_us_ + second * std::int64_t{1'000'000} + eight_digits(word & ~kHigh) - zone_us_;
+  form = TimeForm::utc;
   p += 32;
   return true;
 }

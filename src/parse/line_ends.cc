@@ -65,6 +65,19 @@ __attribute__((target("avx2,bmi,popcnt"))) std::size_t find_newlines_avx2(const 
   }
   return static_cast<std::size_t>(to - begin);
 }
+
+/// A bit a byte at once: half as many instructions.
+__attribute__((target("avx512bw,bmi,popcnt"))) std::size_t find_newlines_avx512(const char* text,
+                                                                                std::uint32_t from,
+                                                                                std::size_t blocks,
+                                                                                std::uint32_t* to) {
+  std::uint32_t* const begin = to;
+  const __m512i newline = _mm512_set1_epi8('\n');
+  for (; blocks-- > 0; from += 64) {
+    to = put_bits(_mm512_cmpeq_epi8_mask(_mm512_loadu_si512(text + from), newline), from, to);
+  }
+  return static_cast<std::size_t>(to - begin);
+}
 #endif
 
 }  // namespace
@@ -75,6 +88,9 @@ std::span<const FindNewlines> all_find_newlines() {
     std::vector<FindNewlines> list{find_newlines_sse};
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")) {
       list.push_back(find_newlines_avx2);
+    }
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("bmi")) {
+      list.push_back(find_newlines_avx512);
     }
     return list;
 #else

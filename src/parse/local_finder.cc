@@ -2,37 +2,7 @@
 
 namespace bounced::parse {
 
-std::uint16_t LocalFinder::list(Batch& batch, std::uint64_t key, Stage stage) {
-  if (count_ == kMessagesMax) {
-    active_ = false;  // not a usual block: nothing of it is joined
-    return 0;
-  }
-  entries_[count_++] = {key, 0, 0, stage, false};
-  const auto number = static_cast<std::uint16_t>(count_);
-  *vacant_ = tag_ | number;
-  batch.local.emplace_back();
-  return number;
-}
-
-/// What the message is after a note that is not its removal.
-LocalFinder::Stage LocalFinder::told(Batch& batch, const Note& note, std::uint16_t number) {
-  Entry& entry = entries_[number - 1u];
-  LocalMessage& message = batch.local[number - 1u];
-  if (entry.stage != Stage::queueing) return Stage::refused;
-  if (message.key == 0) {
-    message.key = note.queue_key;
-    message.first_us = note.time_us;
-  }
-  if (note.kind != NoteKind::begin) return told_more(note, entry, message);
-  message.sender = note.text;
-  message.sender_domain = note.text_key;
-  message.begun = true;
-  entry.nrcpt = note.number;
-  return note.text.size <= kSenderBytesMax ? Stage::active : Stage::refused;
-}
-
-LocalFinder::Stage LocalFinder::told_more(const Note& note, Entry& entry,
-                                          LocalMessage& message) const {
+LocalFinder::Stage LocalFinder::told_more(const Note& note, Entry& entry, LocalMessage& message) {
   const auto up_to = [&note](std::uint16_t bytes) {
     return note.text.size <= bytes ? Stage::queueing : Stage::refused;
   };

@@ -9,6 +9,7 @@
 
 #include "base/batch.h"
 #include "base/message.h"
+#include "base/zero.h"
 
 namespace bounced::parse {
 
@@ -38,7 +39,11 @@ class LocalFinder {
   /// The note is complete and the batch's last. Inline as event(), and called where the kind is
   /// known: a pass of its own would mispredict what the parser has just found out.
   [[gnu::always_inline]] void note(Batch& batch, const Note& note) {
-    batch.note_local.push_back(active_ ? number_for(batch, note) : std::uint16_t{0});
+    note_of(batch, note, note.kind);
+  }
+  /// The same of a note whose kind the compiler knows.
+  [[gnu::always_inline]] void note_of(Batch& batch, const Note& note, NoteKind kind) {
+    batch.note_local.append() = active_ ? number_for(batch, note, kind) : std::uint16_t{0};
   }
   /// The event is complete and the batch's last.
   [[gnu::always_inline]] void event(Batch& batch, Event& event);
@@ -64,10 +69,12 @@ class LocalFinder {
   /// The message with this key; 0 = not listed, `vacant_` is its place.
   [[gnu::always_inline]] std::uint16_t find(std::uint64_t key);
   /// 0: no more fit.
-  std::uint16_t list(Batch& batch, std::uint64_t key, Stage stage);
-  [[gnu::always_inline]] std::uint16_t number_for(Batch& batch, const Note& note);
-  Stage told(Batch& batch, const Note& note, std::uint16_t number);
-  Stage told_more(const Note& note, Entry& entry, LocalMessage& message) const;
+  [[gnu::always_inline]] std::uint16_t list(Batch& batch, std::uint64_t key, Stage stage);
+  [[gnu::always_inline]] std::uint16_t number_for(Batch& batch, const Note& note, NoteKind kind);
+  /// What the message is after a note that is not its removal.
+  [[gnu::always_inline]] static Stage told(const Note& note, NoteKind kind, Entry& entry,
+                                           LocalMessage& message);
+  static Stage told_more(const Note& note, Entry& entry, LocalMessage& message);
 
   std::unique_ptr<std::uint32_t[]> slots_;  ///< hash bits and number; 0 = vacant
   std::unique_ptr<Entry[]> entries_;        ///< by number, from 1, as Batch::local
@@ -92,18 +99,47 @@ inline std::uint16_t LocalFinder::find(std::uint64_t key) {
   }
 }
 
-inline std::uint16_t LocalFinder::number_for(Batch& batch, const Note& note) {
-  if (note.queue_key == 0 || note.kind == NoteKind::notification) return 0;
-  const std::uint16_t number = find(note.queue_key);
-  if (note.kind == NoteKind::removed) {
+inline std::uint16_t LocalFinder::list(Batch& batch, std::uint64_t key, Stage stage) {
+  if (count_ == kMessagesMax) {
+    active_ = false;  // not a usual block: nothing of it is joined
+    return 0;
+  }
+  entries_[count_++] = {key, 0, 0, stage, false};
+  const auto number = static_cast<std::uint16_t>(count_);
+  *vacant_ = tag_ | number;
+  zero(batch.local.append());
+  return number;
+}
+
+inline LocalFinder::Stage LocalFinder::told(const Note& note, NoteKind kind, Entry& entry,
+                                            LocalMessage& message) {
+  if (entry.stage != Stage::queueing) return Stage::refused;
+  if (message.key == 0) {
+    message.key = note.queue_key;
+    message.first_us = note.time_us;
+  }
+  if (kind != NoteKind::begin) return told_more(note, entry, message);
+  message.sender = note.text;
+  message.sender_domain = note.text_key;
+  message.begun = true;
+  entry.nrcpt = note.number;
+  return note.text.size <= kSenderBytesMax ? Stage::active : Stage::refused;
+}
+
+inline std::uint16_t LocalFinder::number_for(Batch& batch, const Note& note, NoteKind kind) {
+  if (note.queue_key == 0 || kind == NoteKind::notification) return 0;
+  std::uint16_t number = find(note.queue_key);
+  if (kind == NoteKind::removed) {
     if (number == 0) return list(batch, note.queue_key, Stage::refused);
     Stage& stage = entries_[number - 1u].stage;
     if (stage != Stage::refused) stage = Stage::over;
     return number;
   }
-  const std::uint16_t listed = number != 0 ? number : list(batch, note.queue_key, Stage::queueing);
-  if (listed != 0) entries_[listed - 1u].stage = told(batch, note, listed);
-  return listed;
+  if (number == 0) number = list(batch, note.queue_key, Stage::queueing);
+  if (number == 0) return 0;
+  Entry& entry = entries_[number - 1u];
+  entry.stage = told(note, kind, entry, batch.local[number - 1u]);
+  return number;
 }
 
 inline void LocalFinder::event(Batch& batch, Event& event) {

@@ -38,15 +38,22 @@ struct Name {
     half(begin, kMasks.data() + kHalf - kept, words);
     half(begin + name.size() - kHalf, kMasks.data() + kHalf + kept, words + 2);
   }
+  /// Its upper half tells names apart.
   [[nodiscard]] BOUNCED_HOT std::uint64_t hash() const {
-    std::uint64_t h = fold_product(words[0] ^ 0x9E3779B97F4A7C15ull, words[1] ^ text.size()) ^
-                      fold_product(words[2] ^ 0xBF58476D1CE4E5B9ull, words[3]);
-    h *= 0xC2B2AE3D27D4EB4Full;
-    return h ^ h >> 32;
+    constexpr std::uint64_t kOdd = 0x9E3779B97F4A7C15ull;
+    return fold_product(words[0] + words[3] * kOdd, words[1] + words[2] * kOdd + text.size()) *
+           kOdd;
   }
   [[nodiscard]] BOUNCED_HOT bool has(const std::uint64_t (&other)[kWhole / 8]) const {
-    return ((words[0] ^ other[0]) | (words[1] ^ other[1]) | (words[2] ^ other[2]) |
-            (words[3] ^ other[3])) == 0;
+#if defined(__SSE2__)
+    const auto same = [&](std::size_t at) __attribute__((always_inline)) {
+      return _mm_cmpeq_epi8(*reinterpret_cast<const __m128i*>(words + at),
+                            *reinterpret_cast<const __m128i*>(other + at));
+    };
+    return _mm_movemask_epi8(_mm_and_si128(same(0), same(2))) == 0xFFFF;
+#else
+    return std::memcmp(words, other, sizeof words) == 0;
+#endif
   }
 
  private:
@@ -65,86 +72,64 @@ struct Name {
   }
 };
 
-/// Open addressing over a list of at most kNamesMax entries; small, to stay in the nearest cache
-/// beside the text. Not thread safe.
-class NameSlots {
+/// A short list's names by their bytes: open addressing over at most kNamesMax entries; small, to
+/// stay in the nearest cache beside the text. Not thread safe.
+class NameTable {
  public:
   static constexpr std::size_t kSlots = 4096;
   static constexpr std::size_t kNamesMax = kSlots / 4 * 3;
 
-  NameSlots() : slots_(kSlots) {}
+  NameTable() : slots_(kSlots), entries_(new Entry[kNamesMax + 1]) {}
 
   /// Forgets all names.
   void start() { std::memset(slots_.data(), 0, kSlots * sizeof slots_[0]); }
 
-  /// The 1-based number of the entry with this hash that `same(number)` accepts. 0: there is none;
-  /// `vacant` is then the place for put(), or nullptr when none is near enough.
-  template <class Same>
-  BOUNCED_HOT std::uint16_t find(std::uint64_t hash, const Same& same, std::uint32_t*& vacant) {
-    const std::uint32_t key = key_of(hash);
-    for (std::size_t i = 0; i < kNear; ++i) {
-      std::uint32_t& slot = slots_[(hash + i) % kSlots];
-      if (slot == 0) {
-        vacant = &slot;
-        return 0;
-      }
-      const auto number = static_cast<std::uint16_t>(slot % kSlots);
-      if (slot - number == key && same(number)) return number;
-    }
-    vacant = nullptr;
-    return 0;
-  }
-  /// `number`: 1..kNamesMax.
-  void put(std::uint32_t* vacant, std::uint64_t hash, std::size_t number) {
-    *vacant = key_of(hash) | static_cast<std::uint32_t>(number);
-  }
-
- private:
-  static constexpr std::size_t kNear = 16;  ///< slots looked at: outsiders choose the names
-  /// 20 bits of the hash above those of the number.
-  [[nodiscard]] static std::uint32_t key_of(std::uint64_t hash) {
-    return static_cast<std::uint32_t>(hash >> 44) * std::uint32_t{kSlots};
-  }
-  std::vector<std::uint32_t> slots_;  ///< 0 = vacant
-};
-static_assert(NameSlots::kNamesMax < NameSlots::kSlots, "a slot keeps the number in 12 bits");
-
-/// A short list's names by their bytes. Not thread safe.
-class NameTable {
- public:
-  NameTable() : entries_(new Entry[NameSlots::kNamesMax + 1]) {}
-  void start() { slots_.start(); }
-
-  /// The number of the name, 0 when it has none; then add() may give it one.
+  /// The 1-based number of the name, 0 when it has none; then add() may give it one.
   /// `same_long(number)`: whether a name over kWhole bytes is that entry's.
   template <class Same>
   BOUNCED_HOT std::uint16_t find(const Name& name, const Same& same_long) {
-    hash_ = name.hash();
-    const auto same = [&](std::uint16_t number) {
+    const std::uint64_t hash = name.hash();
+    key_ = static_cast<std::uint32_t>(hash >> 20) / kSlots * kSlots;
+    std::size_t at = hash >> (64 - kSlotsLog2);
+    for (std::size_t i = 0; i < kNear; ++i, at = (at + 1) % kSlots) {
+      std::uint32_t& slot = slots_[at];
+      if (slot == 0) {
+        vacant_ = &slot;
+        return 0;
+      }
+      const auto number = static_cast<std::uint16_t>(slot % kSlots);
       const Entry& entry = entries_[number];
-      return entry.size == name.text.size() && name.has(entry.words) &&
-             (name.text.size() <= Name::kWhole || same_long(number));
-    };
-    return slots_.find(hash_, same, vacant_);
+      if (slot - number == key_ && entry.size == name.text.size() && name.has(entry.words) &&
+          (name.text.size() <= Name::kWhole || same_long(number))) {
+        return number;
+      }
+    }
+    vacant_ = nullptr;
+    return 0;
   }
   /// False: the table is full here.
   [[nodiscard]] bool has_room() const { return vacant_ != nullptr; }
-  /// After find() did not find it, and with room: the name has this number from now on.
+  /// After find() did not find it, and with room: the name has this number (1..kNamesMax) from now
+  /// on.
   void add(const Name& name, std::size_t number) {
     Entry& entry = entries_[number];
     std::memcpy(entry.words, name.words, sizeof entry.words);
     entry.size = name.text.size();
-    slots_.put(vacant_, hash_, number);
+    *vacant_ = key_ | static_cast<std::uint32_t>(number);
   }
 
  private:
+  static constexpr std::size_t kNear = 16;  ///< slots looked at: outsiders choose the names
+  static constexpr unsigned kSlotsLog2 = 12;
+  static_assert(kSlots == std::size_t{1} << kSlotsLog2 && kNamesMax < kSlots,
+                "a slot keeps the number in 12 bits");
   struct Entry {
-    std::uint64_t words[Name::kWhole / 8];
+    alignas(16) std::uint64_t words[Name::kWhole / 8];
     std::uint64_t size;
   };
-  NameSlots slots_;
+  std::vector<std::uint32_t> slots_;  ///< 20 bits of the hash and the number; 0 = vacant
   std::unique_ptr<Entry[]> entries_;  ///< by number; those of a batch before are not looked at
-  std::uint64_t hash_ = 0;            ///< of the name that find() was last asked for
+  std::uint32_t key_ = 0;             ///< of the name that find() was last asked for
   std::uint32_t* vacant_ = nullptr;
 };
 

@@ -258,6 +258,7 @@ bool read_delivery(std::string_view text, Delivery& out, DeliveryDetails* detail
   out.to_at = 0;
   out.relay = {};
   out.ip = {};
+  out.host_size = 0;
   out.reason = {};
   out.delay_ms = 0;
   out.enhanced = {};

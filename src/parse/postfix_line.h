@@ -93,11 +93,17 @@ struct Delivery {
   std::uint32_t to_at;
   std::string_view relay;
   std::string_view ip;      ///< of a relay `HOST[IP]:25` without '/' in IP; empty: not looked at
+  std::uint32_t host_size;  ///< of HOST; 0 where `ip` is empty
   std::string_view reason;  ///< without the parentheses
   std::uint32_t delay_ms;
   EnhancedCode enhanced;  ///< of dsn
   Status status;
   bool truncated;  ///< the closing parenthesis is missing
+
+  /// Of `to`, where to_at is known.
+  [[nodiscard]] BOUNCED_HOT std::string_view domain() const {
+    return between(to.data() + to_at + 1, to.data() + to.size());
+  }
 };
 
 /// The fields that only people want to see.

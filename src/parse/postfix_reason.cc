@@ -94,9 +94,32 @@ bool is_session_phase(Phase phase) {
   return phase == Phase::connect || phase == Phase::helo;
 }
 
+template <std::size_t N>
+bool cut_end(std::string_view& text, const char (&end)[N]) {
+  if (text.size() < N - 1 || !equal_bytes(text.data() + text.size() - (N - 1), end, N - 1)) {
+    return false;
+  }
+  text.remove_suffix(N - 1);
+  return true;
+}
+
 /// Cuts " (in reply to X command)" off the end. Only the last one is Postfix's own, and only when
 /// nothing was cut behind it.
 std::string_view cut_command(std::string_view text, Phase& phase) {
+  if (text.empty() || text.back() != ')') return text;
+  // Nearly all are one of these, in which no other one begins.
+  if (cut_end(text, " (in reply to RCPT TO command)")) {
+    phase = Phase::rcpt;
+    return text;
+  }
+  if (cut_end(text, " (in reply to end of DATA command)")) {
+    phase = Phase::eod;
+    return text;
+  }
+  if (cut_end(text, " (in reply to MAIL FROM command)")) {
+    phase = Phase::mail;
+    return text;
+  }
   constexpr std::string_view kBegin = " (in reply to ";
   constexpr std::string_view kEnd = " command)";
   if (text.size() < kBegin.size() + kEnd.size() || text.substr(text.size() - kEnd.size()) != kEnd) {
@@ -152,6 +175,12 @@ bool is_session_text(std::string_view reason) {
 bool read_enhanced(const char*& p, const char* end, EnhancedCode& out) {
   const char* q = p;
   if (end - q < 5 || (*q != '2' && *q != '4' && *q != '5') || q[1] != '.') return false;
+  if (end - q > 5 && q[3] == '.' && is_digit(q[2]) && is_digit(q[4]) && !is_digit(q[5])) {
+    out = {static_cast<std::uint16_t>(q[2] - '0'), static_cast<std::uint16_t>(q[4] - '0'),
+           static_cast<std::uint8_t>(*q - '0')};
+    p = q + 5;
+    return true;
+  }
   const auto klass = static_cast<std::uint8_t>(*q - '0');
   q += 2;
   const char* part = q;

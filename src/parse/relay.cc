@@ -156,6 +156,10 @@ Relay split_relay(std::string_view text) {
   return relay;
 }
 
+bool may_pass_on(std::string_view host) {
+  return is_loopback(host, {}) || (may_be_submission_host(host) && is_submission_host(host));
+}
+
 RelayReader::RelayReader(const Context& context) : context_(context) {
   add_networks(context.smarthosts);
   add_networks(context.relays);

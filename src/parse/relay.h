@@ -28,6 +28,10 @@ Relay split_relay(std::string_view text);
 /// Sources: each provider's SMTP set-up page.
 std::span<const std::string_view> submission_hosts();
 
+/// Whether mail to this host may only be passed on, as far as the name tells: it is a submission
+/// host or this one.
+bool may_pass_on(std::string_view host);
+
 /// Reads relays of one batch; remembers the last ones, because a few big providers take most mail.
 /// Not thread safe.
 class RelayReader {
@@ -38,6 +42,8 @@ class RelayReader {
   const Relay& read(std::string_view text, bool stays);
   /// The same for `HOST[IP]:25` whose parts are known.
   const Relay& read_parts(std::string_view text, std::string_view ip);
+  /// The context names hosts or networks.
+  [[nodiscard]] bool configured() const { return configured_; }
 
  private:
   struct Network {

@@ -125,12 +125,14 @@ BOUNCED_HOT void read_usual_relay(const char*& p, const char* end, Delivery& out
       p = close + 4;
       out.relay = between(begin, p);
       out.ip = between(open + 1, close);
+      out.host_size = static_cast<std::uint32_t>(open - begin);
       return;
     }
   }
   p = find_in_line<64>(p, end, ',');
   out.relay = between(begin, p);
   out.ip = {};
+  out.host_size = 0;
 }
 
 /// `X.Y.Z` in [p, end).

@@ -1,5 +1,7 @@
 #include "pipeline/state_stage.h"
 
+#include <algorithm>
+
 namespace bounced::pipeline {
 
 StateStage::StateStage(Engine::Impl& engine) : engine_(engine), thread_([this] { run(); }) {}
@@ -49,17 +51,36 @@ void StateStage::run() {
 void StateStage::apply(Batch& batch) {
   if (failed() || batch.run.empty()) return;
   if (engine_.states != nullptr) {
-    Result<void> applied = engine_.states->apply(batch, batch.run, &counted_);
-    if (applied) applied = engine_.rates->apply(batch, batch.run, counted_);
-    if (!applied) {
+    if (Result<void> applied = apply_states(batch); !applied) {
       failed_.store(true, std::memory_order_release);
       engine_.die(applied.error());
       return;
     }
     measure();
+  } else {
+    for (const Event* event : batch.run) ++events_[static_cast<std::size_t>(event->kind)];
   }
-  for (const Event* event : batch.run) ++events_[static_cast<std::size_t>(event->kind)];
   if (engine_.options.on_events) engine_.options.on_events(batch, batch.run);
+}
+
+/// In parts that fit in the nearest cache: rates find the events where states left them.
+Result<void> StateStage::apply_states(const Batch& batch) {
+  constexpr std::size_t kPart = 128;
+  const std::size_t n = batch.run.size();
+  counted_.assign(n, 0);
+  const state::Counts before = engine_.states->counts();
+  if (auto begun = engine_.states->begin(batch, batch.run); !begun) return begun;
+  engine_.rates->begin(batch, n);
+  for (std::size_t from = 0; from < n; from += kPart) {
+    const std::size_t to = std::min(from + kPart, n);
+    engine_.states->part(batch, batch.run, from, to, counted_);
+    if (auto done = engine_.rates->part(batch, batch.run, from, to, counted_); !done) return done;
+  }
+  engine_.rates->end();
+  for (std::size_t kind = 0; kind < kEventKinds; ++kind) {
+    events_[kind] += engine_.states->counts().by_kind[kind] - before.by_kind[kind];
+  }
+  return engine_.states->end();
 }
 
 void StateStage::complete(std::unique_ptr<Cut> cut) {

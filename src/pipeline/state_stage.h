@@ -60,6 +60,7 @@ class StateStage {
   };
   void run();
   void apply(Batch& batch);
+  Result<void> apply_states(const Batch& batch);
   void complete(std::unique_ptr<Cut> cut);
 
   Engine::Impl& engine_;

@@ -35,6 +35,13 @@ void name_hosts(Batch& batch) {
   }
 }
 
+/// What correlate can do ahead of the batch's turn, for lanes whose batches are taken whole.
+void prepare(Batch& batch, const LaneInfo& lane) {
+  if (!batch.joined || !batch.times.form().has_value()) return;
+  const std::int64_t add_us = lane.add_us.load(std::memory_order_relaxed);
+  if (add_us != LaneInfo::kNotKnown) correlate::prepare(batch, add_us);
+}
+
 }  // namespace
 
 std::unique_ptr<Batch> Engine::Impl::take_batch() {
@@ -69,6 +76,7 @@ void Worker::take(BlockPtr block) {
   parse::parse(engine_.context, *batch);
   classify(*batch, classifier_, *engine_.rules);
   name_hosts(*batch);
+  prepare(*batch, *engine_.registry.lane(batch->block->lane));
   {
     const std::lock_guard lock(engine_.metrics_mutex);
     engine_.worker_stats[slot_] = classifier_.stats();

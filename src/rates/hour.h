@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/index_table.h"
@@ -33,7 +34,10 @@ class IndexMap {
   }
   /// Null when absent; valid until the next insert.
   [[nodiscard]] Slot* at(std::uint64_t key) {
-    Slot* const slots = slots_.data();
+    return const_cast<Slot*>(std::as_const(*this).at(key));
+  }
+  [[nodiscard]] const Slot* at(std::uint64_t key) const {
+    const Slot* const slots = slots_.data();
     for (std::size_t i = home(key);; i = (i + 1) & mask_) {
       if (slots[i].value == kNone) return nullptr;
       if (slots[i].key == key) return slots + i;
@@ -130,11 +134,12 @@ class Cells {
   [[nodiscard]] bool is(std::uint32_t index, std::uint32_t key) const {
     return index < slots_.size() && slots_[index].key == key && slots_[index].key2 == 0;
   }
-  /// Sends for what index(key, 0) looks at, and for the slot that it guesses to find.
-  void prefetch(std::uint32_t key, std::uint32_t guess) const {
-    if (guess < slots_.size()) bounced::prefetch(slots_.data() + guess);
-    by_key_.prefetch(both(key, 0));
+  /// Sends for what is(index, ..) looks at.
+  void prefetch(std::uint32_t index) const {
+    if (index < slots_.size()) bounced::prefetch(slots_.data() + index);
   }
+  /// Sends for what index(key, 0) looks at first.
+  void prefetch_find(std::uint32_t key) const { by_key_.prefetch(both(key, 0)); }
   /// Sends for what others(index) changes.
   void prefetch_others(std::uint32_t index) const {
     const std::uint32_t number = slots_[index].others;
@@ -255,14 +260,13 @@ struct Hour {
     for (std::size_t d = 0; d < kDimensions; ++d) {
       dimensions[d].reserve_like(before->dimensions[d]);
     }
-    host_by_text.reserve(before->host_by_text.size());
   }
 
   std::uint32_t number = 0;   ///< hours since 1970 UTC
   std::uint64_t touched = 0;  ///< grows; the newest two stay in RAM
   std::array<Cells, kDimensions> dimensions;
-  /// TextKey of the text as it came -> slot in Dimension::sender, campaign, mta.
-  IndexMap sender_by_domain, campaign_by_text, host_by_text;
+  /// domain_key() of a sender, or TextKey of a campaign as it came -> slot in its dimension.
+  IndexMap sender_by_domain, campaign_by_text;
 
   Cells& of(Dimension dimension) { return dimensions[static_cast<std::size_t>(dimension)]; }
   [[nodiscard]] const Cells& of(Dimension dimension) const {

@@ -18,8 +18,8 @@ using store::Family;
 
 constexpr std::int64_t kHourUs = std::int64_t{3600} * 1'000'000;
 constexpr std::size_t kHoursKept = 2;
-// How far ahead of its turn an event is fetched, then what it names.
-constexpr std::size_t kEventAhead = 16, kPrefetchAhead = 8;
+/// How far ahead of its turn what an event names is fetched.
+constexpr std::size_t kPrefetchAhead = 8;
 /// Links from hashes to Names ids, kept over all hours; forgotten when there are more.
 constexpr std::size_t kLinksMax = std::size_t{1} << 20;
 
@@ -29,11 +29,16 @@ using NumberCache = std::array<std::uint32_t, 64>;
 /// Deliveries of one stream, tenant and campaign in a row: counted here, added when it ends. It
 /// ends before anybody else touches these cells, so that they change in the order of the events.
 struct Run {
+  static constexpr std::uint64_t kClosed = ~std::uint64_t{0};
   std::uint32_t delivered = 0;
-  bool open = false;  ///< the slots are those of stream and tenant
-  std::uint16_t stream = 0, tenant = 0;
+  /// run_of() those whose slots these are.
+  std::uint64_t of = kClosed;
   std::uint32_t stream_slot = 0, tenant_slot = 0, campaign_slot = 0;
 };
+
+std::uint64_t run_of(const Event& event, std::uint32_t campaign_slot) {
+  return std::uint64_t{campaign_slot} << 32 | std::uint32_t{event.stream} << 16 | event.tenant;
+}
 
 /// What a name of Batch::domains or hosts is in this hour: found at its first event there.
 struct Listed {
@@ -41,6 +46,15 @@ struct Listed {
   std::uint32_t slot = 0;
   std::uint32_t delivered = 0;  ///< added to its cell by add_deliveries()
 };
+
+/// A sender domain that delivers, by its key: most events of a batch come from few of them.
+struct Sender {
+  std::uint64_t key = 0;  ///< 0 = none
+  std::uint32_t slot = 0;
+  std::uint32_t delivered = 0;  ///< added to its cell by add_deliveries()
+};
+/// Each at the place that its key leads to, first come first served; 16 KiB.
+using Senders = std::array<Sender, 1024>;
 
 /// Which fields an event adds one to; `first` null = none.
 struct Effect {
@@ -81,14 +95,6 @@ Effect effect_of(const Batch& batch, const Event& event) {
   }
 }
 
-/// The states were a pass of their own: until now an event may have left the nearest cache.
-void prefetch_event(const Event& event) {
-  const auto* const bytes = reinterpret_cast<const char*>(&event);
-  prefetch(bytes);
-  prefetch(bytes + 64);
-  prefetch(bytes + sizeof event - 1);
-}
-
 std::uint32_t hour_number(std::int64_t time_us) {
   const std::int64_t hour = time_us < 0 ? 0 : time_us / kHourUs;
   return static_cast<std::uint32_t>(std::min<std::int64_t>(hour, UINT32_MAX));
@@ -108,17 +114,21 @@ struct Rates::Impl {
 
   /// AddressId::lo of a domain -> Names id; hint: its slot in the hour that asked last.
   IndexMap domain_names;
-  IndexMap host_names;  ///< TextKey of a host -> Names id
+  IndexMap host_names;  ///< the same by the TextKey of a host
 
   // What the last events used; valid for `hour`, its time range and the caches below.
   Hour* hour = nullptr;
-  std::int64_t hour_begin_us = 0, hour_end_us = 0;  ///< empty while there is none
+  std::int64_t hour_begin_us = 0;
+  std::uint64_t hour_us = 0;  ///< its length; 0 while there is none
   NumberCache streams, tenants;
   std::uint32_t total_slot = 0, no_campaign_slot = 0, no_sender_slot = 0;
   Run run;
   std::uint32_t stamp = 0;                  ///< grows with each call and each change of the hour
   std::vector<Listed> domains, hosts;       ///< of the batch
   std::vector<std::uint32_t> delivered_to;  ///< `domains` with deliveries yet to be added
+  Senders senders;
+  std::vector<std::uint32_t> sent_by;        ///< `senders` that have a key
+  std::vector<const IndexMap::Slot*> links;  ///< scratch: of the batch's domains; null = none
   const TextKey text_key;
   std::string scratch;
 
@@ -127,7 +137,8 @@ struct Rates::Impl {
   void begin_batch(const Batch& batch, std::size_t events);
   void new_stamp();
   [[nodiscard]] bool in_hour(const Event& event) const {
-    return event.time_us >= hour_begin_us && event.time_us < hour_end_us;
+    return static_cast<std::uint64_t>(event.time_us) - static_cast<std::uint64_t>(hour_begin_us) <
+           hour_us;
   }
   void prefetch_for(const Batch& batch, const Event& event) const;
   void prefetch_cells(const Event& event) const;
@@ -139,10 +150,15 @@ struct Rates::Impl {
   void begin_run(const Event& event, std::uint32_t campaign_slot);
   void end_run();
   void add_deliveries();
+  void end_batch();
   Listed* listed_domain(const Batch& batch, const Event& event);
   std::uint32_t domain_slot(const Batch& batch, const Event& event);
   std::uint32_t find_domain_slot(const Batch& batch, const Event& event);
-  std::uint32_t sender_slot(const Batch& batch, const Event& event);
+  static std::uint64_t sender_key(const Batch& batch, const Event& event);
+  void count_sender(const Batch& batch, const Event& event);
+  void begin_sender(const Batch& batch, const Event& event, std::uint64_t key);
+  void add_sender(Sender& sender);
+  std::uint32_t sender_slot(const Batch& batch, const Event& event, std::uint64_t key);
   std::uint32_t make_sender_slot(std::string_view raw, std::uint64_t key);
   std::uint32_t campaign_slot(const Batch& batch, const Event& event);
   std::uint32_t host_slot(const Batch& batch, const Event& event);
@@ -162,6 +178,11 @@ struct Rates::Impl {
   }
   std::uint32_t numbered_slot(Dimension dimension, std::uint32_t key, std::uint32_t key2 = 0) {
     return hour->of(dimension).index(key, key2, options.keys_per_hour_max);
+  }
+  /// Of a name's id, where it was found the last time if that is of this hour.
+  std::uint32_t linked_slot(Dimension dimension, IndexMap::Slot& link) {
+    if (hour->of(dimension).is(link.hint, link.value)) return link.hint;
+    return link.hint = numbered_slot(dimension, link.value);
   }
   std::uint32_t cached_slot(NumberCache& cache, Dimension dimension, std::uint16_t key) {
     if (key >= cache.size()) return numbered_slot(dimension, key);
@@ -208,7 +229,9 @@ Result<void> Rates::Impl::select_hour(std::int64_t time_us) {
   found->touched = ++touches;
   hour = found;
   hour_begin_us = number == 0 ? INT64_MIN : std::int64_t{number} * kHourUs;
-  hour_end_us = number >= INT64_MAX / kHourUs ? INT64_MAX : (std::int64_t{number} + 1) * kHourUs;
+  const bool last = number >= INT64_MAX / kHourUs;
+  const std::int64_t end_us = last ? INT64_MAX : (std::int64_t{number} + 1) * kHourUs;
+  hour_us = static_cast<std::uint64_t>(end_us) - static_cast<std::uint64_t>(hour_begin_us);
   streams.fill(IndexMap::kNone);
   tenants.fill(IndexMap::kNone);
   total_slot = numbered_slot(Dimension::total, 0);
@@ -225,19 +248,29 @@ void Rates::Impl::new_stamp() {
   stamp = 1;
 }
 
-/// Sends for what the names of the batch are found by, when most of them will be asked for.
+/// Finds the batch's domains that have a cell in this hour, when most of them will be asked for.
 void Rates::Impl::begin_batch(const Batch& batch, std::size_t events) {
   new_stamp();
-  if (domains.size() < batch.domains.size()) domains.resize(batch.domains.size());
+  const std::size_t n = batch.domains.size();
+  if (domains.size() < n) domains.resize(n);
   if (hosts.size() < batch.hosts.size()) hosts.resize(batch.hosts.size());
-  if (hour == nullptr || events < batch.domains.size()) return;
+  if (hour == nullptr || events < n) return;
   for (const BatchDomain& domain : batch.domains) {
     prefetch(domain_names.address_of(domain.id.lo));
   }
   const Cells& cells = hour->of(Dimension::domain);
+  links.clear();
   for (const BatchDomain& domain : batch.domains) {
-    const IndexMap::Slot* const link = domain_names.at(domain.id.lo);
-    if (link != nullptr) cells.prefetch(link->value, link->hint);
+    links.push_back(domain_names.at(domain.id.lo));
+    if (links.back() != nullptr) cells.prefetch(links.back()->hint);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    if (links[i] == nullptr) continue;
+    if (cells.is(links[i]->hint, links[i]->value)) {
+      domains[i] = {stamp, links[i]->hint, 0};
+    } else {
+      cells.prefetch_find(links[i]->value);
+    }
   }
 }
 
@@ -268,8 +301,7 @@ inline Listed* Rates::Impl::listed_domain(const Batch& batch, const Event& event
 std::uint32_t Rates::Impl::find_domain_slot(const Batch& batch, const Event& event) {
   const std::uint64_t key = event.domain_id.lo;
   if (IndexMap::Slot* const link = domain_names.at(key); link != nullptr) {
-    if (hour->of(Dimension::domain).is(link->hint, link->value)) return link->hint;
-    return link->hint = numbered_slot(Dimension::domain, link->value);
+    return linked_slot(Dimension::domain, *link);
   }
   std::string_view domain = event.domain != 0 ? batch.view(batch.domains[event.domain - 1u].text)
                                               : raw_domain(batch.view(event.recipient));
@@ -283,15 +315,41 @@ std::uint32_t Rates::Impl::find_domain_slot(const Batch& batch, const Event& eve
 }
 
 // VERP senders differ before the '@' only.
-inline std::uint32_t Rates::Impl::sender_slot(const Batch& batch, const Event& event) {
-  const std::uint64_t key = event.sender_domain != 0 ? event.sender_domain
-                            : event.sender.empty()   ? 0
-                                                     : domain_key(batch.view(event.sender));
+inline std::uint64_t Rates::Impl::sender_key(const Batch& batch, const Event& event) {
+  if (event.sender_domain != 0) [[likely]]
+    return event.sender_domain;
+  return event.sender.empty() ? 0 : domain_key(batch.view(event.sender));
+}
+
+inline std::uint32_t Rates::Impl::sender_slot(const Batch& batch, const Event& event,
+                                              std::uint64_t key) {
   if (key == 0) return no_sender_slot;
   const std::uint32_t found = hour->sender_by_domain.find(key);
   if (found != IndexMap::kNone) [[likely]]
     return found;
   return make_sender_slot(raw_domain(batch.view(event.sender)), key);
+}
+
+/// A delivery: counted where its sender is at hand.
+inline void Rates::Impl::count_sender(const Batch& batch, const Event& event) {
+  const std::uint64_t key = sender_key(batch, event);
+  Sender& sender = senders[key % senders.size()];
+  if (sender.key != key || key == 0) [[unlikely]]
+    return begin_sender(batch, event, key);
+  ++sender.delivered;
+}
+
+void Rates::Impl::begin_sender(const Batch& batch, const Event& event, std::uint64_t key) {
+  const std::uint32_t slot = sender_slot(batch, event, key);
+  Sender& sender = senders[key % senders.size()];
+  if (key == 0 || sender.key != 0) return hour->of(Dimension::sender).add_delivered(slot, 1);
+  sent_by.push_back(static_cast<std::uint32_t>(key % senders.size()));
+  sender = {key, slot, 1};
+}
+
+void Rates::Impl::add_sender(Sender& sender) {
+  hour->of(Dimension::sender).add_delivered(sender.slot, sender.delivered);
+  sender = {};
 }
 
 std::uint32_t Rates::Impl::make_sender_slot(std::string_view raw, std::uint64_t key) {
@@ -325,37 +383,33 @@ std::uint32_t Rates::Impl::host_slot(const Batch& batch, const Event& event) {
 
 std::uint32_t Rates::Impl::find_host_slot(std::string_view host) {
   const std::uint64_t key = text_key(host);
-  const std::uint32_t found = hour->host_by_text.find(key);
-  if (found != IndexMap::kNone) return found;
-  std::uint32_t id = host_names.find(key);
-  if (id == IndexMap::kNone) {
-    scratch = ascii_lower(host);
-    id = name_id(Dimension::mta, Dictionary::domain, mta_suffix(scratch));
-    remember_name(host_names, key, id);
+  if (IndexMap::Slot* const link = host_names.at(key); link != nullptr) {
+    return linked_slot(Dimension::mta, *link);
   }
-  const std::uint32_t slot = numbered_slot(Dimension::mta, id);
-  remember(hour->host_by_text, key, slot);
-  return slot;
+  scratch = ascii_lower(host);
+  const std::uint32_t id = name_id(Dimension::mta, Dictionary::domain, mta_suffix(scratch));
+  remember_name(host_names, key, id);
+  return numbered_slot(Dimension::mta, id);
 }
 
 void Rates::Impl::begin_run(const Event& event, std::uint32_t campaign_slot) {
   end_run();
-  run.open = true;
-  run.stream = event.stream;
-  run.tenant = event.tenant;
+  run.of = run_of(event, campaign_slot);
   run.stream_slot = cached_slot(streams, Dimension::stream, event.stream);
   run.tenant_slot = cached_slot(tenants, Dimension::tenant, event.tenant);
   run.campaign_slot = campaign_slot;
 }
 
 void Rates::Impl::add_deliveries() {
-  if (delivered_to.empty()) return;
+  if (hour == nullptr) return;
   Cells& cells = hour->of(Dimension::domain);
   for (const std::uint32_t number : delivered_to) {
     cells.add_delivered(domains[number].slot, domains[number].delivered);
     domains[number].delivered = 0;
   }
   delivered_to.clear();
+  for (const std::uint32_t number : sent_by) add_sender(senders[number]);
+  sent_by.clear();
 }
 
 void Rates::Impl::end_run() {
@@ -367,6 +421,13 @@ void Rates::Impl::end_run() {
   hour->of(Dimension::campaign).add_delivered(run.campaign_slot, delivered);
   hour->of(Dimension::stream).add_delivered(run.stream_slot, delivered);
   hour->of(Dimension::tenant).add_delivered(run.tenant_slot, delivered);
+}
+
+/// Adds what is still to be added, also before another hour.
+void Rates::Impl::end_batch() {
+  add_deliveries();
+  end_run();
+  run.of = Run::kClosed;
 }
 
 void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Effect& effect,
@@ -386,28 +447,26 @@ void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Ef
 inline void Rates::Impl::find_run(const Batch& batch, const Event& event) {
   const std::uint32_t campaign =
       event.campaign.empty() ? no_campaign_slot : campaign_slot(batch, event);
-  if (!run.open || run.stream != event.stream || run.tenant != event.tenant ||
-      run.campaign_slot != campaign) {
-    begin_run(event, campaign);
-  }
+  if (run.of != run_of(event, campaign)) begin_run(event, campaign);
 }
 
 // New names get their numbers in the order of the events, and of an event in this one: domain,
 // sender, campaign, host. So they do not depend on batches.
-inline void Rates::Impl::count_delivery(const Batch& batch, const Event& event) {
+[[gnu::always_inline]] inline void Rates::Impl::count_delivery(const Batch& batch,
+                                                               const Event& event) {
   if (Listed* const listed = listed_domain(batch, event); listed != nullptr) [[likely]] {
     if (listed->delivered++ == 0) delivered_to.push_back(event.domain - 1u);
   } else {
     hour->of(Dimension::domain).add_delivered(find_domain_slot(batch, event), 1);
   }
-  hour->of(Dimension::sender).add_delivered(sender_slot(batch, event), 1);
+  count_sender(batch, event);
   find_run(batch, event);
   ++run.delivered;
 }
 
 void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& effect) {
   const std::uint32_t domain = domain_slot(batch, event);
-  const std::uint32_t sender = sender_slot(batch, event);
+  const std::uint32_t sender = sender_slot(batch, event, sender_key(batch, event));
   find_run(batch, event);
   effect.add_to(total);
   add(Dimension::domain, domain, effect);
@@ -430,6 +489,10 @@ void Rates::Impl::prefetch_cells(const Event& event) const {
 }
 
 inline void Rates::Impl::prefetch_for(const Batch& batch, const Event& event) const {
+  const bool usual = event.kind == EventKind::delivered && event.domain != 0 &&
+                     event.sender_domain != 0 && event.campaign.empty();
+  if (usual) [[likely]]
+    return;
   if (event.domain == 0) prefetch(domain_names.address_of(event.domain_id.lo));
   if (event.failing()) prefetch_cells(event);
   if (!event.campaign.empty()) prefetch(batch.view(event.campaign).data());
@@ -448,22 +511,28 @@ Result<void> Rates::open(const store::Store* store) {
 
 Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
                           const std::vector<std::uint8_t>& counted) {
+  begin(batch, events.size());
+  if (auto done = part(batch, events, 0, events.size(), counted); !done) return done;
+  end();
+  return {};
+}
+
+void Rates::begin(const Batch& batch, std::size_t events) {
+  impl_->begin_batch(batch, events);
+}
+
+Result<void> Rates::part(const Batch& batch, std::span<Event* const> events, std::size_t from,
+                         std::size_t to, const std::vector<std::uint8_t>& counted) {
   Impl& impl = *impl_;
-  impl.begin_batch(batch, events.size());
-  for (std::size_t i = 0; i < events.size(); ++i) {
-    if (i + kEventAhead < events.size()) prefetch_event(*events[i + kEventAhead]);
-    if (i + kPrefetchAhead < events.size()) {
-      impl.prefetch_for(batch, *events[i + kPrefetchAhead]);
-    }
+  for (std::size_t i = from; i < to; ++i) {
+    if (i + kPrefetchAhead < to) impl.prefetch_for(batch, *events[i + kPrefetchAhead]);
     if (!counted[i]) continue;
     const Event& event = *events[i];
     const bool delivered = event.kind == EventKind::delivered;
     const Effect effect = delivered ? Effect() : effect_of(batch, event);
     if (!delivered && effect.first == nullptr) continue;
     if (!impl.in_hour(event)) [[unlikely]] {
-      impl.add_deliveries();
-      impl.end_run();
-      impl.run.open = false;
+      impl.end_batch();
       if (auto selected = impl.select_hour(event.time_us); !selected) return selected;
     }
     if (delivered) [[likely]] {
@@ -472,9 +541,11 @@ Result<void> Rates::apply(const Batch& batch, std::span<Event* const> events,
       impl.count(batch, event, effect);
     }
   }
-  impl.add_deliveries();
-  impl.end_run();
   return {};
+}
+
+void Rates::end() {
+  impl_->end_batch();
 }
 
 void Rates::append_to(store::WriteSet& set) {

@@ -84,6 +84,11 @@ class Rates {
   /// `counted` as States::apply filled it: only counted events change rates.
   Result<void> apply(const Batch& batch, std::span<Event* const> events,
                      const std::vector<std::uint8_t>& counted);
+  /// The same in parts, as States has it.
+  void begin(const Batch& batch, std::size_t events);
+  Result<void> part(const Batch& batch, std::span<Event* const> events, std::size_t from,
+                    std::size_t to, const std::vector<std::uint8_t>& counted);
+  void end();
   /// Cells changed since the last call.
   void append_to(store::WriteSet& set);
   /// The write that took the last append_to() has returned; only now may hours be forgotten.

@@ -120,6 +120,12 @@ class States {
   /// tells whether events[i] counted (false: duplicate, relayed, suppressed, ...), for rates.
   Result<void> apply(const Batch& batch, std::span<Event* const> events,
                      std::vector<std::uint8_t>* counted);
+  /// The same in parts, so that rates may take each while its events are near: begin(), part() for
+  /// [from, to) of the same `events` one after the other, end(). `counted` is as large as `events`.
+  Result<void> begin(const Batch& batch, std::span<Event* const> events);
+  void part(const Batch& batch, std::span<Event* const> events, std::size_t from, std::size_t to,
+            std::vector<std::uint8_t>& counted);
+  Result<void> end();
   /// Fires due entries up to the watermark (event time; the daemon's Clock).
   Result<void> tick(std::int64_t watermark_us);
 

@@ -10,11 +10,7 @@
 namespace bounced::state {
 namespace {
 
-// How far ahead of its turn an event is fetched, then the slot of its recipient, then the entry.
-constexpr std::size_t kEventAhead = 28, kSlotAhead = 20, kEntryAhead = 8;
 constexpr std::int64_t kScanWaitUs = 100'000;
-/// A call with fewer events looks up what it needs as it comes.
-constexpr std::size_t kListedMin = 64;
 
 /// Without a fingerprint from correlate every record is a message of its own.
 std::uint64_t message_of(const Event& e) {
@@ -38,18 +34,30 @@ bool is_null_mx(const Batch& batch, const Event& e) {
   return icontains(text, "nullmx") || icontains(text, "null mx");
 }
 
+/// Eight ASCII characters, upper case made lower.
+std::uint64_t lower8(std::uint64_t word) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101ull;
+  const std::uint64_t from_a = word + (0x80 - 'A') * kOnes;
+  const std::uint64_t past_z = word + (0x80 - 'Z' - 1) * kOnes;
+  return word + ((from_a & ~past_z & 0x80 * kOnes) >> 2);
+}
+
 /// normalise_domain() for short ASCII ones, into `room`; empty: it does not apply.
 template <std::size_t kRoom>
 std::string_view lower_domain(std::string_view raw, char (&room)[kRoom]) {
   while (!raw.empty() && raw.back() == '.') raw.remove_suffix(1);
   if (raw.size() > kRoom) return {};
-  unsigned high = 0;
-  for (std::size_t i = 0; i < raw.size(); ++i) {
-    const auto c = static_cast<unsigned char>(raw[i]);
-    high |= c;
-    room[i] = static_cast<char>(c + (static_cast<unsigned>(c - 'A') < 26 ? 32 : 0));
+  static_assert(kRoom % 8 == 0);
+  std::uint64_t high = 0;
+  for (std::size_t i = 0; i < raw.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, raw.data() + i, std::min<std::size_t>(8, raw.size() - i));
+    high |= word;
+    word = lower8(word);
+    std::memcpy(room + i, &word, sizeof word);
   }
-  return high < 0x80 ? std::string_view{room, raw.size()} : std::string_view{};
+  const bool ascii = (high & 0x8080808080808080ull) == 0;
+  return ascii ? std::string_view{room, raw.size()} : std::string_view{};
 }
 
 /// The event's recipient domain, normalised; the text is in `room` or in `made`.
@@ -79,7 +87,10 @@ inline SendingHost& States::Impl::host_of(const Batch& batch, const Event& event
   const std::uint64_t key = origin == nullptr ? 0 : origin->hash;
   SendingHost*& host = hosts[event.origin];
   // Another origin of this batch may have taken the record's place.
-  if (host == nullptr || host->key != key) host = &around.host(key);
+  if (host == nullptr || host->key != key) {
+    host = &around.host(key);
+    see_replaced();
+  }
   return *host;
 }
 
@@ -147,48 +158,10 @@ Provider& States::Impl::find_provider(const Batch& batch, const Event& event) {
   return *listed.provider;
 }
 
-/// Sends for all that the batch's lists name, far ahead of the first use.
-void States::Impl::prefetch_listed(const Batch& batch) {
-  for (const BatchDomain& domain : batch.domains) table.prefetch_slot(domain.id);
-  for (std::size_t i = 0; i < batch.providers.size(); ++i) {
-    listed_hosts[i + 1] = {call, batch.providers[i], nullptr};
-    around.prefetch_provider(batch.providers[i]);
-  }
-}
-
-/// A batch was parsed on another core: its texts are as cold as the table.
-void States::Impl::prefetch_entry(const Batch& batch, const Event& event) const {
-  table.prefetch_entry(event.recipient_id);
-  if (listed_domains[event.domain].call != domain_call) {
-    table.prefetch_entry(event.domain_id);
-    // Nobody has read its name yet, should it be new.
-    if (event.domain != 0) {
-      bounced::prefetch(batch.view(batch.domains[event.domain - 1u].text).data());
-    }
-  }
-  if (event.kind == EventKind::delivered) return;
-  if (event.verdict != 0) bounced::prefetch(batch.verdict(event));
-  const std::string_view words = batch.view(event.diagnostic);
-  for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
-    bounced::prefetch(words.data() + i);
-  }
-  for (const Text text : {event.queue_id, event.mta_host, event.sender, event.message_id}) {
-    const std::string_view part = batch.view(text);
-    bounced::prefetch(part.data());
-    bounced::prefetch(part.data() + part.size());
-  }
-  if (event.final_failure()) view.prefetch(event.recipient_id);
-}
-
-/// A batch was written on other cores: its events come sooner when they are asked for.
-void States::Impl::prefetch_event(const Event& event) {
-  const auto* const lines = reinterpret_cast<const char*>(&event);
-  for (std::size_t at = 0; at < sizeof event; at += 64) bounced::prefetch(lines + at);
-}
-
 /// Counts the failure among its surroundings, then asks them.
 void States::Impl::surround(const Batch& batch, const Event& event, const Verdict& verdict,
                             Fact& fact) {
+  enter_hour(event.time_us);
   const bool domain_trouble = policy.of(verdict.cause).level == PolicyLevel::domain;
   // What a deferral would be told is of no use to it: only final failures remember.
   const bool asks = event.final_failure();
@@ -282,11 +255,15 @@ void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64
 /// A delivery to somebody at the domain, as far as the batch's list knows what that means.
 inline void States::Impl::domain_delivered(const Batch& batch, const Event& event) {
   const ListedDomain& listed = listed_domains[event.domain];
-  if (listed.call == domain_call) [[likely]] {
-    if (listed.entry != nullptr) return count_at_domain(event, listed.entry);
-    if (listed.hour_us >= hour_floor(event.time_us)) return;
+  const bool known_here = listed.call == domain_call;
+  if (known_here && listed.entry != nullptr) {
+    count_at_domain(event, listed.entry);
+  } else if (!known_here || listed.hour_us < hour_floor(event.time_us)) {
+    if (!zero(event.domain_id)) find_domain(batch, event);
   }
-  if (!zero(event.domain_id)) find_domain(batch, event);
+  if (listed.call == domain_call && event.domain != 0) {
+    ready_domains[event.domain] = {ready, listed.entry};
+  }
 }
 
 /// Counts a delivery to somebody at the domain. Exact where the domain has failures; else only its
@@ -302,8 +279,7 @@ void States::Impl::find_domain(const Batch& batch, const Event& event) {
     return remember(nullptr, hour);
   }
   entry->set(Entry::kReferenced);
-  const bool plain = entry->bytes()[2] == 0 && entry->bytes()[3] == 0;  // no failures, no blocks
-  if (!plain) {
+  if (!quiet(*entry)) {
     remember(entry, 0);
     return count_at_domain(event, entry);
   }
@@ -363,14 +339,46 @@ void States::Impl::count_at_address(const Event& event, Entry* entry) {
   }
 }
 
-inline void States::Impl::delivered(const Batch& batch, const Event& event) {
-  if (Entry* const entry = find_entry(event.recipient_id, false)) count_at_address(event, entry);
+/// What the delivery has just counted at may be counted at directly by the next one.
+inline void States::Impl::make_ready(const Event& event, Provider& provider, SendingHost& host) {
+  const std::int64_t hour = event.time_us / kHourUs;
+  if (event.host != 0 && provider.dirty && provider.hour == hour) {
+    ready_providers[event.host] = {ready, &provider};
+  }
+  if (host.dirty && host.hour == hour) ready_origins[event.origin] = {ready, &host};
+}
+
+inline void States::Impl::delivered(const Batch& batch, const Event& event, bool no_state) {
+  const std::int64_t time_us = event.time_us;
+  enter_hour(time_us);
+  if (!no_state) {
+    if (Entry* const entry = find_entry(event.recipient_id, false)) count_at_address(event, entry);
+  }
   if (!event.mta_host.empty()) {
-    const std::int64_t time_us = event.time_us;
-    around.attempt(provider_of_event(batch, event), time_us, false);
-    around.delivered(host_of(batch, event), time_us);
+    Provider& provider = provider_of_event(batch, event);
+    around.attempt(provider, time_us, false);
+    SendingHost& host = host_of(batch, event);
+    around.delivered(host, time_us);
+    if (time_us >= 0) make_ready(event, provider, host);
   }
   domain_delivered(batch, event);
+}
+
+/// A delivery to an address of which nothing is known, where all is ready: as delivered() would
+/// have it. False: nothing was done.
+[[gnu::always_inline]] inline bool States::Impl::count_plain(const Event& event) {
+  const Ready<Provider>& provider = ready_providers[event.host];
+  const Ready<SendingHost>& origin = ready_origins[event.origin];
+  const Ready<Entry>& domain = ready_domains[event.domain];
+  if (event.kind != EventKind::delivered || !in_ready_hour(event.time_us) ||
+      provider.stamp != ready || origin.stamp != ready || domain.stamp != ready) {
+    return false;
+  }
+  if (domain.counters != nullptr && !count_in_place(event, domain.counters)) return false;
+  ++provider.counters->hour_attempts;
+  ++provider.counters->day_attempts;
+  ++origin.counters->delivered[0];
+  return true;
 }
 
 /// A deferral on the encoded bytes, as decide() would have it; false: decode and decide.
@@ -447,12 +455,12 @@ bool States::Impl::other(const Batch& batch, const Event& event) {
   return event.kind != EventKind::suppressed;
 }
 
-inline bool States::Impl::apply_one(const Batch& batch, const Event& event) {
+inline bool States::Impl::apply_one(const Batch& batch, const Event& event, bool no_state) {
   ++counts.by_kind[static_cast<std::size_t>(event.kind)];
   if (zero(event.recipient_id)) return false;
   switch (event.kind) {
     case EventKind::delivered:
-      delivered(batch, event);
+      delivered(batch, event, no_state);
       return true;
     case EventKind::deferred:
     case EventKind::bounced:
@@ -494,29 +502,49 @@ void States::close() {
 
 Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
                            std::vector<std::uint8_t>* counted) {
+  std::vector<std::uint8_t> untold;
+  std::vector<std::uint8_t>& told = counted != nullptr ? *counted : untold;
+  told.assign(events.size(), false);
+  if (auto begun = begin(batch, events); !begun) return begun;
+  part(batch, events, 0, events.size(), told);
+  return end();
+}
+
+Result<void> States::begin(const Batch& batch, std::span<Event* const> events) {
   Impl& m = *impl_;
   if (auto drained = m.drain(2, 0); !drained) return drained;
-  if (counted != nullptr) counted->assign(events.size(), false);
   if (m.cold_possible()) {
     if (auto fetched = m.fetch_cold(events); !fetched) return fetched;
   }
-  m.hosts.assign(batch.origins.size() + 1, nullptr);
-  ++m.call;
-  ++m.domain_call;
-  m.listed_domains.resize(std::max(m.listed_domains.size(), batch.domains.size() + 1));
-  m.listed_hosts.resize(std::max(m.listed_hosts.size(), batch.hosts.size() + 1));
-  const std::size_t n = events.size();
-  if (n >= kListedMin) m.prefetch_listed(batch);
-  for (std::size_t i = 0; i < std::min(n, kSlotAhead); ++i) {
-    m.table.prefetch_slot(events[i]->recipient_id);
+  m.begin_call(batch, events.size());
+  return {};
+}
+
+void States::part(const Batch& batch, std::span<Event* const> events, std::size_t from,
+                  std::size_t to, std::vector<std::uint8_t>& counted) {
+  Impl& m = *impl_;
+  std::uint64_t plain = 0;
+  for (std::size_t begin = from; begin < to; begin += Impl::kGroup) {
+    m.look_ahead(batch, events, begin, to);
+    for (std::size_t i = 0; i < m.group.size(); ++i) {
+      m.turn = i;
+      m.prefetch_ahead(i);
+      const Event& event = *m.group[i];
+      const bool unknown = (m.unknown >> i & 1) != 0;
+      if (unknown && m.count_plain(event)) {
+        ++plain;
+        counted[begin + i] = 1;
+      } else {
+        counted[begin + i] = m.apply_one(batch, event, unknown);
+      }
+    }
   }
-  for (std::size_t i = 0; i < n; ++i) {
-    if (i + kEventAhead < n) m.prefetch_event(*events[i + kEventAhead]);
-    if (i + kSlotAhead < n) m.table.prefetch_slot(events[i + kSlotAhead]->recipient_id);
-    if (i + kEntryAhead < n) m.prefetch_entry(batch, *events[i + kEntryAhead]);
-    const bool counts = m.apply_one(batch, *events[i]);
-    if (counted != nullptr) (*counted)[i] = counts;
-  }
+  m.group = {};
+  m.counts.by_kind[static_cast<std::size_t>(EventKind::delivered)] += plain;
+}
+
+Result<void> States::end() {
+  Impl& m = *impl_;
   m.absent.clear();
   m.set_bound();
   if (m.error) return tl::unexpected<Error>(*m.error);

@@ -1,5 +1,5 @@
-// The inside of States, shared by states.cc (events), states_load.cc (store -> RAM) and
-// states_commit.cc (RAM -> WriteSet).
+// The inside of States, shared by states.cc (events), states_ahead.cc (what they will look at),
+// states_load.cc (store -> RAM) and states_commit.cc (RAM -> WriteSet).
 //
 // Why a miss in RAM may be believed. Every id of the store is in exactly one of three classes:
 //  (a) in the table; (b) in the filter; (c) not yet seen by the scan (id > scan_pos_).
@@ -39,8 +39,10 @@ struct States::Impl {
 
   // --- states.cc
   /// Whether the event counts for rates.
-  bool apply_one(const Batch& batch, const Event& event);
-  void delivered(const Batch& batch, const Event& event);
+  bool apply_one(const Batch& batch, const Event& event, bool no_state);
+  bool count_plain(const Event& event);
+  void make_ready(const Event& event, Provider& provider, SendingHost& host);
+  void delivered(const Batch& batch, const Event& event, bool no_state);
   void domain_delivered(const Batch& batch, const Event& event);
   void find_domain(const Batch& batch, const Event& event);
   void new_domain(const Batch& batch, const Event& event, std::int64_t hour_us);
@@ -59,16 +61,20 @@ struct States::Impl {
   [[nodiscard]] std::string_view rule_of(const Verdict& verdict) const {
     return options.rule_name ? options.rule_name(verdict.rule) : std::string_view{};
   }
-  void prefetch_listed(const Batch& batch);
-  static void prefetch_event(const Event& event);
-  void prefetch_entry(const Batch& batch, const Event& event) const;
   Provider& provider_of_event(const Batch& batch, const Event& event) {
     const ListedHost& listed = listed_hosts[event.host];
     if (listed.call == call && listed.provider != nullptr && listed.provider->key == listed.key)
         [[likely]] {
       return *listed.provider;
     }
-    return find_provider(batch, event);
+    Provider& provider = find_provider(batch, event);
+    see_replaced();
+    return provider;
+  }
+  void see_replaced() {
+    if (replaced == around.replaced()) return;
+    replaced = around.replaced();
+    ++ready;
   }
   Provider& find_provider(const Batch& batch, const Event& event);
   bool count_in_place(const Event& event, Entry* entry);
@@ -77,7 +83,22 @@ struct States::Impl {
   /// The state of the event's domain changes: what the lists know of it is out of date.
   void forget_listed(const Event& event) {
     listed_domains[event.domain].call = 0;
-    if (event.domain == 0) ++domain_call;  // whichever it is on the list
+    ready_domains[event.domain].stamp = 0;
+    if (event.domain == 0) forget_domains();  // whichever it is on the list
+  }
+  void forget_domains() {
+    ++domain_call;
+    ++ready;
+  }
+  /// Before anything counts at a provider or a sending host: that may begin another hour there.
+  void enter_hour(std::int64_t time_us) {
+    if (in_ready_hour(time_us)) return;
+    ready_hour_us = hour_floor(time_us);
+    ++ready;
+  }
+  [[nodiscard]] bool in_ready_hour(std::int64_t time_us) const {
+    return static_cast<std::uint64_t>(time_us) - static_cast<std::uint64_t>(ready_hour_us) <
+           static_cast<std::uint64_t>(kHourUs);
   }
   void publish(const AddressId& id, bool domain, const Decision& decision);
   void add_evidence(const AddressId& id, std::uint8_t slot, const Batch& batch, const Event& event,
@@ -86,6 +107,32 @@ struct States::Impl {
   /// state_ of the id; a new, empty one when there is none.
   Entry* load(const AddressId& id);
   void clear_state();
+
+  // --- states_ahead.cc
+  static constexpr std::size_t kGroup = 16;  ///< events that are looked up together
+  void begin_call(const Batch& batch, std::size_t events);
+  void find_listed_hosts(const Batch& batch);
+  void find_listed_domains(const Batch& batch);
+  void look_ahead(const Batch& batch, std::span<Event* const> events, std::size_t begin,
+                  std::size_t end);
+  /// Sends for an event two groups ahead (a batch was written on other cores), and for the slot of
+  /// a recipient one group ahead: between the events of the group, for a core can wait for some
+  /// twenty lines at a time.
+  void prefetch_ahead(std::size_t i) const {
+    if (i < near.size()) table.prefetch_slot(near[i]->recipient_id);
+    if (i >= far.size()) return;
+    const auto* const lines = reinterpret_cast<const char*>(far[i]);
+    for (std::size_t at = 0; at < sizeof(Event); at += 64) bounced::prefetch(lines + at);
+  }
+  void prefetch_domain(const Batch& batch, const Event& event) const;
+  void prefetch_words(const Batch& batch, const Event& event) const;
+  /// False: the id is neither in RAM nor in the store. True: perhaps; its entry is sent for.
+  [[nodiscard]] bool may_be_known(const AddressId& id) const {
+    return id.hi == 0 || table.prefetch_entry(id) || (cold_possible() && needs_store(id));
+  }
+  void know(const AddressId& id);
+  /// A domain without failures and blocks.
+  static bool quiet(Entry& entry) { return entry.bytes()[2] == 0 && entry.bytes()[3] == 0; }
 
   // --- states_load.cc
   Result<void> open(const store::Store* s);
@@ -177,6 +224,27 @@ struct States::Impl {
   std::uint64_t domain_call = 0;
   std::vector<ListedDomain> listed_domains;
   std::vector<ListedHost> listed_hosts;
+
+  // What a plain delivery needs: its host's and its origin's counters are those of the hour
+  // `ready_hour_us` and dirty, its domain has failures (and so an entry that counts) or is quiet up
+  // to the end of that hour (none). Each as long as its stamp is `ready`, which grows with each
+  // call, with another hour, and when anything may have taken the place of what is pointed at.
+  template <class T>
+  struct Ready {
+    std::uint64_t stamp = 0;
+    T* counters = nullptr;
+  };
+  std::uint64_t ready = 0;
+  std::int64_t ready_hour_us = 0;
+  std::uint64_t replaced = 0;                     ///< as Surroundings::replaced()
+  std::vector<Ready<Provider>> ready_providers;   ///< by Event::host; [0] never
+  std::vector<Ready<SendingHost>> ready_origins;  ///< by Event::origin
+  std::vector<Ready<Entry>> ready_domains;        ///< by Event::domain; [0] never
+  std::vector<Entry*> guesses;                    ///< scratch: of the batch's domains
+  // The group of events that has been looked up together.
+  std::span<Event*const> group, near, far;  ///< `near` are those behind it, `far` behind these
+  std::size_t turn = 0;                     ///< whose it is, within the group
+  std::uint32_t unknown = 0;  ///< bit n: nothing is known of the recipient of group[n]
 
   Counts counts;
   std::uint64_t addresses = 0, domains = 0, evictions = 0, cold_fetches = 0;

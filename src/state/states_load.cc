@@ -112,7 +112,7 @@ bool States::Impl::make_room() {
   const auto gone = [this](Entry& entry) {
     filter.add(entry.id());
     ++evictions;
-    ++domain_call;
+    forget_domains();
   };
   // Twice round: the first takes away the second chances.
   const std::size_t all = table.blocks() * 2 + 1;
@@ -132,6 +132,7 @@ Entry* States::Impl::put(const AddressId& id, std::string_view value, bool domai
     entry = table.put(id, value, domain, !room);
   }
   if (table.size() > before && entry->epoch == 0) entry->set(Entry::kReferenced);
+  if (!domain) know(id);
   return entry;
 }
 

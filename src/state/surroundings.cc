@@ -55,6 +55,29 @@ bool decode_host(std::string_view in, SendingHost& h) {
   return in.empty();
 }
 
+/// Calls visit(n) for each bit n.
+template <class Visit>
+void each_bit(std::uint32_t bits, Visit&& visit) {
+  for (; bits != 0; bits &= bits - 1) visit(static_cast<std::size_t>(__builtin_ctz(bits)));
+}
+
+/// What is kept of each day, as read from a record: that of today is not yet in the arrays.
+void sum_up(Provider& p) {
+  p.day_attempts = p.attempts[p.today()];
+  p.day_hard = p.hard[p.today()];
+  p.attempts[p.today()] = p.hard[p.today()] = 0;
+  p.days = 0;
+  p.base_attempts = p.base_hard = 0;
+  for (std::size_t i = 0; i < Provider::kDays; ++i) {
+    p.days |= static_cast<std::uint32_t>((p.attempts[i] | p.hard[i]) != 0) << i;
+    p.base_attempts += p.attempts[i];
+    p.base_hard += p.hard[i];
+  }
+}
+
+/// Most providers answer on few days, of which alone is told. 1 had all days; it is still read.
+constexpr std::uint8_t kProviderVersion = 2;
+
 /// `out` has room for kProviderBytesMax.
 constexpr std::size_t kProviderBytesMax = 64 + Provider::kDays * 10;
 std::string_view encode_provider(const Provider& p, char* const out) {
@@ -63,42 +86,52 @@ std::string_view encode_provider(const Provider& p, char* const out) {
     for (; v >= 0x80; v >>= 7) *end++ = static_cast<char>(v | 0x80);
     *end++ = static_cast<char>(v);
   };
-  number(1);
+  number(kProviderVersion);
   number(store::zigzag(p.hour));
   number(store::zigzag(p.day));
   number(p.hour_attempts);
   number(p.hour_hard);
   number(p.incident_before ? 1 : 0);
-  number(p.base_attempts);
-  number(p.base_hard);
-  for (std::size_t i = 0; i < Provider::kDays; ++i) {
-    number(i == p.today() ? p.day_attempts : p.attempts[i]);
-    number(i == p.today() ? p.day_hard : p.hard[i]);
-  }
+  number(p.day_attempts);
+  number(p.day_hard);
+  number(p.days);
+  each_bit(p.days, [&](std::size_t i) {
+    number(p.attempts[i]);
+    number(p.hard[i]);
+  });
   return {out, static_cast<std::size_t>(end - out)};
 }
 
 bool decode_provider(std::string_view in, Provider& p) {
   std::uint64_t v = 0;
-  const auto number = [&] { return store::read_varint(in, v) ? v : (in = {}, 0); };
-  if (in.empty() || in[0] != 1) return false;
-  in.remove_prefix(1);
+  bool ok = true;
+  const auto number = [&] {
+    ok = ok && store::read_varint(in, v);
+    return ok ? v : 0;
+  };
+  const auto count = [&] { return static_cast<std::uint32_t>(number()); };
+  const std::uint64_t version = number();
+  if (version != 1 && version != kProviderVersion) return false;
   p.hour = store::unzigzag(number());
   p.day = store::unzigzag(number());
-  p.hour_attempts = static_cast<std::uint32_t>(number());
-  p.hour_hard = static_cast<std::uint32_t>(number());
-  p.incident_before = number() != 0;
-  p.base_attempts = number();
-  p.base_hard = number();
-  for (std::size_t i = 0; i < Provider::kDays; ++i) {
-    if (in.empty()) return false;
-    p.attempts[i] = static_cast<std::uint32_t>(number());
-    p.hard[i] = static_cast<std::uint32_t>(number());
-  }
   if (p.day < 0) return false;
-  p.day_attempts = p.attempts[p.today()];
-  p.day_hard = p.hard[p.today()];
-  return in.empty();
+  p.hour_attempts = count();
+  p.hour_hard = count();
+  p.incident_before = number() != 0;
+  // 1: the sums of the days; they are made anew.
+  const std::uint32_t attempts = count(), hard = count();
+  const std::uint32_t days = version == 1 ? (1u << Provider::kDays) - 1 : count();
+  if (days >> Provider::kDays != 0) return false;
+  each_bit(days, [&](std::size_t i) {
+    p.attempts[i] = count();
+    p.hard[i] = count();
+  });
+  if (version != 1) {
+    p.attempts[p.today()] = attempts;
+    p.hard[p.today()] = hard;
+  }
+  sum_up(p);
+  return ok && in.empty();
 }
 
 std::uint64_t weight(const Provider& p) {
@@ -179,6 +212,7 @@ SendingHost& Surroundings::host(std::uint64_t key) {
       return std::pair(a.hour, a.key) < std::pair(b.hour, b.key);
     });
     gone_hosts_.push_back(place->key);
+    ++replaced_;
     if (place->dirty) --dirty_;
     *place = SendingHost{};
   }
@@ -253,10 +287,8 @@ std::uint64_t provider_key(std::string_view mx_host) {
 }
 
 Provider& Surroundings::provider(std::uint64_t key) {
+  if (Provider* const known = find_provider(key)) return *known;
   const std::size_t set = key % kSets * kWays;
-  for (std::size_t i = set; i < set + kWays; ++i) {
-    if (provider_keys_[i] == key) return providers_[i];
-  }
   // Full: the smallest goes. What has 200 attempts an hour stays.
   std::size_t place = set;
   const auto rank = [this](std::size_t i) {
@@ -268,6 +300,7 @@ Provider& Surroundings::provider(std::uint64_t key) {
   Provider& found = providers_[place];
   if (found.key != 0) {
     gone_providers_.push_back(found.key);
+    ++replaced_;
     if (found.dirty) --dirty_;
   }
   found = Provider{};
@@ -282,20 +315,23 @@ void Surroundings::roll(Provider& p, std::int64_t hour) const {
   p.hour_attempts = p.hour_hard = 0;
   const std::int64_t day = hour / 24;
   if (day == p.day) return;
-  constexpr auto kDays = static_cast<std::int64_t>(Provider::kDays);
   p.attempts[p.today()] = p.day_attempts;
   p.hard[p.today()] = p.day_hard;
+  if ((p.day_attempts | p.day_hard) != 0) p.days |= 1u << p.today();
   p.day_attempts = p.day_hard = 0;
-  for (std::int64_t d = std::max(p.day + 1, day - kDays + 1); d <= day; ++d) {
-    const auto i = static_cast<std::size_t>(d % kDays);
-    p.attempts[i] = p.hard[i] = 0;
+  constexpr auto kDays = static_cast<std::int64_t>(Provider::kDays);
+  std::uint32_t gone = 0;
+  for (std::int64_t d = std::max(p.day + 1, day - kDays + 1); d <= day && p.days != 0; ++d) {
+    gone |= 1u << (d % kDays);
   }
+  p.days &= ~gone;
   p.day = day;
   p.base_attempts = p.base_hard = 0;
-  for (std::size_t i = 0; i < Provider::kDays; ++i) {
+  each_bit(gone, [&](std::size_t i) { p.attempts[i] = p.hard[i] = 0; });
+  each_bit(p.days, [&](std::size_t i) {
     p.base_attempts += p.attempts[i];
     p.base_hard += p.hard[i];
-  }
+  });
 }
 
 void Surroundings::note_dirty(Provider& p) {

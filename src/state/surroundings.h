@@ -43,6 +43,7 @@ struct alignas(64) Provider {
   bool dirty = false;
   std::uint64_t base_attempts = 0, base_hard = 0;       ///< of the days before `day`
   std::array<std::uint32_t, kDays> attempts{}, hard{};  ///< by day mod kDays
+  std::uint32_t days = 0;                               ///< bit n: attempts[n] or hard[n] is not 0
   [[nodiscard]] std::size_t today() const { return static_cast<std::size_t>(day) % kDays; }
 };
 
@@ -74,6 +75,14 @@ class Surroundings {
     bounced::prefetch(&provider_keys_[key % kSets * kWays]);
     bounced::prefetch(&providers_[key % kSets * kWays]);
   }
+  /// Null when it is not known.
+  [[nodiscard]] Provider* find_provider(std::uint64_t key) {
+    const std::size_t set = key % kSets * kWays;
+    for (std::size_t i = set; i < set + kWays; ++i) {
+      if (provider_keys_[i] == key) return &providers_[i];
+    }
+    return nullptr;
+  }
   /// Stays that provider's as long as Provider::key says so.
   Provider& provider(std::uint64_t key);
   void attempt(Provider& provider, std::int64_t time_us, bool hard) {
@@ -91,6 +100,9 @@ class Surroundings {
   }
   [[nodiscard]] bool incident(const Provider& provider) const;
 
+  /// How often a record has taken the place of another one.
+  [[nodiscard]] std::uint64_t replaced() const { return replaced_; }
+
   void append_to(store::WriteSet& set);
   [[nodiscard]] std::size_t dirty_records() const { return dirty_; }
 
@@ -106,6 +118,7 @@ class Surroundings {
   std::vector<Provider> providers_;           // kSets x kWays
   std::vector<std::uint32_t> dirty_providers_;
   std::size_t dirty_ = 0;
+  std::uint64_t replaced_ = 0;
   std::vector<std::uint64_t> gone_hosts_, gone_providers_;
 };
 

@@ -6,12 +6,11 @@
 #include <bit>
 #include <cassert>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace bounced::state {
 namespace {
-
-constexpr unsigned kFirstLog2 = 3;
 
 std::uint32_t units_for(std::size_t size) {
   return static_cast<std::uint32_t>((Entry::kHead + size + 7) / 8);
@@ -22,17 +21,12 @@ std::uint32_t units_for(std::size_t size) {
 static_assert(sizeof(Entry) <= Entry::kHead + 4 && offsetof(Entry, units_flags) == 26);
 
 Table::Table() : free_(kUnitsMax + 1, 0), free_bits_((kUnitsMax + 64) / 64, 0) {
-  for (Sub& sub : subs_) {
-    sub.slots = static_cast<std::uint64_t*>(std::calloc(1u << kFirstLog2, 8));
-    if (sub.slots == nullptr) throw std::bad_alloc();
-    sub.mask = (1u << kFirstLog2) - 1;
-    sub.shift = 32 - kFirstLog2;
-    slot_bytes_ += std::size_t{8} << kFirstLog2;
-  }
+  for (Sub& sub : subs_) sub.buckets = make_buckets(1);
+  slot_bytes_ = subs_.size() * sizeof(Bucket);
 }
 
 Table::~Table() {
-  for (Sub& sub : subs_) std::free(sub.slots);
+  for (Sub& sub : subs_) std::free(sub.buckets);
   for (char* chunk : chunks_) std::free(chunk);
 }
 
@@ -120,58 +114,81 @@ std::uint32_t Table::allocate(std::uint32_t units, bool force) {
   return ref;
 }
 
+Table::Bucket* Table::make_buckets(std::size_t n) {
+  void* const buckets = std::aligned_alloc(alignof(Bucket), n * sizeof(Bucket));
+  if (buckets == nullptr) throw std::bad_alloc();
+  return static_cast<Bucket*>(std::memset(buckets, 0, n * sizeof(Bucket)));
+}
+
 void Table::insert_slot(Sub& sub, std::uint32_t tag, std::uint32_t ref) {
-  std::uint32_t i = home(sub, tag);
-  while (sub.slots[i] != 0) i = (i + 1) & sub.mask;
-  sub.slots[i] = std::uint64_t{tag} << 32 | ref;
+  std::uint32_t b = home(sub, tag);
+  while (sub.buckets[b].full()) b = sub.next(b);
+  Bucket& bucket = sub.buckets[b];
+  const unsigned slot = bucket.size();
+  bucket.tags[slot] = tag;
+  bucket.refs[slot] = ref;
 }
 
 void Table::grow(Sub& sub) {
-  const std::uint64_t* old = sub.slots;
-  const std::uint32_t old_mask = sub.mask;
-  const std::size_t slots = (std::size_t{old_mask} + 1) * 2;
-  sub.slots = static_cast<std::uint64_t*>(std::calloc(slots, 8));
-  if (sub.slots == nullptr) throw std::bad_alloc();
-  sub.mask = static_cast<std::uint32_t>(slots - 1);
+  Bucket* const old = sub.buckets;
+  const std::size_t buckets = std::size_t{sub.mask()} + 1;
+  sub.buckets = make_buckets(buckets * 2);
   --sub.shift;
-  slot_bytes_ += slots * 4;
-  for (std::uint32_t i = 0; i <= old_mask; ++i) {
-    if (old[i] != 0) {
-      insert_slot(sub, static_cast<std::uint32_t>(old[i] >> 32),
-                  static_cast<std::uint32_t>(old[i]));
-    }
+  slot_bytes_ += buckets * sizeof(Bucket);
+  for (const Bucket* bucket = old; bucket != old + buckets; ++bucket) {
+    const unsigned size = bucket->size();
+    for (unsigned i = 0; i < size; ++i) insert_slot(sub, bucket->tags[i], bucket->refs[i]);
   }
-  std::free(const_cast<std::uint64_t*>(old));
+  std::free(old);
 }
 
-/// Moves later ones of the run up, so that no probe meets a hole.
-void Table::erase_slot(Sub& sub, std::uint32_t i) {
-  for (std::uint32_t j = (i + 1) & sub.mask; sub.slots[j] != 0; j = (j + 1) & sub.mask) {
-    const std::uint32_t want = home(sub, static_cast<std::uint32_t>(sub.slots[j] >> 32));
-    if (((j - want) & sub.mask) >= ((j - i) & sub.mask)) {
-      sub.slots[i] = sub.slots[j];
-      i = j;
-    }
-  }
-  sub.slots[i] = 0;
+/// Fills the hole with the bucket's last one. A bucket that was full and is not any more would end
+/// searches too early: it takes one that had to go past it, which leaves a hole where that was.
+void Table::erase_slot(Place place) {
+  Sub& sub = place.sub;
   --sub.count;
   --count_;
-}
-
-std::uint64_t* Table::slot_of(const AddressId& id, const Entry* entry) const {
-  const Sub& sub = subs_[sub_of(id)];
-  const std::uint32_t tag = tag_of(id);
-  for (std::uint32_t i = home(sub, tag);; i = (i + 1) & sub.mask) {
-    if (static_cast<std::uint32_t>(sub.slots[i] >> 32) == tag &&
-        at(static_cast<std::uint32_t>(sub.slots[i])) == entry) {
-      return &sub.slots[i];
-    }
+  while (true) {
+    Bucket& bucket = place.in();
+    const bool was_full = bucket.full();
+    const unsigned last = bucket.size() - 1;
+    bucket.tags[place.slot] = bucket.tags[last];
+    bucket.refs[place.slot] = bucket.refs[last];
+    bucket.tags[last] = 0;
+    if (!was_full) return;
+    const Place from = past(sub, place.bucket);
+    if (from.slot == kSlots) return;
+    bucket.tags[last] = from.in().tags[from.slot];
+    bucket.refs[last] = from.ref();
+    place.bucket = from.bucket;
+    place.slot = from.slot;
   }
 }
 
-std::uint32_t Table::ref_of(const AddressId& id) const {
-  const Entry* entry = find(id);
-  return entry == nullptr ? 0 : static_cast<std::uint32_t>(*slot_of(id, entry));
+/// The first entry behind `bucket` that its home or one before it could have held; slot kSlots when
+/// there is none.
+Table::Place Table::past(Sub& sub, std::uint32_t bucket) {
+  const std::uint32_t mask = sub.mask();
+  for (std::uint32_t b = sub.next(bucket);; b = sub.next(b)) {
+    const Bucket& other = sub.buckets[b];
+    const unsigned size = other.size();
+    for (unsigned slot = 0; slot < size; ++slot) {
+      const std::uint32_t wanted = home(sub, other.tags[slot]);
+      if (((b - wanted) & mask) >= ((b - bucket) & mask)) return {sub, b, slot};
+    }
+    if (size < kSlots) return {sub, b, kSlots};
+  }
+}
+
+Table::Place Table::place_of(const AddressId& id, const Entry* entry) {
+  Sub& sub = subs_[sub_of(id)];
+  const std::uint32_t tag = tag_of(id);
+  for (std::uint32_t b = home(sub, tag);; b = sub.next(b)) {
+    const Bucket& bucket = sub.buckets[b];
+    for (unsigned same = bucket.same(tag); same != 0; same &= same - 1) {
+      if (at(bucket.refs[first(same)]) == entry) return {sub, b, first(same)};
+    }
+  }
 }
 
 Entry* Table::put(const AddressId& id, std::string_view bytes, bool domain, bool force) {
@@ -188,15 +205,17 @@ Entry* Table::put(const AddressId& id, std::string_view bytes, bool domain, bool
   Entry* fresh = at(ref);
   const std::uint32_t taken = fresh->units();
   if (entry != nullptr) {
-    std::uint64_t* slot = slot_of(id, entry);
+    std::uint32_t& slot = place_of(id, entry).ref();
     std::memcpy(static_cast<void*>(fresh), entry, Entry::kHead);
     live_units_ -= entry->units();
-    push_free(static_cast<std::uint32_t>(*slot), entry->units());
-    *slot = (*slot >> 32 << 32) | ref;
+    push_free(slot, entry->units());
+    slot = ref;
     fresh->units_flags = static_cast<std::uint16_t>(taken << 3 | (fresh->units_flags & 7));
   } else {
     Sub& sub = subs_[sub_of(id)];
-    if ((std::size_t{sub.count} + 1) * 4 > (std::size_t{sub.mask} + 1) * 3) grow(sub);
+    // At five eighths one bucket in eight is full, and half-way there next to none: hardly anybody
+    // looks at a second one. At three quarters it is one in four.
+    if ((std::size_t{sub.count} + 1) * 8 > (std::size_t{sub.mask()} + 1) * kSlots * 5) grow(sub);
     insert_slot(sub, tag_of(id), ref);
     ++sub.count;
     ++count_;
@@ -232,8 +251,7 @@ std::size_t Table::evict(std::size_t n, std::size_t looks, std::uint32_t clean_e
         continue;
       }
       gone(*entry);
-      Sub& sub = subs_[sub_of(entry->id())];
-      erase_slot(sub, static_cast<std::uint32_t>(slot_of(entry->id(), entry) - sub.slots));
+      erase_slot(place_of(entry->id(), entry));
       live_units_ -= units;
       ++went;
     }
@@ -255,8 +273,10 @@ std::size_t Table::evict(std::size_t n, std::size_t looks, std::uint32_t clean_e
 
 void Table::each(const std::function<void(Entry&)>& visit) const {
   for (const Sub& sub : subs_) {
-    for (std::uint32_t i = 0; i <= sub.mask; ++i) {
-      if (sub.slots[i] != 0) visit(*at(static_cast<std::uint32_t>(sub.slots[i])));
+    for (std::uint32_t b = 0; b <= sub.mask(); ++b) {
+      const Bucket& bucket = sub.buckets[b];
+      const unsigned size = bucket.size();
+      for (unsigned i = 0; i < size; ++i) visit(*at(bucket.refs[i]));
     }
   }
 }

@@ -1,8 +1,10 @@
 // Table: encoded states in RAM by 128-bit id. 8 bytes a slot, the state's own bytes, 28 beside
 // them.
 //
-// Slots are {32-bit tag, 32-bit reference}; eight share a cache line, so that "nothing known" costs
-// one line and no look at any entry (a tag matches by chance once in 10^5). The top 10 bits of the
+// Slots are a 32-bit tag and a 32-bit reference, eight of them in a bucket of one cache line, tags
+// first: one comparison of all eight, so that "nothing known" costs one line, some twenty
+// instructions and no look at any entry (a tag matches by chance once in 10^8). What does not fit
+// goes to the next bucket; one that is not full ends the search. The top 10 bits of the
 // id choose one of 1,024 sub-tables, which grow one at a time: no pause over all of them. Entries
 // lie in 2 MiB chunks, in blocks of 8-byte units with a free list per size. The clock that evicts
 // goes through the chunks, not through the slots: reading in order is cheap, and neighbours that
@@ -12,6 +14,8 @@
 // Thread safety: none; the apply thread's. References and Entry pointers are valid until the next
 // put() or evict() of that id.
 #pragma once
+
+#include <emmintrin.h>
 
 #include <array>
 #include <cstddef>
@@ -57,36 +61,28 @@ class Table {
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
-  void prefetch_slot(const AddressId& id) const {
-    const Sub& sub = subs_[sub_of(id)];
-    const std::uint64_t* const slot = sub.slots + home(sub, tag_of(id));
-    bounced::prefetch(slot);
-    bounced::prefetch(slot + 5);  // most runs end before; often another line
+  void prefetch_slot(const AddressId& id) const { bounced::prefetch(&bucket_of(id)); }
+  /// Most likely its entry, if it has one where most have: whose id must be compared. Sends for it.
+  [[nodiscard]] Entry* guess(const AddressId& id) const {
+    bool more = false;
+    return guess(id, more);
   }
-  /// Sends for the entry's first lines when its slot is where prefetch_slot() fetched.
-  void prefetch_entry(const AddressId& id) const {
-    const Sub& sub = subs_[sub_of(id)];
-    const std::uint32_t tag = tag_of(id);
-    for (std::uint32_t i = home(sub, tag), n = 0; n < 6; i = (i + 1) & sub.mask, ++n) {
-      const std::uint64_t slot = sub.slots[i];
-      if (slot == 0) return;
-      if (static_cast<std::uint32_t>(slot >> 32) != tag) continue;
-      const char* entry = reinterpret_cast<const char*>(at(static_cast<std::uint32_t>(slot)));
-      bounced::prefetch(entry);
-      bounced::prefetch(entry + 64);
-      return;
-    }
+  /// False: it is not here. True: it may be, and its first lines are sent for.
+  bool prefetch_entry(const AddressId& id) const {
+    bool more = false;
+    return guess(id, more) != nullptr || more;
   }
   /// nullptr when it is not here.
   [[nodiscard]] Entry* find(const AddressId& id) const {
     const Sub& sub = subs_[sub_of(id)];
     const std::uint32_t tag = tag_of(id);
-    for (std::uint32_t i = home(sub, tag);; i = (i + 1) & sub.mask) {
-      const std::uint64_t slot = sub.slots[i];
-      if (slot == 0) return nullptr;
-      if (static_cast<std::uint32_t>(slot >> 32) != tag) continue;
-      Entry* entry = at(static_cast<std::uint32_t>(slot));
-      if (entry->hi == id.hi && entry->lo == id.lo) return entry;
+    for (std::uint32_t b = home(sub, tag);; b = sub.next(b)) {
+      const Bucket& bucket = sub.buckets[b];
+      for (unsigned same = bucket.same(tag); same != 0; same &= same - 1) {
+        Entry* entry = at(bucket.refs[first(same)]);
+        if (entry->hi == id.hi && entry->lo == id.lo) return entry;
+      }
+      if (!bucket.full()) return nullptr;
     }
   }
   /// Inserts or replaces the bytes; epoch, dirty and flags of an entry stay. `moved` tells that the
@@ -96,8 +92,6 @@ class Table {
     return reinterpret_cast<Entry*>(chunks_[ref >> kUnitBits] +
                                     std::size_t{ref & kUnitMask} * kUnit);
   }
-  [[nodiscard]] std::uint32_t ref_of(const AddressId& id) const;
-
   /// Clock with a second chance over at most `looks` blocks: drops up to `n` entries of epochs
   /// <= clean_epoch; `gone` sees each before it goes. Returns how many went.
   std::size_t evict(std::size_t n, std::size_t looks, std::uint32_t clean_epoch,
@@ -122,23 +116,81 @@ class Table {
   static constexpr std::uint32_t kUnitsMin = 4;     // the head of an entry fits
   static_assert(kChunkBytes == kUnit << kUnitBits);
 
-  struct Sub {
-    std::uint64_t* slots = nullptr;
-    std::uint32_t mask = 0;
-    std::uint32_t count = 0;
-    unsigned shift = 32;  ///< 32 - log2(slots)
+  static constexpr unsigned kSlots = 8;  ///< of a bucket
+  /// Its entries come first, then tags of 0. An entry lies in its home bucket, or behind it with
+  /// nothing but full ones between.
+  struct alignas(64) Bucket {
+    std::uint32_t tags[kSlots];
+    std::uint32_t refs[kSlots];
+    [[nodiscard]] bool full() const { return tags[kSlots - 1] != 0; }
+    /// The slots with that tag: the lower bit of a pair each.
+    [[nodiscard]] unsigned same(std::uint32_t tag) const {
+      const auto* const words = reinterpret_cast<const __m128i*>(tags);
+      const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+      const __m128i low = _mm_cmpeq_epi32(_mm_load_si128(words), wanted);
+      const __m128i high = _mm_cmpeq_epi32(_mm_load_si128(words + 1), wanted);
+      return static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi32(low, high))) & 0x5555;
+    }
+    /// The number of its entries.
+    [[nodiscard]] unsigned size() const {
+      const unsigned empty = same(0);
+      return empty == 0 ? kSlots : first(empty);
+    }
   };
+  struct Sub {
+    Bucket* buckets = nullptr;
+    std::uint32_t count = 0;
+    unsigned shift = 32;  ///< 32 - log2(buckets)
+    [[nodiscard]] std::uint32_t mask() const {
+      return static_cast<std::uint32_t>((std::uint64_t{1} << (32 - shift)) - 1);
+    }
+    [[nodiscard]] std::uint32_t next(std::uint32_t bucket) const { return (bucket + 1) & mask(); }
+  };
+  struct Place {
+    Sub& sub;
+    std::uint32_t bucket;
+    unsigned slot;
+    [[nodiscard]] Bucket& in() const { return sub.buckets[bucket]; }
+    [[nodiscard]] std::uint32_t& ref() const { return in().refs[slot]; }
+  };
+  static unsigned first(unsigned same) { return static_cast<unsigned>(__builtin_ctz(same)) / 2; }
   static std::size_t sub_of(const AddressId& id) { return id.hi >> (64 - kSubBits); }
+  /// Never 0: that is an empty slot's.
   static std::uint32_t tag_of(const AddressId& id) {
-    return static_cast<std::uint32_t>(id.hi >> (32 - kSubBits));
+    return static_cast<std::uint32_t>(id.hi >> (32 - kSubBits)) | 1;
   }
-  // Slots stay sorted enough by tag: the home is the tag's top bits.
-  static std::uint32_t home(const Sub& sub, std::uint32_t tag) { return tag >> sub.shift; }
+  // Buckets stay sorted by tag: the home is the tag's top bits.
+  static std::uint32_t home(const Sub& sub, std::uint32_t tag) {
+    return static_cast<std::uint32_t>(std::uint64_t{tag} >> sub.shift);
+  }
+  /// `more`: the home bucket tells nothing, the search would go on.
+  Entry* guess(const AddressId& id, bool& more) const {
+    const Sub& sub = subs_[sub_of(id)];
+    const std::uint32_t tag = tag_of(id);
+    const Bucket& bucket = sub.buckets[home(sub, tag)];
+    const unsigned same = bucket.same(tag);
+    if (same == 0) {
+      more = bucket.full();
+      if (more) bounced::prefetch(sub.buckets + sub.next(home(sub, tag)));
+      return nullptr;
+    }
+    Entry* const entry = at(bucket.refs[first(same)]);
+    const auto* const lines = reinterpret_cast<const char*>(entry);
+    bounced::prefetch(lines);
+    bounced::prefetch(lines + 64);
+    return entry;
+  }
+  [[nodiscard]] const Bucket& bucket_of(const AddressId& id) const {
+    const Sub& sub = subs_[sub_of(id)];
+    return sub.buckets[home(sub, tag_of(id))];
+  }
 
   void grow(Sub& sub);
-  void insert_slot(Sub& sub, std::uint32_t tag, std::uint32_t ref);
-  void erase_slot(Sub& sub, std::uint32_t i);
-  [[nodiscard]] std::uint64_t* slot_of(const AddressId& id, const Entry* entry) const;
+  static Bucket* make_buckets(std::size_t n);
+  static void insert_slot(Sub& sub, std::uint32_t tag, std::uint32_t ref);
+  void erase_slot(Place place);
+  static Place past(Sub& sub, std::uint32_t bucket);
+  [[nodiscard]] Place place_of(const AddressId& id, const Entry* entry);
   /// 0 when there is no room; else Entry::units() of the block is set, at least `units`.
   std::uint32_t allocate(std::uint32_t units, bool force);
   std::uint32_t take_free(std::uint32_t units);

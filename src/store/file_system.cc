@@ -2,12 +2,27 @@
 
 #include <rocksdb/file_system.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace bounced::store {
 namespace {
+
+/// A file of a large cut: RocksDB links it into its own directory when it is taken in, and syncs it
+/// there. To sync it before, when it is written, costs as much again and makes nothing safer.
+class CutFile : public rocksdb::FSWritableFileOwnerWrapper {
+ public:
+  using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
+  rocksdb::IOStatus Sync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
+    return rocksdb::IOStatus::OK();
+  }
+  rocksdb::IOStatus Fsync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
+    return rocksdb::IOStatus::OK();
+  }
+};
 
 class Files : public rocksdb::FileSystemWrapper {
  public:
@@ -19,7 +34,12 @@ class Files : public rocksdb::FileSystemWrapper {
                                     rocksdb::IODebugContext* debug) override {
     const std::string_view last = std::string_view(name).substr(name.rfind('/') + 1);
     if (last.substr(0, 8) == "OPTIONS-") return rocksdb::IOStatus::NotSupported("not kept", name);
-    return target()->NewWritableFile(name, options, file, debug);
+    rocksdb::IOStatus opened = target()->NewWritableFile(name, options, file, debug);
+    const std::string directory = std::filesystem::path(name).parent_path().filename();
+    if (opened.ok() && directory == kIngestDirectory) {
+      *file = std::make_unique<CutFile>(std::move(*file));
+    }
+    return opened;
   }
 };
 

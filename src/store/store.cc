@@ -124,7 +124,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& dir, const OpenOpt
   Impl& impl = *store->impl_;
   impl.dir = dir;
   impl.db_dir = (fs::path(dir) / "db").string();
-  impl.ingest_dir = (fs::path(dir) / "ingest").string();
+  impl.ingest_dir = (fs::path(dir) / kIngestDirectory).string();
   impl.read_only = options.read_only;
   std::error_code ignored;
   if (!fs::exists(fs::path(impl.db_dir) / "CURRENT", ignored)) {

@@ -5,6 +5,8 @@
 #include <random>
 #include <string>
 
+#include "base/hash_inline.h"
+
 namespace bounced {
 namespace {
 
@@ -79,6 +81,21 @@ TEST(Address, KeysDependOnTheSecret) {
   ASSERT_TRUE(c.ids("BOB@EXAMPLE.com.", i2, d2));
   EXPECT_EQ(i1, i2);
   EXPECT_EQ(d1, d2);
+}
+
+TEST(Hash, TheShortWaysAreXxhash) {
+  const std::string text =
+      "moreau_vera779801@primedental2037.co.uk, and so on: every size up to 64.";
+  const Secret& secret = public_secret();
+  for (std::size_t size = 0; size <= 64; ++size) {
+    const XXH128_hash_t wide =
+        XXH3_128bits_withSecret(text.data(), size, secret.data(), secret.size());
+    EXPECT_EQ(hash128({text.data(), size}, secret), (AddressId{wide.high64, wide.low64})) << size;
+    for (const std::uint64_t seed : {std::uint64_t{0}, std::uint64_t{77}, ~std::uint64_t{0}}) {
+      EXPECT_EQ(hash64({text.data(), size}, seed), XXH3_64bits_withSeed(text.data(), size, seed))
+          << size;
+    }
+  }
 }
 
 }  // namespace

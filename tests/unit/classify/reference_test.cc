@@ -243,5 +243,66 @@ TEST_F(ReferenceTest, MemoDoesNotMixWhatAVerdictDependsOn) {
   EXPECT_GT(with.stats().memo_hits, 0u);
 }
 
+/// Texts that differ in a word or two, by pieces of the patterns too: most are known by another.
+TEST_F(ReferenceTest, TextsThatAreAlikeHaveTheirOwnVerdicts) {
+  Classifier with(shipped(), {true, {"198.18.255.9"}});
+  Classifier without(shipped(), {false, {"198.18.255.9"}});
+  std::vector<std::string> texts = sample_texts();
+  for (const auto& d : testing::real_diagnostics()) texts.push_back(d.text);
+  const std::vector<std::string> words = {
+      "550",       "451-4.7.1",   "a@b.example", "<j.d@c.org>:",   "[198.18.255.9]", "192.0.2.1",
+      "7",         "43210",       "999",         "(100%)",         "a1b2c3d4e5",     "s3150",
+      "mx3.x.org", "[y7.example", "yard12.com,", "x.org[1.2.3.4]", "said:",          "12:30:01",
+      "#5.1.1",    "a\\b",        "#012",        "seconds",        "name=x.example", "smtp;550-a"};
+  std::mt19937 random(20261122);
+  const auto pick = [&](const auto& list) { return std::string(list[random() % list.size()]); };
+  const auto piece = [&] {  // of a pattern, as a part of a name
+    const std::string literal = pick(shipped()->pattern_texts);
+    const std::size_t at = random() % 2 == 0 ? 0 : literal.rfind(' ') + 1;
+    const std::string word = literal.substr(at, literal.find(' ', at) - at);
+    return random() % 2 == 0 ? word + ".example" : "a." + word;
+  };
+  const std::size_t few = std::min<std::size_t>(texts.size(), 300);
+  for (int round = 0; round < 60'000; ++round) {
+    std::string text = texts[random() % 4 == 0 ? random() % texts.size() : random() % few];
+    for (unsigned i = random() % 3; i > 0; --i) {
+      auto from = text.find_last_of(' ', random() % (text.size() + 1));
+      from = from == std::string::npos ? 0 : from + 1;
+      const auto size = std::min(text.find(' ', from), text.size()) - from;
+      text.replace(from, size, random() % 3 == 0 ? piece() : pick(words));
+    }
+    Failure f;
+    f.diagnostic = text;
+    f.mta_host = random() % 4 == 0 ? "x.protection.outlook.com" : "";
+    ASSERT_TRUE(testing::same(with.classify(f), without.classify(f))) << text;
+  }
+  EXPECT_GT(with.stats().memo_hits, 10'000u);
+}
+
+/// For every pattern: a name first that it has nothing to do with, then one that is a part of it,
+/// where it begins, where it ends and amidst.
+TEST_F(ReferenceTest, NoPatternIsMissedForANameThatCameBefore) {
+  Classifier with(shipped());
+  Classifier without(shipped(), {false, {}});
+  const auto expect_same = [&](const std::string& text) {
+    Failure f;
+    f.diagnostic = text;
+    ASSERT_TRUE(testing::same(with.classify(f), without.classify(f))) << text;
+  };
+  for (std::uint32_t i = 0; i < shipped()->literals; ++i) {
+    const std::string literal(shipped()->pattern_texts[i]);
+    const std::string head = literal.substr(0, literal.rfind(' ') + 1);
+    const std::string tail = literal.substr(std::min(literal.find(' '), literal.size()));
+    expect_same("550 5.7.9 well, " + head + "yard.example 7 ok");
+    expect_same("550 5.7.9 well, " + literal + "x.example 7 ok");
+    expect_same("550 5.7.9 well, yard.example" + tail + " ok");
+    expect_same("550 5.7.9 well, x." + literal + " ok");
+    expect_same("550 5.7.9 mail for yard.example ok");
+    expect_same("550 5.7.9 mail for my-" + literal + "-x.example ok");
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(with.stats().memo_hits, shipped()->literals);
+}
+
 }  // namespace
 }  // namespace bounced::classify

@@ -123,9 +123,9 @@ TEST(Names, MoreThanFitAreNotListed) {
   const Batch& batch = parsed.batch;
   ASSERT_EQ(batch.events.size(), 20'001u);
   check_lists(batch);
-  EXPECT_LE(batch.domains.size(), NameSlots::kNamesMax);
-  EXPECT_GT(batch.domains.size(), NameSlots::kNamesMax / 2);
-  EXPECT_GT(batch.hosts.size(), NameSlots::kNamesMax / 2);
+  EXPECT_LE(batch.domains.size(), NameTable::kNamesMax);
+  EXPECT_GT(batch.domains.size(), NameTable::kNamesMax / 2);
+  EXPECT_GT(batch.hosts.size(), NameTable::kNamesMax / 2);
   EXPECT_EQ(batch.events.back().domain, 1u);
   EXPECT_EQ(batch.events.back().host, 1u);
 }

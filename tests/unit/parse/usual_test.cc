@@ -13,17 +13,23 @@ const std::string kQueueId = "[77]: 4jX42p2B4Pz1c0Hc: ";
 std::string told(const Parsed& parsed) {
   std::string text;
   for (const Event& e : parsed.batch.events) {
-    text += fmt::format("{:x}{:x} {:x}{:x} to={} host={} ip={} port={} said={} ms={} {}.{}.{} {}\n",
-                        e.recipient_id.hi, e.recipient_id.lo, e.domain_id.hi, e.domain_id.lo,
-                        parsed.view(e.recipient), parsed.view(e.mta_host), parsed.view(e.mta_ip),
-                        e.mta_port, parsed.view(e.diagnostic), e.delay_ms, e.enhanced.klass,
-                        e.enhanced.subject, e.enhanced.detail, to_string(e.kind));
+    text += fmt::format(
+        "{:x} {} {} {} {:x} {}: {:x}{:x} {:x}{:x} to={} host={} ip={} port={} said={} ms={} "
+        "{} {}.{}.{} {} lists {} {} flags {} zero {} {} {}\n",
+        e.id, e.time_us, e.offset, e.origin, e.queue_key, parsed.view(e.queue_id),
+        e.recipient_id.hi, e.recipient_id.lo, e.domain_id.hi, e.domain_id.lo,
+        parsed.view(e.recipient), parsed.view(e.mta_host), parsed.view(e.mta_ip), e.mta_port,
+        parsed.view(e.diagnostic), e.delay_ms, e.smtp_code, e.enhanced.klass, e.enhanced.subject,
+        e.enhanced.detail, to_string(e.kind), e.domain, e.host, e.flags, e.message, e.sender_domain,
+        e.verdict);
   }
   for (const Note& n : parsed.batch.notes) {
-    text += fmt::format("{:x} {} {} {}\n", n.text_key, parsed.view(n.text), n.number,
-                        static_cast<int>(n.kind));
+    text += fmt::format("{:x} {} {} {} {:x} {} {} {} {}\n", n.text_key, parsed.view(n.text),
+                        n.number, static_cast<int>(n.kind), n.queue_key, n.time_us, n.offset,
+                        n.origin, n.before_event);
   }
   for (const BatchDomain& domain : parsed.batch.domains) text += parsed.view(domain.text) + "\n";
+  for (const Text host : parsed.batch.hosts) text += parsed.view(host) + "\n";
   return text + std::to_string(parsed.batch.counts.unparsed);
 }
 
@@ -83,6 +89,70 @@ TEST(Usual, NumbersOfEveryKind) {
   }
   expect_same(delivery(to, relay + ", conn_use=2"));
   expect_same(delivery(to, relay + ", conn_use=2, conn_use=3"));
+}
+
+TEST(Usual, HostsThatOnlyPassMailOn) {
+  for (const char* daemon : {"smtp", "lmtp", "local", "pipe", "error", "discard", "relay/smtp"}) {
+    for (const char* relay :
+         {"mx.example[192.0.2.1]:25", "mx.example[127.0.0.1]:25", "mx.example[127.0]:25",
+          "mx.example[1270::1]:25", "mx.example[::1]:25", "mx.example[::2]:25",
+          "localhost[192.0.2.1]:25", "LocalHost[192.0.2.1]:25", "localhosts[192.0.2.1]:25",
+          "smtp.gmail.com[192.0.2.1]:25", "SMTP.Gmail.com[192.0.2.1]:25",
+          "email-smtp.eu-west-1.amazonaws.com[192.0.2.1]:25", "[192.0.2.1]:25", "mx[192.0.2.1]:24",
+          "mx[192.0.2.1]:587", "mx[private/lmtp]", "none", "local", "mx[]:25"}) {
+      for (const char* said :
+           {"250 ok", "250", "250-ok", "250", "25", "2", "", "251 2.1.5 ok", "250x", "150 ok",
+            "sent", "forwarded as 4jX42p2B4Pz1c0Hd", "delivered to file: /dev/null", ")"}) {
+        expect_same(kHeader + daemon + kQueueId + "to=<a@b.example>, relay=" + relay +
+                    ", delay=1.2, delays=0.1/0/0.6/0.5, dsn=2.0.0, status=sent (" + said + ")");
+      }
+    }
+  }
+}
+
+/// Lines that differ from others only in the carriage returns at their ends.
+std::string with_returns(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\n') out += '\r';
+    out += c;
+  }
+  return out;
+}
+
+TEST(Usual, HeadsOfEveryKind) {
+  const std::string text =
+      "4jX42p2B4Pz1c0Hc: to=<a@b.example>, relay=mx[192.0.2.1]:25, delay=1, "
+      "delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)";
+  const auto queue_ids = [](const std::string& lines) {
+    const Parsed parsed(lines);
+    std::string ids;
+    for (const Event& e : parsed.batch.events) {
+      ids +=
+          fmt::format("{} {} {:x} {}\n", e.time_us, e.origin, e.queue_key, parsed.view(e.queue_id));
+    }
+    return ids + fmt::format("{} {} {}", parsed.batch.counts.foreign, parsed.batch.counts.unparsed,
+                             parsed.batch.counts.ignored);
+  };
+  for (std::size_t size = 0; size < 60; ++size) {
+    const std::string host(size, 'h'), other = host.substr(0, size / 2) + "x" + host;
+    std::string lines;
+    for (int i = 0; i < 3; ++i) {
+      for (const std::string& name : {host, other, other.substr(1), host + "y"}) {
+        for (const char* tag : {"postfix/smtp", "a/smtp", "postfix/qmgr"}) {
+          for (const char* front : {"", " ", "  ", "[ID 197553 mail.info] ", "[x"}) {
+            lines += "Nov 21 20:45:06 " + name + " " + tag + "[77]: " + front + text + "\n";
+          }
+        }
+        lines += "Nov 21 20:45:06 " + name + "[7]: " + text + "\n";
+        lines += "Nov 21 20:45:06 [7]: " + text + "\n";
+        lines += "Nov 21 20:45:06 " + name + " postfix/smtp[7\n7]: " + text + "\n";
+        lines += "Nov 21 20:45:06 " + name + " postfix/smtp[77]:\n";
+        lines += "Nov 21 20:45:06 " + name + " postfix/smtp[77]: \n";
+      }
+    }
+    EXPECT_EQ(queue_ids(lines), queue_ids(with_returns(lines))) << size;
+  }
 }
 
 TEST(Usual, DamagedLines) {

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "facts.h"
 #include "state/evidence.h"
+#include "store/varint.h"
 
 namespace bounced::state {
 namespace {
@@ -527,6 +528,47 @@ TEST(States, IncidentAtOneProvider) {
   EXPECT_EQ(kind(999), BlockKind::dead) << "confirmed";
   ASSERT_TRUE(o->states->tick(t + 8 * kDayUs));
   EXPECT_EQ(kind(998), BlockKind::none) << "lifted";
+}
+
+/// Records of providers as the version before wrote them: all days, and their sums.
+TEST(States, OldRecordsOfProvidersAreRead) {
+  TempDir dir;
+  const std::uint64_t provider = provider_key("mx1.example.net");
+  std::string key = "state/provider/";
+  store::append_u64_be(key, provider);
+  const std::int64_t hour = kT0 / kHourUs, day = hour / 24;
+  std::string old;
+  const auto number = [](std::string& out, std::uint64_t v) { store::append_varint(out, v); };
+  for (const std::uint64_t v :
+       {std::uint64_t{1}, store::zigzag(hour), store::zigzag(day), std::uint64_t{40},
+        std::uint64_t{3}, std::uint64_t{1}, std::uint64_t{70'000}, std::uint64_t{500}}) {
+    number(old, v);
+  }
+  const std::int64_t today = day % 29, before = (day - 5) % 29;
+  for (std::int64_t i = 0; i < 29; ++i) {
+    number(old, i == today ? 90 : i == before ? 70'000 : 0);
+    number(old, i == today ? 4 : i == before ? 500 : 0);
+  }
+  {
+    const auto store = open_store(dir.path);
+    store::WriteSet set;
+    set.put(store::Family::meta, key, old);
+    ASSERT_TRUE(store->commit(set, false));
+  }
+  Opened o(dir.path);
+  Feed feed;
+  feed.use(*o.store);
+  feed.add(EventKind::delivered, "a@example.com", kT0, 1);
+  feed.apply(*o.states);
+  cut(*o.states, o.names, *o.store);
+  std::string expected;
+  for (const std::uint64_t v :
+       {std::uint64_t{2}, store::zigzag(hour), store::zigzag(day), std::uint64_t{41},
+        std::uint64_t{3}, std::uint64_t{1}, std::uint64_t{91}, std::uint64_t{4},
+        std::uint64_t{1} << before, std::uint64_t{70'000}, std::uint64_t{500}}) {
+    number(expected, v);
+  }
+  EXPECT_EQ(o.store->get(store::Family::meta, key).value().value(), expected);
 }
 
 TEST(States, CommandsBlockAndUnblock) {
