@@ -481,9 +481,8 @@ inline void Correlator::Impl::prefetch_for(const Batch& batch, const Event& even
   table.prefetch_message(event.queue_key, large);
   if (event.kind != EventKind::deferred) return;
   bounced::prefetch(text_address(batch, event.recipient));
-  const auto* const words = static_cast<const char*>(text_address(batch, event.diagnostic));
-  const std::size_t size = std::min<std::size_t>(event.diagnostic.size, kLastWordsBytesMax);
-  for (std::size_t at = 0; at < size; at += 64) bounced::prefetch(words + at);
+  prefetch_lines(text_address(batch, event.diagnostic),
+                 std::min<std::size_t>(event.diagnostic.size, kLastWordsBytesMax));
 }
 
 Correlator::Correlator(Options options, store::Names& names)
@@ -609,8 +608,7 @@ inline void Correlator::Impl::take_open_note(Batch& batch, std::size_t at,
 inline void Correlator::Impl::take_open_event(Batch& batch, std::size_t at) {
   const auto soon = [&](std::size_t ahead) { return open.event(batch, at + ahead); };
   if (const Event* event = soon(3 * kOpenAhead); event != nullptr) {
-    const auto* const lines = reinterpret_cast<const char*>(event);
-    for (std::size_t i = 0; i < sizeof(Event); i += 64) bounced::prefetch(lines + i);
+    prefetch_lines(event, sizeof(Event));
   }
   const bool large = table.large();
   if (const Event* event = soon(2 * kOpenAhead); large && event != nullptr) {

@@ -185,8 +185,7 @@ void Apply::resolve_times(Lane& lane) {
   std::size_t note = 0;
   for (std::size_t i = 0; i < batch.events.size(); ++i) {
     if (i + kAhead < batch.events.size()) {
-      const auto* const lines = reinterpret_cast<const char*>(&batch.events[i + kAhead]);
-      for (std::size_t at = 0; at < sizeof(Event); at += 64) prefetch(lines + at);
+      prefetch_lines(&batch.events[i + kAhead], sizeof(Event));
     }
     for (; note < batch.notes.size() && batch.notes[note].before_event <= i; ++note) {
       Note& n = batch.notes[note];

@@ -6,6 +6,7 @@
 #include "base/address.h"
 #include "base/prefetch.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "rates/fields.h"
 #include "rates/hour.h"
 #include "rates/text_key.h"
@@ -16,7 +17,6 @@ namespace {
 using store::Dictionary;
 using store::Family;
 
-constexpr std::int64_t kHourUs = std::int64_t{3600} * 1'000'000;
 constexpr std::size_t kHoursKept = 2;
 /// How far ahead of its turn what an event names is fetched.
 constexpr std::size_t kPrefetchAhead = 8;

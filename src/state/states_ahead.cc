@@ -76,9 +76,7 @@ void States::Impl::prefetch_domain(const Batch& batch, const Event& event) const
 void States::Impl::prefetch_words(const Batch& batch, const Event& event) const {
   if (event.verdict != 0) bounced::prefetch(batch.verdict(event));
   const std::string_view words = batch.view(event.diagnostic);
-  for (std::size_t i = 0; i < std::min<std::size_t>(words.size(), 320); i += 64) {
-    bounced::prefetch(words.data() + i);
-  }
+  prefetch_lines(words.data(), std::min<std::size_t>(words.size(), 320));
   for (const Text text : {event.queue_id, event.mta_host, event.sender, event.message_id}) {
     const std::string_view part = batch.view(text);
     bounced::prefetch(part.data());

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/prefetch.h"
+#include "base/time.h"
 #include "state/due.h"
 #include "state/evidence.h"
 #include "state/filter.h"
@@ -31,7 +32,7 @@
 namespace bounced::state {
 
 inline std::int64_t hour_floor(std::int64_t time_us) {
-  return time_us - time_us % 3'600'000'000;
+  return time_us - time_us % kHourUs;
 }
 
 struct States::Impl {
@@ -120,9 +121,7 @@ struct States::Impl {
   /// twenty lines at a time.
   void prefetch_ahead(std::size_t i) const {
     if (i < near.size()) table.prefetch_slot(near[i]->recipient_id);
-    if (i >= far.size()) return;
-    const auto* const lines = reinterpret_cast<const char*>(far[i]);
-    for (std::size_t at = 0; at < sizeof(Event); at += 64) bounced::prefetch(lines + at);
+    if (i < far.size()) prefetch_lines(far[i], sizeof(Event));
   }
   void prefetch_domain(const Batch& batch, const Event& event) const;
   void prefetch_words(const Batch& batch, const Event& event) const;

@@ -71,9 +71,8 @@ class Sorted {
 
   static constexpr std::size_t kEntryAhead = 32, kBytesAhead = 16;
   void prefetch_bytes(const WriteSet::Entry& entry) const {
-    const char* const bytes = part_->arena.data() + entry.offset;
-    const std::size_t size = std::min<std::size_t>(entry.key_size + entry.value_size, 512);
-    for (std::size_t at = 0; at < size; at += 64) bounced::prefetch(bytes + at);
+    prefetch_lines(part_->arena.data() + entry.offset,
+                   std::min<std::size_t>(entry.key_size + entry.value_size, 512));
   }
 
   const WriteSet::Part* part_ = nullptr;

@@ -344,35 +344,43 @@ TEST(States, BoundHoldsAtFourTimesAndAllAnswersAreRight) {
   EXPECT_LE(o.states->stats().table_bytes, kBound);
 }
 
+std::string numbered(std::uint64_t n) {
+  return "u" + std::to_string(n) + "@e.example";
+}
+
+/// A store in which numbered(0), (1), ... have bounced once each, by message n + 1, and are
+/// blocked.
+void fill(const std::string& dir, Feed& feed, std::uint64_t addresses) {
+  Opened o(dir);
+  feed.use(*o.store);
+  for (std::uint64_t n = 0; n < addresses; ++n) {
+    feed.add(EventKind::bounced, numbered(n), kT0, n + 1, Cause::mailbox_unknown);
+    if (n % 1000 == 999) feed.apply(*o.states);
+  }
+  cut(*o.states, o.names, *o.store);
+  ASSERT_EQ(o.states->stats().blocked, addresses);
+}
+
 TEST(States, AMissWhileTheScanRunsAsksTheStore) {
   TempDir dir;
   Feed feed;
   constexpr std::uint64_t kAddresses = 60'000;
-  const auto address = [](std::uint64_t n) { return "u" + std::to_string(n) + "@e.example"; };
-  {
-    Opened o(dir.path);
-    feed.use(*o.store);
-    for (std::uint64_t n = 0; n < kAddresses; ++n) {
-      feed.add(EventKind::bounced, address(n), kT0, n + 1, Cause::mailbox_unknown);
-      if (n % 1000 == 999) feed.apply(*o.states);
-    }
-    cut(*o.states, o.names, *o.store);
-  }
+  fill(dir.path, feed, kAddresses);
   store::Names names;
   auto store = open_store(dir.path);
   States states(default_policy(), names, {});
   ASSERT_TRUE(states.open(store.get()));
   // Whether or not the scan is through: the answer is the same.
   for (std::uint64_t n = 0; n < 2000; ++n) {
-    feed.add(EventKind::delivered, address(n * 29), kT0 + kDayUs, kAddresses + n);
+    feed.add(EventKind::delivered, numbered(n * 29), kT0 + kDayUs, kAddresses + n);
   }
   feed.apply(states);
   EXPECT_EQ(states.counts().blocks_ended, 2000u);
   for (int i = 0; i < 100'000 && !states.stats().complete; ++i) ASSERT_TRUE(states.tick(0));
   ASSERT_TRUE(states.view().complete());
   for (std::uint64_t n = 0; n < 2000; ++n) {
-    ASSERT_EQ(states.view().word(feed.id(address(n * 29))), 0u) << "the scan's word is older";
-    ASSERT_NE(states.view().word(feed.id(address(n * 29 + 1))), 0u);
+    ASSERT_EQ(states.view().word(feed.id(numbered(n * 29))), 0u) << "the scan's word is older";
+    ASSERT_NE(states.view().word(feed.id(numbered(n * 29 + 1))), 0u);
   }
 }
 
@@ -380,17 +388,7 @@ TEST(States, LookupsSeeABlockWhoseStateWasWantedBeforeTheScanCameToIt) {
   TempDir dir;
   Feed feed;
   constexpr std::uint64_t kAddresses = 60'000, kTouched = 2000;
-  const auto address = [](std::uint64_t n) { return "u" + std::to_string(n) + "@e.example"; };
-  {
-    Opened o(dir.path);
-    feed.use(*o.store);
-    for (std::uint64_t n = 0; n < kAddresses; ++n) {
-      feed.add(EventKind::bounced, address(n), kT0, n + 1, Cause::mailbox_unknown);
-      if (n % 1000 == 999) feed.apply(*o.states);
-    }
-    cut(*o.states, o.names, *o.store);
-    ASSERT_EQ(o.states->stats().blocked, kAddresses);
-  }
+  fill(dir.path, feed, kAddresses);
   store::Names names;
   auto store = open_store(dir.path);
   Options options;
@@ -400,7 +398,7 @@ TEST(States, LookupsSeeABlockWhoseStateWasWantedBeforeTheScanCameToIt) {
   ASSERT_FALSE(states.stats().complete);
   // The same bounce again: counted as a duplicate, it changes nothing and publishes nothing.
   for (std::uint64_t n = 0; n < kTouched; ++n) {
-    feed.add(EventKind::bounced, address(n * 29), kT0, n * 29 + 1, Cause::mailbox_unknown);
+    feed.add(EventKind::bounced, numbered(n * 29), kT0, n * 29 + 1, Cause::mailbox_unknown);
   }
   feed.apply(states);
   ASSERT_GT(states.stats().cold_fetches, 0u);
@@ -411,7 +409,7 @@ TEST(States, LookupsSeeABlockWhoseStateWasWantedBeforeTheScanCameToIt) {
   EXPECT_EQ(states.stats().blocked, kAddresses);
   EXPECT_EQ(states.stats().addresses, kAddresses);
   for (std::uint64_t n = 0; n < kAddresses; ++n) {
-    ASSERT_NE(states.view().word(feed.id(address(n))), 0u) << n;
+    ASSERT_NE(states.view().word(feed.id(numbered(n))), 0u) << n;
   }
 }
 
