@@ -76,8 +76,8 @@ struct FileJob {
   rocksdb::Status status;
 };
 
-void write_file(const WriteSet::Part& part, const rocksdb::Options& options,
-                rocksdb::ColumnFamilyHandle* handle, FileJob& job) {
+void write_file(const rocksdb::Options& options, rocksdb::ColumnFamilyHandle* handle,
+                FileJob& job) {
   stop_counting();
   // invalidate_page_cache off: these bytes are read again soon, by Gets and by compaction.
   rocksdb::SstFileWriter writer(rocksdb::EnvOptions(options), options, handle, false);
@@ -89,8 +89,8 @@ void write_file(const WriteSet::Part& part, const rocksdb::Options& options,
       open = status.ok();
       if (!open) return false;
     }
-    status = entry.erase ? writer.Delete(slice(part.key(entry)))
-                         : writer.Put(slice(part.key(entry)), slice(part.value(entry)));
+    status = entry.erase ? writer.Delete(slice(entry.key()))
+                         : writer.Put(slice(entry.key()), slice(entry.value()));
     return status.ok();
   });
   if (open && status.ok()) {
@@ -162,9 +162,8 @@ Result<void> Store::Impl::commit_small(const WriteSet& set, bool sync) {
     sorted[f].assign(part);
     rocksdb::Status status;
     sorted[f].visit(0, sorted[f].buckets(), [&](const WriteSet::Entry& entry) {
-      status = entry.erase
-                   ? batch.Delete(handle(family), slice(part.key(entry)))
-                   : batch.Put(handle(family), slice(part.key(entry)), slice(part.value(entry)));
+      status = entry.erase ? batch.Delete(handle(family), slice(entry.key()))
+                           : batch.Put(handle(family), slice(entry.key()), slice(entry.value()));
       return status.ok();
     });
     if (!status.ok()) return store_error(status, "commit", dir);
@@ -196,7 +195,7 @@ Result<void> Store::Impl::commit_large(const WriteSet& set) {
     FileJob& job = jobs[i];
     const rocksdb::Options options =
         cut_file_options(db_options, family_options(job.family, cache));
-    write_file(set.part(job.family), options, handle(job.family), job);
+    write_file(options, handle(job.family), job);
   });
 
   rocksdb::Status status;

@@ -17,7 +17,7 @@ constexpr std::ptrdiff_t kInsertionMax = 20;
 
 std::uint64_t Sorted::prefix_at(const WriteSet::Entry& entry, std::size_t depth) const {
   if (entry.key_size <= depth) return 0;
-  const char* p = part_->arena.data() + entry.offset + depth;
+  const char* p = entry.bytes + depth;
   const std::size_t left = entry.key_size - depth;
   std::uint64_t v = 0;
   if (left >= sizeof v) {
@@ -44,7 +44,7 @@ void Sorted::assign(const WriteSet::Part& part) {
   for (std::size_t i = 0; i < size_; ++i) {
     // Another core wrote these bytes.
     if (i + kKeyAhead < size_) {
-      prefetch(part.arena.data() + part.entries[i + kKeyAhead].offset);
+      prefetch(part.entries[i + kKeyAhead].bytes);
     }
     const std::uint64_t prefix = prefix_at(part.entries[i], 0);
     unsorted_[i] = {prefix, static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(prefix)};
@@ -138,8 +138,7 @@ void Sorted::sort_items(Item* begin, Item* end, std::size_t depth) {
       sort_items(run, run_end, depth + 8);
     } else if (!decided) {
       std::sort(run, run_end, [this](const Item& a, const Item& b) {
-        const int order =
-            part_->key(part_->entries[a.index]).compare(part_->key(part_->entries[b.index]));
+        const int order = part_->entries[a.index].key().compare(part_->entries[b.index].key());
         return order != 0 ? order < 0 : a.index < b.index;
       });
     }

@@ -65,14 +65,12 @@ class Sorted {
   void sort_items(Item* begin, Item* end, std::size_t depth);
   [[nodiscard]] std::uint64_t prefix_at(const WriteSet::Entry& entry, std::size_t depth) const;
   [[nodiscard]] bool same_key(const Item& a, const Item& b) const {
-    return a.tag == b.tag &&
-           part_->key(part_->entries[a.index]) == part_->key(part_->entries[b.index]);
+    return a.tag == b.tag && part_->entries[a.index].key() == part_->entries[b.index].key();
   }
 
   static constexpr std::size_t kEntryAhead = 32, kBytesAhead = 16;
   void prefetch_bytes(const WriteSet::Entry& entry) const {
-    prefetch_lines(part_->arena.data() + entry.offset,
-                   std::min<std::size_t>(entry.key_size + entry.value_size, 512));
+    prefetch_lines(entry.bytes, std::min<std::size_t>(entry.key_size + entry.value_size, 512));
   }
 
   const WriteSet::Part* part_ = nullptr;

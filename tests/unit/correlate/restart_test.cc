@@ -62,7 +62,7 @@ TEST(Restart, LogicalFormOfARecordHoldsNoKeyedIds) {
     std::vector<std::string> all;
     const auto& part = set.part(store::Family::open);
     for (const auto& entry : part.entries) {
-      const auto logical = logical_open(part.key(entry), part.value(entry));
+      const auto logical = logical_open(entry.key(), entry.value());
       EXPECT_TRUE(logical.has_value());
       all.push_back(*logical);
     }

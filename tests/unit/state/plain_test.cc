@@ -26,9 +26,9 @@ Written written(States& states) {
   for (std::size_t f = 0; f < store::kFamilies; ++f) {
     const auto& part = set.part(static_cast<store::Family>(f));
     for (const auto& entry : part.entries) {
-      std::optional<std::string>& value = out[std::to_string(f) + std::string(part.key(entry))];
+      std::optional<std::string>& value = out[std::to_string(f) + std::string(entry.key())];
       value.reset();
-      if (!entry.erase) value = std::string(part.value(entry));
+      if (!entry.erase) value = std::string(entry.value());
     }
   }
   return out;

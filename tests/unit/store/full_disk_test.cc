@@ -58,9 +58,9 @@ void expect_cuts(const Store& store, std::uint64_t last, bool large) {
     const WriteSet set = make_cut(cut, large);
     const WriteSet::Part& part = set.part(Family::address);
     for (std::size_t i = 0; i < part.entries.size(); i += 37) {
-      const auto value = store.get(Family::address, part.key(part.entries[i]));
+      const auto value = store.get(Family::address, part.entries[i].key());
       ASSERT_TRUE(value);
-      ASSERT_EQ(*value, std::string(part.value(part.entries[i]))) << "cut " << cut;
+      ASSERT_EQ(*value, std::string(part.entries[i].value())) << "cut " << cut;
     }
   }
 }

@@ -14,7 +14,7 @@ void expect_sorted(const WriteSet& set, std::size_t pieces) {
   const WriteSet::Part& part = set.part(Family::address);
   std::map<std::string, std::string> expected;
   for (const WriteSet::Entry& entry : part.entries) {
-    expected[std::string(part.key(entry))] = std::string(part.value(entry));
+    expected[std::string(entry.key())] = std::string(entry.value());
   }
   Sorted sorted(part);
   const std::vector<std::size_t> cuts = sorted.split(pieces);
@@ -24,8 +24,8 @@ void expect_sorted(const WriteSet& set, std::size_t pieces) {
     sorted.visit(cuts[piece], cuts[piece + 1], [&](const WriteSet::Entry& entry) {
       EXPECT_NE(next, expected.end());
       if (next == expected.end()) return false;
-      EXPECT_EQ(part.key(entry), next->first);
-      EXPECT_EQ(part.value(entry), next->second);
+      EXPECT_EQ(entry.key(), next->first);
+      EXPECT_EQ(entry.value(), next->second);
       ++next;
       return true;
     });

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rocksdb/db.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -91,31 +92,72 @@ TEST(WriteSetTest, CountsAndKeepsOrder) {
   EXPECT_EQ(set.records(), 3u);
   EXPECT_EQ(set.bytes(), 1u + 5u + 3u + 1u);
   const WriteSet::Part& part = set.part(Family::meta);
-  EXPECT_EQ(part.value(part.entries[0]), "value");
+  EXPECT_EQ(part.entries[0].value(), "value");
   EXPECT_TRUE(part.entries[1].erase);
   set.clear();
   EXPECT_TRUE(set.empty());
 }
 
-TEST(WriteSetTest, KeepsBytesWhileItGrows) {
-  WriteSet set;
-  for (int round = 0; round < 2; ++round) {
-    const std::uint32_t n = 90'000;  // arenas of more than 4 MiB: all kinds of memory
-    for (std::uint32_t i = 0; i < n; ++i) {
-      std::string key;
-      append_u32_be(key, i + static_cast<std::uint32_t>(round));
-      set.put(Family::address, key, std::string(i % 120, static_cast<char>('a' + i % 26)));
+/// Value of record `i`: mostly short, now and then none, of a few chunks' size, or larger than one.
+std::string value_of(std::uint32_t i) {
+  std::size_t size = i % 120;
+  if (i % 1000 == 999) size = Arena::kChunkBytes / 3;
+  if (i % 20'000 == 19'999) size = Arena::kChunkBytes + i;
+  return std::string(size, static_cast<char>('a' + i % 26));
+}
+
+void fill(WriteSet& set, std::uint32_t from, std::uint32_t to) {
+  for (std::uint32_t i = from; i < to; ++i) {
+    std::string key;
+    append_u32_be(key, i);
+    const std::string value = value_of(i);
+    if (i % 3 != 0) {
+      set.put(Family::address, key, value);
+      continue;
     }
-    const WriteSet copy = set;
-    const WriteSet::Part& part = copy.part(Family::address);
-    ASSERT_EQ(part.entries.size(), n);
-    for (std::uint32_t i = 0; i < n; ++i) {
-      ASSERT_EQ(read_u32_be(part.key(part.entries[i]).data()),
-                i + static_cast<std::uint32_t>(round));
-      ASSERT_EQ(part.value(part.entries[i]), std::string(i % 120, static_cast<char>('a' + i % 26)));
-    }
-    set.clear();
+    // In place, with more room than it needs.
+    char* const at = set.begin_put(Family::address, key, value.size() + 10'000);
+    set.end_put(Family::address, std::copy(value.begin(), value.end(), at));
   }
+}
+
+void expect_records(const WriteSet& set, std::uint32_t from, std::uint32_t to) {
+  const WriteSet::Part& part = set.part(Family::address);
+  ASSERT_EQ(part.entries.size(), to - from);
+  std::size_t bytes = 0;
+  for (std::uint32_t i = from; i < to; ++i) {
+    const WriteSet::Entry& entry = part.entries[i - from];
+    ASSERT_EQ(read_u32_be(entry.key().data()), i);
+    ASSERT_EQ(entry.value(), value_of(i));
+    bytes += entry.key_size + entry.value_size;
+  }
+  EXPECT_EQ(set.bytes(), bytes);
+}
+
+TEST(WriteSetTest, KeepsBytesWhileOthersGrow) {
+  WriteSet flying, pending;
+  for (int round = 0; round < 3; ++round) {
+    fill(flying, 0, 30'000);
+    fill(pending, 30'000, 60'000);
+    expect_records(flying, 0, 30'000);
+    flying.clear();  // its memory serves the other one
+    EXPECT_TRUE(flying.empty());
+    fill(pending, 60'000, 90'000);
+    expect_records(pending, 30'000, 90'000);
+    pending.clear();
+  }
+}
+
+TEST(WriteSetTest, TakesOverAnother) {
+  WriteSet all, more;
+  fill(more, 0, 30'000);
+  all.take(more);  // has nothing of the family: memory is exchanged
+  EXPECT_TRUE(more.empty());
+  fill(more, 30'000, 60'000);
+  all.take(more);
+  EXPECT_TRUE(more.empty());
+  fill(more, 0, 1'000);
+  expect_records(all, 0, 60'000);
 }
 
 TEST(StoreTest, KeepsSecretAndOptionsAcrossOpens) {
