@@ -37,6 +37,8 @@ class Apply {
   void note_position(Lane& lane, std::uint64_t offset);
   void add_positions(store::WriteSet& set);
   bool cut_due() const;
+  /// The next cut is full, and the last one is not durable yet.
+  bool must_wait() const;
   void start_cut();
   void finish_cut(const Result<void>& result);
   void tick();

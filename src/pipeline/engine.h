@@ -47,6 +47,9 @@ struct Options {
   unsigned workers = 0;  ///< parsing threads; 0 = one for two cores
   std::size_t table_bytes = limits::kStateTableBytes;
   std::int64_t cut_interval_us = limits::kCutIntervalUs;
+  /// A cut leaves early when this much is dirty. When as much again is dirty before it is durable,
+  /// applying waits: a slow disk costs time, not memory.
+  std::size_t dirty_bytes_max = limits::kDirtyBytesMax;
   bool keep_state = true;  ///< false (parse): no states, no rates
   /// Called with applied events, on one thread at a time, in order; texts and names are valid.
   std::function<void(const Batch&, std::span<Event* const>)> on_events;
