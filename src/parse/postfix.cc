@@ -107,6 +107,7 @@ void PostfixParser::any_line(const Tag* known, const char* text) {
   }
   const auto padding = static_cast<std::size_t>(end - stop) + limits::kBlockPadding;
   while (p < stop && *p == '\0') ++p;  // left by copytruncate
+  line_ = p;  // where it is told to be, as when ingest has skipped them
   if (p < stop && stop[-1] == '\r') --stop;
   if (known != nullptr) {
     header_.text = between(text, stop);
