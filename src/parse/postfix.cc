@@ -59,9 +59,7 @@ void PostfixParser::fill_tag(Tag& tag) {
   tag.daemon = daemon_of_tag(header_.tag, header_.full_tag);
   // Services of one instance share its queue: "postfix/submission" has the ids of "postfix".
   const std::string_view queue = instance.substr(0, instance.find('/'));
-  tag.ours =
-      starts(queue, "postfix") || (tag.daemon != Daemon::by_text && tag.daemon != Daemon::other &&
-                                   tag.daemon != Daemon::logger);
+  tag.ours = starts(queue, "postfix") || is_postfix(tag.daemon);
   tag.hash = hash64(queue, hash64(header_.host));
   tag.origin = origin_of(header_.host, instance, tag.hash);
 }
@@ -169,6 +167,7 @@ PostfixParser::Outcome PostfixParser::told(const Tag& tag) {
     return lost != 0 ? Outcome::ignored : Outcome::foreign;
   }
   if (tag.daemon == Daemon::quiet) return Outcome::ignored;
+  if (tag.daemon == Daemon::foreign) return Outcome::foreign;
   const char* const text_begin = header_.text.data();
   return message(tag, text_begin, text_begin + header_.text.size());
 }

@@ -45,8 +45,8 @@ int probe_postfix(std::string_view head) {
     if (line.empty() || !reader.read(line, 0, header)) continue;
     ++syslog;
     const Daemon daemon = daemon_of_tag(header.tag, header.full_tag);
-    if (daemon == Daemon::logger) continue;
-    if (starts(header.tag, "postfix") || (daemon != Daemon::by_text && daemon != Daemon::other)) {
+    if (daemon == Daemon::logger || daemon == Daemon::foreign) continue;
+    if (starts(header.tag, "postfix") || is_postfix(daemon)) {
       ++hits;
       continue;
     }
