@@ -96,16 +96,17 @@ const Tag& PostfixParser::resolve_tag() {
 /// The line at line_, whose header may be `known` and its text found.
 void PostfixParser::any_line(const Tag* known, const char* text) {
   const char* const end = base_ + batch_.block->size;
-  const char* p = line_;
   const char* stop = newline_ != nullptr ? newline_ : end;
+  // Left by copytruncate or a crash. The line is told to be behind them, as when ingest has skipped
+  // them at a block's begin, and they do not count towards its limit.
+  while (line_ < stop && *line_ == '\0') ++line_;
+  const char* const p = line_;
   truncated_ = static_cast<std::size_t>(stop - p) > limits::kLineBytesMax;
   if (truncated_) {
     stop = p + limits::kLineBytesMax;
     ++batch_.counts.oversize;
   }
   const auto padding = static_cast<std::size_t>(end - stop) + limits::kBlockPadding;
-  while (p < stop && *p == '\0') ++p;  // left by copytruncate
-  line_ = p;  // where it is told to be, as when ingest has skipped them
   if (p < stop && stop[-1] == '\r') --stop;
   if (known != nullptr) {
     header_.text = between(text, stop);

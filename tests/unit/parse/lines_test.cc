@@ -27,10 +27,13 @@ TEST(Lines, EndsOfLinesAndFiles) {
 }
 
 TEST(Lines, NulRunsBeforeALineAreSkipped) {
-  const Parsed parsed(std::string(5000, '\0') + kHeader + kText + "\n" + std::string(70, '\0'));
-  EXPECT_EQ(parsed.only().smtp_code, 550);
-  EXPECT_EQ(parsed.only().offset, 5000u) << "as when a block begins behind them";
-  EXPECT_EQ(parsed.batch.counts.foreign, 1u);
+  for (const std::size_t nuls : {std::size_t{5000}, limits::kLineBytesMax + 5000}) {
+    const Parsed parsed(std::string(nuls, '\0') + kHeader + kText + "\n" + std::string(70, '\0'));
+    EXPECT_EQ(parsed.only().smtp_code, 550);
+    EXPECT_EQ(parsed.only().offset, nuls) << "as when a block begins behind them";
+    EXPECT_EQ(parsed.batch.counts.foreign, 1u);
+    EXPECT_EQ(parsed.batch.counts.oversize, 0u);
+  }
 }
 
 /// A program that logs what strangers tell it may log a whole delivery line.
