@@ -37,6 +37,11 @@ std::int64_t move_to_year(std::int64_t yearless, std::int64_t year) {
   return days_from_civil(year, civil.month, civil.day) * kDayUs + tod;
 }
 
+/// Whether that year has the day: only Feb 29 is ever missing.
+bool has_day(std::int64_t yearless, std::int64_t year) {
+  return civil_from_us(move_to_year(yearless, year)).month == civil_from_us(yearless).month;
+}
+
 }  // namespace
 
 Civil civil_from_us(std::int64_t time_us) {
@@ -192,34 +197,33 @@ Result<TimeResolver> TimeResolver::make(std::string_view zone, State state, int 
   return resolver;
 }
 
+/// The latest year that has this day and puts it at most a day behind the anchor.
+std::int32_t TimeResolver::year_of_first(std::int64_t time) const {
+  const std::int64_t limit = state_.anchor_us + kDayUs;
+  std::int64_t year = civil_from_us(limit).year;
+  while (year > 1970 && (move_to_year(time, year) > limit || !has_day(time, year))) --year;
+  return static_cast<std::int32_t>(year);
+}
+
+/// Moves the year in force on when its turn has come.
+std::int64_t TimeResolver::give_year(std::int64_t time, bool& straggler) {
+  constexpr std::int64_t kHalfYearUs = 182 * kDayUs, kMonthUs = 30 * kDayUs;
+  if (state_.year == 0) state_.year = first_year_ != 0 ? first_year_ : year_of_first(time);
+  const std::int64_t civil_us = move_to_year(time, state_.year);
+  if (state_.last_us == 0) return civil_us;
+  if (civil_us < state_.last_us - kHalfYearUs) return move_to_year(time, ++state_.year);
+  if (civil_us <= state_.last_us + kHalfYearUs) return civil_us;
+  // A straggler of the old year, after the year had turned, or a log that was silent for long?
+  const std::int64_t older = move_to_year(time, state_.year - 1);
+  const bool future = civil_us > state_.anchor_us + kDayUs;
+  straggler = older > state_.last_us - (future ? kHalfYearUs : kMonthUs);
+  return straggler ? older : civil_us;
+}
+
 std::int64_t TimeResolver::resolve_civil(std::int64_t time, TimeForm form) {
   std::int64_t civil_us = time;
   bool straggler = false;
-  if (form == TimeForm::yearless) {
-    if (state_.year == 0) {
-      if (first_year_ != 0) {
-        state_.year = first_year_;
-      } else {
-        // The latest year that puts the first line at most a day behind the anchor.
-        const std::int64_t limit = state_.anchor_us + kDayUs;
-        std::int64_t year = civil_from_us(limit).year;
-        while (move_to_year(time, year) > limit && year > 1970) --year;
-        state_.year = static_cast<std::int32_t>(year);
-      }
-    }
-    civil_us = move_to_year(time, state_.year);
-    constexpr std::int64_t kHalfYearUs = 182 * kDayUs;
-    if (state_.last_us != 0 && civil_us < state_.last_us - kHalfYearUs) {
-      ++state_.year;
-      civil_us = move_to_year(time, state_.year);
-    } else if (state_.last_us != 0 && civil_us > state_.last_us + kHalfYearUs) {
-      const std::int64_t older = move_to_year(time, state_.year - 1);
-      if (older > state_.last_us - kHalfYearUs) {
-        civil_us = older;  // a straggler of the old year, after the year had turned
-        straggler = true;
-      }
-    }
-  }
+  if (form == TimeForm::yearless) civil_us = give_year(time, straggler);
   std::int64_t us = civil_us;
   bool cacheable = !straggler;
   if (!zone_->utc) {

@@ -61,8 +61,9 @@ class TimeResolver {
 
   /// utc: returned as is. local: the zone's offset at that civil time (a repeated hour takes the
   /// reading nearest after `last`, a skipped one the offset before). yearless: the year in force,
-  /// the next one when time would go back by more than six months (and back again for a straggler
-  /// of the old year); the first line takes the latest year that puts it <= anchor + 1 day.
+  /// the next one when time would go back by more than six months; the first line takes the latest
+  /// year that puts it <= anchor + 1 day. A stamp more than six months ahead is a straggler of the
+  /// year before when that is a month ago at most, or when this year's lies behind the anchor.
   std::int64_t resolve(std::int64_t time, TimeForm form) {
     if (form == TimeForm::utc) {
       if (time > state_.last_us) state_.last_us = time;
@@ -87,6 +88,8 @@ class TimeResolver {
 
  private:
   std::int64_t resolve_civil(std::int64_t time, TimeForm form);
+  std::int64_t give_year(std::int64_t time, bool& straggler);
+  [[nodiscard]] std::int32_t year_of_first(std::int64_t time) const;
   State state_;
   int first_year_ = 0;
   // One-hour cache: civil hour -> what to add.

@@ -33,8 +33,12 @@ bool temporary_category(Category category) {
 /// Runs samples against the compiled set.
 class SampleCheck {
  public:
-  SampleCheck(std::shared_ptr<const RuleSet> rules, CheckReport& report)
-      : rules_(std::move(rules)), classifier_(rules_), report_(report) {}
+  SampleCheck(std::shared_ptr<const RuleSet> rules, std::vector<CauseEntry> causes,
+              CheckReport& report)
+      : rules_(std::move(rules)),
+        causes_(std::move(causes)),
+        classifier_(rules_),
+        report_(report) {}
 
   void run() {
     for (std::size_t r = 0; r < rules_->rule_count(); ++r) {
@@ -105,7 +109,11 @@ class SampleCheck {
       const bool by_code =
           info.cause == Cause::unknown_temporary || info.cause == Cause::unknown_permanent;
       if (by_code || reached_.count(info.cause) != 0) continue;
-      report_.problems.push_back({Problem::Level::warning, "causes.toml", 0, info.id,
+      const auto entry = std::find_if(causes_.begin(), causes_.end(), [&](const CauseEntry& cause) {
+        return cause.info.id == info.id;
+      });
+      if (entry == causes_.end()) continue;
+      report_.problems.push_back({Problem::Level::warning, entry->file, entry->line, info.id,
                                   "no rule's sample reaches this cause",
                                   "add a rule with samples"});
     }
@@ -144,6 +152,7 @@ class SampleCheck {
   }
 
   std::shared_ptr<const RuleSet> rules_;
+  std::vector<CauseEntry> causes_;
   Classifier classifier_;
   CheckReport& report_;
   std::set<Cause> reached_;
@@ -177,12 +186,13 @@ CheckReport check_files(RuleFiles files) {
         return p.level == Problem::Level::error && p.message.find("no such cause") == 0;
       });
   if (loadable) {
+    std::vector<CauseEntry> causes = files.causes;
     auto rules = RuleSet::build(std::move(files), "");
     if (!rules) {
       report.problems.push_back({Problem::Level::error, rules.error().where, 0, "",
                                  rules.error().why, rules.error().hint});
     } else {
-      SampleCheck(*rules, report).run();
+      SampleCheck(*rules, std::move(causes), report).run();
     }
   }
   std::stable_sort(report.problems.begin(), report.problems.end(),

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/app.h"
@@ -65,6 +66,13 @@ std::string what_it_does(const Event& event, const Verdict* verdict, const RuleS
   return text;
 }
 
+/// A stamp without a year is of the last twelve months.
+std::int64_t time_of(const Event& event) {
+  TimeResolver::State state;
+  state.anchor_us = system_clock().now_us();
+  return TimeResolver::make({}, state)->resolve(event.time_us, event.time_form);
+}
+
 int explain(App& app, const std::string& line, const std::string& format_name) {
   auto config = app.config();
   if (!config) return app.io.report(config.error());
@@ -101,6 +109,7 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
     status = batch.notes.empty() ? 1 : 0;
   } else {
     Event& event = batch.events.front();
+    event.time_us = time_of(event);
     const std::string recipient(batch.view(event.recipient));
     std::optional<Verdict> verdict;
     Explanation why;
@@ -113,7 +122,9 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
       failure.kind = event.kind;
       failure.mta_host = batch.view(event.mta_host);
       failure.recipient_domain = raw_domain(recipient);
-      Classifier classifier(*rules);
+      Classifier::Options options;
+      options.sending_ips = config->sending_ips;
+      Classifier classifier(*rules, options);
       verdict = classifier.explain(failure, why);
       const CauseInfo& info = cause_info(**rules, verdict->cause);
       text += fmt::format("{:<11} {}\n", "event", to_string(event.kind));

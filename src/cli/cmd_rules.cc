@@ -38,8 +38,7 @@ int check(App& app, const std::string& dir, const std::string& format) {
       app.io.out(json + "}\n");
       continue;
     }
-    app.io.out((problem.level == classify::Problem::Level::error ? "" : "warning: ") +
-               printable(problem.text()) + "\n");
+    app.io.out(printable(problem.text()) + "\n");
   }
   if (format == "text") {
     app.io.out(fmt::format("{}: {} rules, {} samples, {} near misses, {} errors, {} warnings\n",

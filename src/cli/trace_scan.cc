@@ -1,25 +1,49 @@
 #include "cli/trace_scan.h"
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cstring>
 
 #include "base/hash.h"
 #include "base/text.h"
 #include "ingest/ingest.h"
-#include "parse/header.h"
+#include "parse/parse.h"
+#include "parse/scan.h"
 
 namespace bounced::cli {
 namespace {
-
-constexpr std::size_t kBitmapWords = 1024;
 
 bool id_char(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-std::size_t bit_of(std::string_view id) {
-  return static_cast<std::size_t>(hash64(id) & (kBitmapWords * 64 - 1));
+/// What an address or a message id may be made of (RFC 5322 atext, the dot, and UTF-8).
+bool word_char(char c) {
+  if (id_char(c) || static_cast<unsigned char>(c) >= 0x80) return true;
+  return std::string_view("!#$%&'*+-/?^_`{|}~.").find(c) != std::string_view::npos;
+}
+
+/// Whether [begin, end) of the text is not a part of a longer address or id. A full stop behind it
+/// ends a sentence.
+bool is_whole(std::string_view text, std::size_t begin, std::size_t end) {
+  if (begin > 0 && word_char(text[begin - 1])) return false;
+  if (end == text.size()) return true;
+  const bool stop = text[end] == '.' && (end + 1 == text.size() || !word_char(text[end + 1]));
+  return stop || !(word_char(text[end]) || text[end] == '@');
+}
+
+/// The ways in which a JSON line may write the text, the plain one first.
+std::vector<std::string> spellings_of(std::string_view text) {
+  std::vector<std::string> all{std::string(text)};
+  for (const std::string_view escaped : {"\"\\", "\"\\/"}) {  // rsyslog escapes slashes, too
+    std::string spelling;
+    for (const char c : text) {
+      if (escaped.find(c) != std::string_view::npos) spelling += '\\';
+      spelling += c;
+    }
+    if (spelling != all.back()) all.push_back(std::move(spelling));
+  }
+  return all;
 }
 
 // memmem on the needle's rarest byte in both cases: memchr runs at tens of GB/s, and in mail logs
@@ -40,6 +64,8 @@ class Finder {
     lower_ = needle_[at_];
     upper_ = lower_ >= 'a' && lower_ <= 'z' ? static_cast<char>(lower_ - 32) : lower_;
   }
+
+  [[nodiscard]] std::size_t size() const { return needle_.size(); }
 
   /// First match at or after `from`; npos when there is none.
   [[nodiscard]] std::size_t find(std::string_view text, std::size_t from) const {
@@ -81,97 +107,114 @@ class Finder {
 }  // namespace
 
 QueueIdSet::QueueIdSet(const std::unordered_set<std::string>& wanted,
-                       const std::unordered_set<std::string>& without)
-    : bitmap_(kBitmapWords) {
+                       const std::unordered_set<std::string>& without) {
   for (const std::string& id : wanted) {
-    if (without.count(id) != 0) continue;
-    ids_.insert(id);
-    const std::size_t bit = bit_of(id);
+    if (without.count(id) == 0) ids_.insert(id);
+  }
+  // A thirtieth of the bits at most: an address may have had a hundred thousand mails.
+  bitmap_.resize(std::bit_ceil(std::max<std::size_t>(1024, ids_.size() / 2)));
+  for (const std::string& id : ids_) {
+    const std::size_t bit = hash64(id) % (bitmap_.size() * 64);
     bitmap_[bit / 64] |= std::uint64_t{1} << (bit % 64);
   }
 }
 
 bool QueueIdSet::has(std::string_view id) const {
-  const std::size_t bit = bit_of(id);
+  const std::size_t bit = hash64(id) % (bitmap_.size() * 64);
   if ((bitmap_[bit / 64] >> (bit % 64) & 1) == 0) return false;
   return ids_.count(std::string(id)) != 0;
 }
 
-std::string_view queue_id_of(std::string_view line) {
-  // "...[pid]: ID: text"; JSON lines carry "message":" ID: text".
-  std::size_t at = line.find("]: ");
-  if (at == std::string_view::npos || (!line.empty() && line.front() == '{')) {
-    at = line.find("\"message\":\"");
-    if (at != std::string_view::npos) at += 11;
-  } else {
-    at += 3;
+/// In every form of header the id is the first word of its size before ": ".
+bool QueueIdSet::may_have_line(std::string_view line) const {
+  constexpr std::size_t kIdBytesMin = 6;
+  const char* const begin = line.data();
+  const char* const end = begin + line.size();
+  for (const char* p = begin; p < end; ++p) {
+    p = parse::find_byte(p, end, ':');
+    if (end - p < 2 || p[1] != ' ') continue;
+    const char* id = p;
+    while (id > begin && id_char(id[-1])) --id;
+    const std::string_view word(id, static_cast<std::size_t>(p - id));
+    if (word.size() >= kIdBytesMin && has(word)) return true;
   }
-  if (at == std::string_view::npos) {
-    // RFC 5424: "... - -  ID: text"
-    at = line.find(" - - ");
-    if (at == std::string_view::npos) return {};
-    at += 5;
-  }
-  while (at < line.size() && line[at] == ' ') ++at;
-  std::size_t end = at;
-  while (end < line.size() && id_char(line[end])) ++end;
-  if (end - at < 6 || end >= line.size() || line[end] != ':') return {};
-  return line.substr(at, end - at);
+  return false;
 }
 
-std::string_view queued_as(std::string_view line) {
+std::string_view queued_as(std::string_view text) {
+  const std::size_t sent = text.find(", status=sent (");
+  if (sent == std::string_view::npos) return {};
+  text.remove_prefix(sent);
   for (const std::string_view mark :
        {std::string_view(" queued as "), std::string_view("(forwarded as ")}) {
-    const std::size_t at = line.rfind(mark);
+    const std::size_t at = text.rfind(mark);
     if (at == std::string_view::npos) continue;
     const std::size_t begin = at + mark.size();
     std::size_t end = begin;
-    while (end < line.size() && id_char(line[end])) ++end;
-    if (end - begin >= 6 && end - begin <= 40) return line.substr(begin, end - begin);
+    while (end < text.size() && id_char(text[end])) ++end;
+    if (end - begin >= 6 && end - begin <= 40) return text.substr(begin, end - begin);
   }
   return {};
 }
 
-std::int64_t line_time(std::string_view line, const std::string& timezone,
-                       TimeResolver::State state, int year) {
-  parse::HeaderReader reader;
-  parse::Header header;
-  auto resolver = TimeResolver::make(timezone, state, year);
-  if (!resolver || !reader.read(line, 0, header)) return 0;
-  return resolver->resolve(header.time_us, header.time_form);
+FileTimes times_of(const std::string& path) {
+  FileTimes times;
+  (void)ingest::scan_files({path}, [&](const Block& block) {
+    times.mtime_us = block.mtime_us;
+    const std::string_view text = block.text();
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
+      if (const auto head = parse::read_line_head(text.substr(begin, end - begin))) {
+        times.first = head->time_us;
+        times.form = head->time_form;
+        break;
+      }
+      begin = end + 1;
+    }
+    return false;
+  });
+  return times;
 }
 
 Result<void> scan_lines_with(const std::string& path, std::string_view needle,
                              const VisitLine& visit) {
-  const Finder finder(needle);
-  return ingest::scan_files({path}, [&](const Block& block) {
+  std::vector<Finder> finders;
+  for (const std::string& spelling : spellings_of(needle)) finders.emplace_back(spelling);
+  const auto scan = [&](const Block& block, const Finder& finder) {
     const std::string_view text = block.text();
     for (std::size_t at = finder.find(text, 0); at != std::string_view::npos;) {
+      if (!is_whole(text, at, at + finder.size())) {
+        at = finder.find(text, at + 1);
+        continue;
+      }
       const std::size_t begin = at == 0 ? 0 : text.rfind('\n', at - 1) + 1;
-      std::size_t end = text.find('\n', at);
-      if (end == std::string_view::npos) end = text.size();
-      if (!visit({text.substr(begin, end - begin), block.offset + begin, block.mtime_us}))
-        return false;
-      if (end >= text.size()) break;
+      const std::size_t end = std::min(text.find('\n', at), text.size());
+      if (!visit({text.substr(begin, end - begin), block.offset + begin})) return false;
+      if (end == text.size()) break;
       at = finder.find(text, end + 1);
     }
     return true;
+  };
+  return ingest::scan_files({path}, [&](const Block& block) {
+    return std::all_of(finders.begin(), finders.end(),
+                       [&](const Finder& finder) { return scan(block, finder); });
   });
 }
 
 Result<void> scan_lines_of(const std::string& path, const QueueIdSet& wanted,
                            const VisitLine& visit) {
+  // Header and id stand near a line's head; looking further would only find hostile text. In a JSON
+  // line the message may be the last of many fields.
+  constexpr std::size_t kHeadBytes = 400;
   return ingest::scan_files({path}, [&](const Block& block) {
     const std::string_view text = block.text();
     for (std::size_t begin = 0; begin < text.size();) {
-      std::size_t end = text.find('\n', begin);
-      if (end == std::string_view::npos) end = text.size();
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
       const std::string_view line = text.substr(begin, end - begin);
-      // The id stands near the line's head; looking further would only find hostile text.
-      const std::string_view id =
-          queue_id_of(line.substr(0, std::min<std::size_t>(line.size(), 400)));
-      if (!id.empty() && wanted.has(id)) {
-        if (!visit({line, block.offset + begin, block.mtime_us})) return false;
+      const bool json = !line.empty() && line.front() == '{';
+      if (wanted.may_have_line(json ? line : line.substr(0, kHeadBytes)) &&
+          !visit({line, block.offset + begin})) {
+        return false;
       }
       begin = end + 1;
     }

@@ -3,12 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
 #include <vector>
 
-#include "base/time.h"
+#include "bounced/event.h"
 #include "bounced/result.h"
 
 namespace bounced::cli {
@@ -16,7 +17,6 @@ namespace bounced::cli {
 struct LineView {
   std::string_view text;     ///< without newline; valid during the call
   std::uint64_t offset = 0;  ///< in the uncompressed file
-  std::int64_t mtime_us = 0;
 };
 using VisitLine = std::function<bool(const LineView&)>;
 
@@ -26,6 +26,8 @@ class QueueIdSet {
   QueueIdSet(const std::unordered_set<std::string>& wanted,
              const std::unordered_set<std::string>& without);
   [[nodiscard]] bool has(std::string_view id) const;
+  /// False for nearly all lines that are not of these ids, and then right.
+  [[nodiscard]] bool may_have_line(std::string_view line) const;
 
  private:
   // First by a bitmap over a cheap hash, so that most lines cost one load.
@@ -33,19 +35,23 @@ class QueueIdSet {
   std::unordered_set<std::string> ids_;
 };
 
-/// Visits every line that contains `needle` (ASCII case-insensitively).
+/// Visits every line that holds `needle` as a whole word of a log (ASCII case-insensitively): not
+/// as a part of another address or id.
 Result<void> scan_lines_with(const std::string& path, std::string_view needle,
                              const VisitLine& visit);
-/// Visits every line whose queue id is wanted.
+/// Visits every line that may be of a wanted queue id.
 Result<void> scan_lines_of(const std::string& path, const QueueIdSet& wanted,
                            const VisitLine& visit);
 
-/// The queue id of a syslog line: the token between "]: " and ":"; empty when there is none.
-std::string_view queue_id_of(std::string_view line);
-/// ID of "queued as ID" or "forwarded as ID" at the end of a line.
-std::string_view queued_as(std::string_view line);
-/// Time of one line; the last resort is 0.
-std::int64_t line_time(std::string_view line, const std::string& timezone,
-                       TimeResolver::State state, int year);
+/// What the first lines of a file tell of its times.
+struct FileTimes {
+  std::int64_t mtime_us = 0;
+  std::int64_t first = 0;  ///< the first stamp, as Event::time_us
+  TimeForm form = TimeForm::utc;
+};
+FileTimes times_of(const std::string& path);
+
+/// ID of "queued as ID" or "forwarded as ID" in the last words of a delivery's text.
+std::string_view queued_as(std::string_view text);
 
 }  // namespace bounced::cli

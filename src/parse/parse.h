@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,5 +55,20 @@ struct Field {
   std::string value;
 };
 std::vector<Field> explain_line(const Context& context, std::string_view line, int format);
+
+/// When a line was written and which message it is about, for `bounced trace`.
+struct LineHead {
+  std::int64_t time_us = 0;  ///< as Event::time_us
+  TimeForm time_form = TimeForm::utc;
+  std::string host;
+  std::string queue;     ///< the instance, whose services share a queue
+  std::string queue_id;  ///< empty: about no message
+  std::string text;      ///< behind the queue id
+};
+/// None when the line has no header that we know.
+std::optional<LineHead> read_line_head(std::string_view line);
+
+/// Whether the text could be a queue id.
+bool is_queue_id(std::string_view text);
 
 }  // namespace bounced::parse

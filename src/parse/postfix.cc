@@ -59,9 +59,7 @@ void PostfixParser::fill_tag(Tag& tag) {
   tag.daemon = daemon_of_tag(header_.tag, header_.full_tag);
   // Services of one instance share its queue: "postfix/submission" has the ids of "postfix".
   const std::string_view queue = instance.substr(0, instance.find('/'));
-  tag.ours =
-      starts(queue, "postfix") || (tag.daemon != Daemon::by_text && tag.daemon != Daemon::other &&
-                                   tag.daemon != Daemon::logger);
+  tag.ours = starts(queue, "postfix") || is_postfix(tag.daemon);
   tag.hash = hash64(queue, hash64(header_.host));
   tag.origin = origin_of(header_.host, instance, tag.hash);
 }
@@ -98,15 +96,17 @@ const Tag& PostfixParser::resolve_tag() {
 /// The line at line_, whose header may be `known` and its text found.
 void PostfixParser::any_line(const Tag* known, const char* text) {
   const char* const end = base_ + batch_.block->size;
-  const char* p = line_;
   const char* stop = newline_ != nullptr ? newline_ : end;
+  // Left by copytruncate or a crash. The line is told to be behind them, as when ingest has skipped
+  // them at a block's begin, and they do not count towards its limit.
+  while (line_ < stop && *line_ == '\0') ++line_;
+  const char* const p = line_;
   truncated_ = static_cast<std::size_t>(stop - p) > limits::kLineBytesMax;
   if (truncated_) {
     stop = p + limits::kLineBytesMax;
     ++batch_.counts.oversize;
   }
   const auto padding = static_cast<std::size_t>(end - stop) + limits::kBlockPadding;
-  while (p < stop && *p == '\0') ++p;  // left by copytruncate
   if (p < stop && stop[-1] == '\r') --stop;
   if (known != nullptr) {
     header_.text = between(text, stop);
@@ -168,6 +168,7 @@ PostfixParser::Outcome PostfixParser::told(const Tag& tag) {
     return lost != 0 ? Outcome::ignored : Outcome::foreign;
   }
   if (tag.daemon == Daemon::quiet) return Outcome::ignored;
+  if (tag.daemon == Daemon::foreign) return Outcome::foreign;
   const char* const text_begin = header_.text.data();
   return message(tag, text_begin, text_begin + header_.text.size());
 }

@@ -1,4 +1,4 @@
-// What `probe` and `explain` want to know of Postfix's lines; no part of parsing a block.
+// What `probe`, `explain` and `trace` want to know of Postfix's lines; no part of parsing a block.
 #include "parse/header.h"
 #include "parse/postfix.h"
 #include "parse/postfix_line.h"
@@ -45,8 +45,8 @@ int probe_postfix(std::string_view head) {
     if (line.empty() || !reader.read(line, 0, header)) continue;
     ++syslog;
     const Daemon daemon = daemon_of_tag(header.tag, header.full_tag);
-    if (daemon == Daemon::logger) continue;
-    if (starts(header.tag, "postfix") || (daemon != Daemon::by_text && daemon != Daemon::other)) {
+    if (daemon == Daemon::logger || daemon == Daemon::foreign) continue;
+    if (starts(header.tag, "postfix") || is_postfix(daemon)) {
       ++hits;
       continue;
     }
@@ -122,6 +122,34 @@ std::vector<Field> explain_postfix(const Context& context, std::string_view line
       break;
   }
   return fields;
+}
+
+std::optional<LineHead> read_line_head(std::string_view line) {
+  while (!line.empty() && line.front() == '\0') line.remove_prefix(1);
+  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  HeaderReader reader;
+  Header header;
+  if (line.empty() || !reader.read(line, 0, header)) return {};
+  LineHead head;
+  head.time_us = header.time_us;
+  head.time_form = header.time_form;
+  head.host = header.host;
+  const std::string_view instance = tag_instance(header.tag);
+  head.queue = instance.substr(0, instance.find('/'));
+  std::string_view text = header.text;
+  const std::string_view repeated = repeated_message(text);
+  text = without_severity(repeated.empty() ? text : repeated);
+  if (const std::size_t id = queue_id_size(text.data(), text.data() + text.size()); id != 0) {
+    head.queue_id = text.substr(0, id);
+    text.remove_prefix(id + 2);
+  }
+  head.text = text;
+  return head;
+}
+
+bool is_queue_id(std::string_view text) {
+  const std::string line = std::string(text) + ": ";
+  return queue_id_size(line.data(), line.data() + line.size()) == text.size() && !text.empty();
 }
 
 }  // namespace bounced::parse

@@ -79,9 +79,10 @@ Daemon daemon_of_tag(std::string_view tag, bool full_tag) {
     for (const std::string_view name : kLoggers) {
       if (tag == name) return Daemon::logger;
     }
-    // "postfix[306]: fatal: ..." is the postfix command; where the header keeps only the
-    // program's name, any instance looks like that.
-    (void)full_tag;
+    // "postfix[306]: fatal: ..." is the postfix command; where the header keeps only the program's
+    // name, any instance looks like that. A whole tag of another name is another program's, whose
+    // words may be anybody's.
+    if (full_tag && !starts(tag, "postfix")) return Daemon::foreign;
     return Daemon::by_text;
   }
   const std::string_view name = tag.substr(slash + 1);

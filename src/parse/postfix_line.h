@@ -30,8 +30,12 @@ enum class Daemon : std::uint8_t {
   logger,  ///< rsyslogd, journald: may tell of lost messages
 };
 
-/// By the last segment of the tag.
+/// By the last segment of the tag; `full_tag` as Header's.
 Daemon daemon_of_tag(std::string_view tag, bool full_tag);
+/// Whether only Postfix has a program of that name.
+inline bool is_postfix(Daemon daemon) {
+  return daemon >= Daemon::smtp && daemon <= Daemon::quiet;
+}
 /// Programs that log `to=<...>` lines: the delivery agents, qmgr(8) and cleanup(8) (a message that
 /// header_checks reject after it was taken). None of them begins a text with somebody else's words.
 inline bool may_deliver(Daemon daemon) {

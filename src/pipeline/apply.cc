@@ -262,8 +262,7 @@ Lane* Apply::choose(std::int64_t& until_us) {
   until_us = INT64_MAX;
   const auto consider = [&](Lane& lane) {
     if (lane.head == nullptr) return;
-    if (best == nullptr || lane.head_us < best->head_us ||
-        (lane.head_us == best->head_us && lane.info->rank < best->info->rank)) {
+    if (best == nullptr || lane.precedes(*best)) {
       if (best != nullptr) until_us = std::min(until_us, best->head_us);
       best = &lane;
     } else {

@@ -250,12 +250,15 @@ Result<Replay> Engine::replay(const ReplayConfig& config) {
     lane->year = reader->resumed() ? 0 : config.year;
     lane->group = impl.group;
     lane->rank = position.head_hash;
+    TimeResolver::State unread;  // as it was before the file's first line
+    unread.anchor_us = info.time.anchor_us;
+    lane->begins_us = first_time(impl_->context, reader->head(), lane->format, config.timezone,
+                                 unread, config.year);
     if (reader->resumed()) {
       lane->first_us = position.time.last_us != 0 ? position.time.last_us : INT64_MIN;
       if (reader->offset() != 0 && reader->offset() >= reader->file_bytes()) ++impl.files_known;
     } else {
-      lane->first_us = first_time(impl_->context, reader->head(), lane->format, config.timezone,
-                                  info.time, config.year);
+      lane->first_us = lane->begins_us;
     }
     lane->active = readers.size() == 1;
     impl_->registry.set_file(position.file, std::move(info));

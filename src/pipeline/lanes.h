@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -36,8 +37,10 @@ struct LaneInfo {
   int format = -1;  ///< of the file in progress; -1 = not known yet
   bool live = false;
   std::shared_ptr<Group> group;       ///< nullptr for live lanes
-  std::int64_t first_us = INT64_MIN;  ///< event time of the first record, as far as known
-  std::uint64_t rank = 0;             ///< breaks ties between equal times; by content
+  std::int64_t first_us = INT64_MIN;  ///< event time of the first record to come, as far as known
+  // What breaks ties between equal times: the same after a restart.
+  std::int64_t begins_us = INT64_MIN;  ///< event time of the file's first record, read or not
+  std::uint64_t rank = 0;              ///< by content
   std::atomic<bool> active{true};
   std::atomic<std::uint64_t> blocks_total{UINT64_MAX};  ///< set when the last block is known
   std::atomic<std::uint32_t> in_flight{0};
@@ -106,6 +109,12 @@ struct Lane {
   ingest::Position position;  ///< of the file in progress
   bool position_dirty = false;
 
+  /// Whose records of one time come first: stamps of a second tell little where one file goes on in
+  /// the next, but the older file begins earlier.
+  [[nodiscard]] bool precedes(const Lane& other) const {
+    return std::tie(head_us, info->begins_us, info->rank) <
+           std::tie(other.head_us, other.info->begins_us, other.info->rank);
+  }
   [[nodiscard]] bool ended() const {
     return head == nullptr && next_sequence >= info->blocks_total.load(std::memory_order_acquire);
   }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Every command once, as the README shows it."""
-import json, subprocess
+import datetime, json, subprocess
 from common import Case
 
 
@@ -44,6 +44,10 @@ def main():
     t.expect("mailbox.unknown" in t.run("classify", "--explain", "550 5.1.1 user unknown").stdout, "--explain")
     bounce = next(line for line in open(log) if "status=bounced" in line)
     t.expect("it does" in t.run("explain", bounce.strip()).stdout, "explain")
+    year = datetime.date.today().year
+    told = t.run("explain", "Jan  1 00:00:00 mx postfix/smtp[7]: ABCDEF12: to=<a@b.example>, relay=mx.b.example[192.0.2.7]:25, delay=1, "
+                 "delays=0/0/0/1, dsn=5.1.1, status=bounced (host mx.b.example[192.0.2.7] said: 550 5.1.1 user unknown)").stdout
+    t.expect(f"from {year}-01-01T00:00:00Z" in told, f"explain takes another year than this\n{told}")
     t.run("rules", "check")
     t.expect(len(t.run("rules", "list").stdout.splitlines()) >= 150, "fewer than 150 rules")
     with open(t.path("default.toml"), "w") as f:

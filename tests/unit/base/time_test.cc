@@ -73,6 +73,28 @@ TEST(Resolver, LeapDay) {
   EXPECT_EQ(format_time(leap.resolve(yearless(2, 29), TimeForm::yearless)), "2024-02-29T12:00:00Z");
 }
 
+TEST(Resolver, ALeapDayIsOfALeapYear) {
+  auto late = make("", "2026-11-22");
+  EXPECT_EQ(format_time(late.resolve(yearless(2, 29), TimeForm::yearless)), "2024-02-29T12:00:00Z");
+  EXPECT_EQ(format_time(late.resolve(yearless(3, 1), TimeForm::yearless)), "2024-03-01T12:00:00Z");
+}
+
+TEST(Resolver, ALogThatWasSilentForLongStaysInItsYear) {
+  auto r = make("", "2026-06-01", 2024);
+  for (const unsigned month : {2u, 11u, 12u}) {
+    EXPECT_EQ(civil_from_us(r.resolve(yearless(month, 10), TimeForm::yearless)).year, 2024);
+  }
+  EXPECT_EQ(civil_from_us(r.resolve(yearless(1, 1), TimeForm::yearless)).year, 2025);
+}
+
+/// `cat mail.log mail.log.1 mail.log.2`: nothing of it is of the future.
+TEST(Resolver, AnOlderPartBehindANewerOneIsOfTheYearBefore) {
+  auto r = make("", "2026-01-20");
+  EXPECT_EQ(civil_from_us(r.resolve(yearless(1, 19), TimeForm::yearless)).year, 2026);
+  EXPECT_EQ(civil_from_us(r.resolve(yearless(12, 1), TimeForm::yearless)).year, 2025);
+  EXPECT_EQ(civil_from_us(r.resolve(yearless(1, 2), TimeForm::yearless)).year, 2026);
+}
+
 TEST(Resolver, StateGoesOnAfterARestart) {
   auto one = make("", "2025-01-02T00:00:00Z");
   one.resolve(yearless(12, 30), TimeForm::yearless);

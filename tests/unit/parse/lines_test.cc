@@ -27,10 +27,27 @@ TEST(Lines, EndsOfLinesAndFiles) {
 }
 
 TEST(Lines, NulRunsBeforeALineAreSkipped) {
-  const Parsed parsed(std::string(5000, '\0') + kHeader + kText + "\n" + std::string(70, '\0'));
-  EXPECT_EQ(parsed.only().smtp_code, 550);
-  EXPECT_EQ(parsed.only().offset, 0u);
-  EXPECT_EQ(parsed.batch.counts.foreign, 1u);
+  for (const std::size_t nuls : {std::size_t{5000}, limits::kLineBytesMax + 5000}) {
+    const Parsed parsed(std::string(nuls, '\0') + kHeader + kText + "\n" + std::string(70, '\0'));
+    EXPECT_EQ(parsed.only().smtp_code, 550);
+    EXPECT_EQ(parsed.only().offset, nuls) << "as when a block begins behind them";
+    EXPECT_EQ(parsed.batch.counts.foreign, 1u);
+    EXPECT_EQ(parsed.batch.counts.oversize, 0u);
+  }
+}
+
+/// A program that logs what strangers tell it may log a whole delivery line.
+TEST(Lines, AnotherProgramsWordsAreNotBelieved) {
+  for (const char* const tag : {"app[7]: ", "php-fpm: ", "smtp[7]: ", "sshd[7]: "}) {
+    const Parsed parsed("Nov 21 20:45:06 mx1 " + std::string(tag) + kText + "\n");
+    EXPECT_EQ(parsed.batch.events.size(), 0u) << tag;
+    EXPECT_EQ(parsed.batch.counts.foreign, 1u) << tag;
+  }
+  // Only where the header holds no more than the program's name may it be an instance of Postfix.
+  const Parsed nameless("<22>1 2026-11-21T20:45:06Z mx1 out7 9 - - " + kText + "\n");
+  EXPECT_EQ(nameless.only().kind, EventKind::bounced);
+  const Parsed cut("Nov 21 20:45:06 mx1 postfix-out[7]: " + kText + "\n");
+  EXPECT_EQ(cut.only().kind, EventKind::bounced);
 }
 
 TEST(Lines, BadBytesSurvive) {

@@ -189,6 +189,36 @@ TEST_F(EngineTest, OrderOfFilesDoesNotMatter) {
   } while (std::next_permutation(files.begin(), files.end()));
 }
 
+/// Where a log was rotated within a second, the older file's lines of it come first, also when it
+/// was read up to there before.
+TEST_F(EngineTest, ARotationWithinASecondKeepsTheOrder) {
+  for (int i = 0; i < 16; ++i) {
+    const std::string id = "4jX" + std::to_string(100000 + i) + "zAbCdEf: ";
+    const auto qmgr = [&](const std::string& second, const std::string& text) {
+      return "Nov 20 00:00:" + second + " mx postfix/qmgr[1]: " + id + text + "\n";
+    };
+    const auto deferred = [&](const std::string& to) {
+      return "Nov 20 00:00:10 mx postfix/smtp[2]: " + id + "to=<" + to +
+             ">, relay=none, delay=9, delays=9/0/0/0, dsn=4.4.1, status=deferred (connect to "
+             "mx.example.com[192.0.2.7]:25: Connection timed out)\n";
+    };
+    const std::string begin =
+        qmgr("09", "from=<news@esp.example>, size=100, nrcpt=2 (queue active)");
+    const std::string newer =
+        qmgr("10", "from=<news@esp.example>, status=expired, returned to sender") +
+        qmgr("10", "removed");
+    const std::string n = std::to_string(i);
+    const std::string data = "d" + n;
+    replay(data, {write("mail.log.1" + n, begin + deferred("ann@example.com"))});
+    const Metrics m = replay(data, {write("mail.log" + n, newer),
+                                    write("mail.log.1" + n, begin + deferred("ann@example.com") +
+                                                                deferred("jo@example.com"))});
+    EXPECT_EQ(count(m, EventKind::expired), 2u) << i;
+    const Metrics fresh = replay("f" + n, {path("mail.log" + n), path("mail.log.1" + n)});
+    EXPECT_EQ(count(fresh, EventKind::expired), 2u) << i;
+  }
+}
+
 TEST_F(EngineTest, ManyFilesNeedNoManyBlocks) {
   // Rotated pieces of one log, far more than the pool could hold at once.
   const std::string all = host_log("mx1", 4000, 0);
