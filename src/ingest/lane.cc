@@ -24,12 +24,17 @@ constexpr std::size_t kTimesMax = 4096;
 }  // namespace
 
 void TailShared::sync_positions() {
+  // Those of other sources, too: a log that was replayed by hand, or followed under another name,
+  // is not counted again.
+  add_further(book.all(), read);
+}
+
+void TailShared::add_further(const std::vector<Position>& positions, PositionBook& known) {
   std::map<std::uint64_t, std::uint64_t> offsets;
-  for (const Position& position : read.all()) offsets[position.file] = position.offset;
-  for (const Position& position : book.all()) {
-    if (position.source != options.name) continue;
-    const auto known = offsets.find(position.file);
-    if (known == offsets.end() || known->second < position.offset) read.update(position);
+  for (const Position& position : known.all()) offsets[position.file] = position.offset;
+  for (const Position& position : positions) {
+    const auto found = offsets.find(position.file);
+    if (found == offsets.end() || found->second < position.offset) known.update(position);
   }
 }
 
@@ -106,6 +111,8 @@ void Lane::publish() {
     state.path = path_;
     state.lane = number_;
     state.size = file->info.size;
+    state.device = file->info.device;
+    state.inode = file->info.inode;
     state.rotated = !file->at_path;
     state.trouble = file->trouble;
     state.readable = file->trouble.empty();
@@ -140,7 +147,7 @@ void Lane::first_look(std::int64_t now_us) {
   looked_ = true;
   shared_.sync_positions();
   for (const Position& position : shared_.read.all()) {
-    if (position.source == shared_.options.name && position.path == path_) {
+    if (position.path == path_) {
       read_mtime_us_ = std::max(read_mtime_us_, position.updated_us);
       first_scan_ = false;
     }
@@ -180,6 +187,10 @@ void Lane::look(std::int64_t now_us) {
   }
   auto fd = open_file(path_);
   auto info = fd ? file_info(fd->get(), path_) : tl::unexpected(fd.error());
+  if (info && !info->regular) {
+    info = fail(ErrorCode::io, "follow", path_, "is not a regular file",
+                "a pipe can be read by `bounced replay`");
+  }
   if (!info) {
     if (path_trouble_ != info.error().message()) {
       path_trouble_ = info.error().message();
@@ -543,6 +554,10 @@ Lane::Judged Lane::judge(const Sibling& sibling) {
   return out;
 }
 
+bool Lane::ours(const Position& position) const {
+  return position.source == shared_.options.name || position.path == path_;
+}
+
 /// Positions of this source that no open file belongs to and that are not at their end.
 std::vector<std::uint64_t> Lane::unfinished_files() const {
   std::vector<std::uint64_t> unfinished;
@@ -551,8 +566,8 @@ std::vector<std::uint64_t> Lane::unfinished_files() const {
         position.path != path_ &&
         std::any_of(shared_.lanes.begin(), shared_.lanes.end(),
                     [&](const auto& lane) { return lane->path() == position.path; });
-    if (position.source == shared_.options.name && !position.finished && !elsewhere &&
-        position.file != live_file_ && !shared_.holder(position.file, {})) {
+    if (ours(position) && !position.finished && !elsewhere && position.file != live_file_ &&
+        !shared_.holder(position.file, {})) {
       unfinished.push_back(position.file);
     }
   }
@@ -586,9 +601,8 @@ void Lane::judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judg
 
 std::size_t Lane::take_siblings(std::size_t index, std::uint64_t copied_file, std::int64_t now_us) {
   const std::vector<Position> positions = shared_.read.all();
-  const bool any = std::any_of(positions.begin(), positions.end(), [this](const Position& p) {
-    return p.source == shared_.options.name;
-  });
+  const bool any = std::any_of(positions.begin(), positions.end(),
+                               [this](const Position& p) { return ours(p); });
   if (!any) return 0;  // never read anything: only the live files count
   const std::vector<Sibling> siblings = list_siblings(path_);
   std::vector<Judged> judged(siblings.size());
