@@ -66,6 +66,7 @@ struct Lane::OpenFile {
   bool from_disk = false;           // a rotated sibling, found by a look at the folder
   bool exhausted = false;           // compressed, read to its end, still at the path
   bool closing = false;             // no longer live: its end is being told
+  bool elsewhere = false;           // what it holds is read as another file
   std::int64_t since_us = 0;        // rotated, or taken up
   std::int64_t quiet_since_us = 0;  // last growth seen
   std::int64_t held_up_us = 0;      // since when its end is waited for; 0 = not yet
@@ -110,7 +111,7 @@ void Lane::publish() {
     Tail::FileState state;
     state.path = path_;
     state.lane = number_;
-    state.size = file->info.size;
+    state.size = file->elsewhere ? 0 : file->info.size;
     state.device = file->info.device;
     state.inode = file->info.inode;
     state.rotated = !file->at_path;
@@ -137,7 +138,8 @@ void Lane::publish() {
 void Lane::add_holders(const FileInfo& except, std::vector<Holder>& holders) const {
   for (const FilePtr& file : files_) {
     if (file->reader != nullptr && !file->info.same_file(except)) {
-      holders.push_back({file->reader->position().file, file->at_path});
+      holders.push_back(
+          {file->reader->position().file, file->at_path, file->reader->input().plain()});
     }
   }
 }
@@ -344,14 +346,22 @@ Lane::Outcome Lane::begin(OpenFile& file, std::int64_t now_us) {
   if (const auto holder = shared_.holder(key, file.info); holder.has_value()) {
     // Equal to a file that is being read: most likely its copy, about to take its place.
     const bool copy = !holder->at_path || !(*reader)->input().plain();
+    file.elsewhere = true;
     if (copy || now_us - file.since_us < shared_.options.rotated_wait_us) return Outcome::pass;
-    // Still both there: two files that have the same start.
-    PositionBook others;
-    for (const Position& position : shared_.read.all()) {
-      if (!shared_.holder(position.file, file.info)) others.update(position);
+    if (!file.at_path) {
+      // Its packed copy was quicker, and took its place.
+      const auto read = (*reader)->at_end();
+      return read && *read ? Outcome::done : Outcome::pass;
     }
-    reader = open_reader(file, others);
-    if (!reader) return trouble(file, reader.error(), now_us);
+    if (holder->plain) {
+      // Still both there: two files that have the same start.
+      PositionBook others;
+      for (const Position& position : shared_.read.all()) {
+        if (!shared_.holder(position.file, file.info)) others.update(position);
+      }
+      reader = open_reader(file, others);
+      if (!reader) return trouble(file, reader.error(), now_us);
+    }
   }
   if ((*reader)->beyond_end()) {
     shared_.add(&Tail::Stats::beyond_end);
@@ -365,6 +375,7 @@ Lane::Outcome Lane::begin(OpenFile& file, std::int64_t now_us) {
   }
   file.reader = std::move(*reader);
   file.fd.reset();
+  file.elsewhere = false;
   file.trouble.clear();
   const std::int64_t now = shared_.clock.now_us();
   shared_.note_time(file.reader->position(), resumed,
@@ -377,6 +388,7 @@ Lane::Outcome Lane::read(OpenFile& file, Block& block, std::int64_t now_us) {
     // Moved to another path of this tail: that lane goes on where this one stopped.
     if (!file.at_path) return Outcome::done;
     file.trouble = "the same file as " + other->path();
+    file.elsewhere = true;
     file.stop_reading();
     return Outcome::pass;
   }

@@ -18,10 +18,10 @@ namespace bounced::ingest {
 
 class Lane;
 
-/// An open file's key, and whether the file is at its lane's path.
+/// An open file's key, whether the file is at its lane's path, and whether it is a plain one.
 struct Holder {
   std::uint64_t file = 0;
-  bool at_path = false;
+  bool at_path = false, plain = false;
 };
 
 /// What the lanes of one Tail share.
