@@ -179,7 +179,10 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
   const std::int64_t begun = monotonic_us();
   const double cpu_begun = cpu_seconds();
   auto replay = engine->replay(replay_config);
-  if (!replay) return app.io.report(replay.error());
+  if (!replay) {
+    const bool stopped = replay.error().code == ErrorCode::cancelled && g_interrupted != 0;
+    return stopped ? 0 : app.io.report(replay.error());
+  }
   bool interrupted = false;
   {
     const ProgressBar bar(app.io, !args.quiet && !(json_events && app.io.out_terminal()), [&] {

@@ -155,7 +155,11 @@ std::uint32_t Engine::Impl::intern_source(const std::string& name) {
   Message message;
   message.kind = Message::Kind::change;
   message.change = request;
-  inbox.push(std::move(message));
+  {
+    const std::lock_guard lock(mutex);
+    if (stopped) return id;  // nobody answers any more
+    inbox.push(std::move(message));
+  }
   (void)answer.get();
   return id;
 }
@@ -212,6 +216,7 @@ Result<void> Engine::flush() {
 }
 
 Result<void> Engine::stop() {
+  std::thread replay_feeder;
   {
     const std::lock_guard lock(impl_->mutex);
     if (impl_->stopped) {
@@ -222,9 +227,10 @@ Result<void> Engine::stop() {
     impl_->stopping = true;
     for (auto& tail : impl_->tails) tail->wake();
     for (auto& replay : impl_->replays) replay->group->changed.notify_all();
+    replay_feeder = std::move(impl_->replay_feeder);
   }
   for (auto& feeder : impl_->feeders) feeder.join();
-  if (impl_->replay_feeder.joinable()) impl_->replay_feeder.join();
+  if (replay_feeder.joinable()) replay_feeder.join();
   impl_->blocks.close(impl_->workers.size());
   for (auto& worker : impl_->workers) worker.join();
   Message message;

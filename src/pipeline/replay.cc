@@ -148,11 +148,11 @@ void Engine::Impl::begin_replay(const ReplayConfig& config,
     impl.bytes_read += bytes_read(*reader);
     impl.lanes.push_back(add_lane(config, *reader, impl, readers.size() == 1));
   }
-  if (replay_feeder.joinable()) replay_feeder.join();  // of the replay before, which is over
   const std::lock_guard lock(mutex);
   if (stopped) {
     return impl.finish(Error{ErrorCode::cancelled, "replay", "engine", "stopping", ""});
   }
+  if (replay_feeder.joinable()) replay_feeder.join();  // of the replay before, which is over
   replays.push_back(replay);
   last_replay = replay;
   replay_feeder =
