@@ -123,7 +123,15 @@ std::string summary_text(const pipeline::Metrics& before, const pipeline::Metric
 int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
   auto config = app.config();
   if (!config) return app.io.report(config.error());
+  if (app.live == nullptr) {
+    g_interrupted = 0;
+    std::signal(SIGINT, [](int) { g_interrupted = 1; });
+    std::signal(SIGTERM, [](int) { g_interrupted = 1; });
+  }
   pipeline::ReplayConfig replay_config;
+  replay_config.cancelled = [&app] {
+    return g_interrupted != 0 || app.io.broken() || (app.cancelled && app.cancelled());
+  };
   for (const std::string& file : args.files) replay_config.files.push_back(app.path(file));
   replay_config.year = args.year;
   replay_config.timezone = args.timezone;
@@ -167,16 +175,14 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
     }
   }
   if (json_events) writer.bind(*engine);
-  if (app.live == nullptr) {
-    g_interrupted = 0;
-    std::signal(SIGINT, [](int) { g_interrupted = 1; });
-    std::signal(SIGTERM, [](int) { g_interrupted = 1; });
-  }
   const pipeline::Metrics before = engine->metrics();
   const std::int64_t begun = monotonic_us();
   const double cpu_begun = cpu_seconds();
   auto replay = engine->replay(replay_config);
-  if (!replay) return app.io.report(replay.error());
+  if (!replay) {
+    const bool stopped = replay.error().code == ErrorCode::cancelled && g_interrupted != 0;
+    return stopped ? 0 : app.io.report(replay.error());
+  }
   bool interrupted = false;
   {
     const ProgressBar bar(app.io, !args.quiet && !(json_events && app.io.out_terminal()), [&] {
@@ -185,7 +191,7 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
       return ProgressState{progress.bytes_read, progress.bytes_total, lines};
     });
     while (!replay->wait_for(20'000)) {
-      interrupted = g_interrupted != 0 || app.io.broken() || (app.cancelled && app.cancelled());
+      interrupted = replay_config.cancelled();
       if (interrupted) break;
     }
   }
@@ -199,7 +205,10 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
   const pipeline::Metrics after = engine->metrics();
   const double cpu = app.live == nullptr ? cpu_seconds() : cpu_seconds() - cpu_begun;
   int status = 0;
-  for (const Error& error : replay->errors()) status = app.io.report(error);
+  for (const Error& error : replay->errors()) {
+    if (error.code != ErrorCode::cancelled) status = app.io.report(error);
+  }
+  for (const std::string& notice : replay->notices()) app.io.notice(printable(notice));
   if (!result && replay->errors().empty()) status = app.io.report(result.error());
   const auto progress = replay->progress();
   if (progress.files_known != 0) {

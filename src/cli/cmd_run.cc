@@ -29,6 +29,13 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
   if (app.live != nullptr) {
     return app.io.report({ErrorCode::usage, "run", "", "a daemon runs already", ""});
   }
+  // Blocked in every thread of the engine; this one takes them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
   auto config = app.config();
   if (!config) return app.io.report(config.error());
   if (!extra.empty()) {
@@ -43,13 +50,6 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
   }
   init_logging(app.log_level.empty() ? config->log_level : app.log_level);
   for (const std::string& warning : config->warnings) spdlog::warn("config: {}", warning);
-
-  // Blocked in every thread of the engine; this one takes them.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   const std::int64_t begun = monotonic_us();
   auto engine = pipeline::Engine::open(engine_options(*config));

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t kRequestBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kCallersMax = 16;
+constexpr int kRequestWaitMs = 2000, kRequestPollMs = 100;
 
 std::string socket_path(const std::string& data_dir) {
   return data_dir + "/control.sock";
@@ -104,9 +105,22 @@ struct ControlServer::Impl {
   };
   std::list<std::unique_ptr<Caller>> callers;
 
+  /// A caller asks at once; one that does not, or stops half-way, holds nothing up.
+  bool asks(const net::Fd& socket) const {
+    const timeval limit{kRequestWaitMs / 1000, 0};
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    for (int waited_ms = 0; waited_ms < kRequestWaitMs && !stopping; waited_ms += kRequestPollMs) {
+      pollfd p{socket.get(), POLLIN, 0};
+      if (::poll(&p, 1, kRequestPollMs) > 0) return true;
+    }
+    return false;
+  }
+
   void accept_loop() {
     while (!stopping) {
-      auto socket = net::accept_local(listener, 200);
+      const bool full = callers.size() >= kCallersMax;  // more wait in the listener's queue
+      if (full) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      auto socket = full ? Result<net::Fd>(net::Fd()) : net::accept_local(listener, 200);
       callers.remove_if([](const std::unique_ptr<Caller>& c) {
         if (!c->done) return false;
         c->thread.join();
@@ -117,7 +131,7 @@ struct ControlServer::Impl {
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
         continue;
       }
-      if (!*socket || callers.size() >= kCallersMax) continue;
+      if (!*socket) continue;
       auto caller = std::make_unique<Caller>();
       Caller* raw = caller.get();
       raw->thread = std::thread([this, raw, s = std::make_shared<net::Fd>(std::move(*socket))] {
@@ -129,6 +143,7 @@ struct ControlServer::Impl {
   }
 
   void serve(const net::Fd& socket) {
+    if (!asks(socket)) return;
     auto message = net::receive_message(socket, kRequestBytesMax);
     Request request;
     if (!message || message->fds.size() != 3 || !decode_request(message->bytes, request)) return;
@@ -140,6 +155,7 @@ struct ControlServer::Impl {
       app.live = engine;
       app.live_config = &config;
       app.cancelled = [&] { return stopping || hung_up(socket); };
+      io.give_up_when(app.cancelled);
       try {
         status = run_app(app, request.args);
       } catch (const std::exception& e) {

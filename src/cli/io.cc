@@ -1,24 +1,43 @@
 #include "cli/io.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace bounced::cli {
 namespace {
 
-bool write_all(int fd, std::string_view text) {
+constexpr int kCancelPollMs = 100;
+/// POSIX: a pipe that can be written to takes so much without blocking (PIPE_BUF).
+constexpr std::size_t kWriteBytes = 4096;
+
+}  // namespace
+
+/// Sleeps until that is possible; false when it is given up.
+bool Io::wait_for(int fd, short events) const {
+  while (cancelled_) {
+    pollfd waiting{fd, events, 0};
+    const int ready = ::poll(&waiting, 1, kCancelPollMs);
+    if (ready > 0 || (ready < 0 && errno != EINTR)) break;
+    if (cancelled_()) return false;
+  }
+  return true;
+}
+
+bool Io::write_all(int fd, std::string_view text) const {
   while (!text.empty()) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (!wait_for(fd, POLLOUT)) return false;
+    const std::size_t size = cancelled_ ? std::min(text.size(), kWriteBytes) : text.size();
+    const ssize_t n = ::write(fd, text.data(), size);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return false;
     text.remove_prefix(static_cast<std::size_t>(n));
   }
   return true;
 }
-
-}  // namespace
 
 Io::Io(int in, int out, int err, bool no_color)
     : in_(in),
@@ -80,7 +99,7 @@ bool Io::read_line(std::string& line) {
     input_.erase(0, input_at_);
     input_at_ = 0;
     char chunk[1 << 16];
-    const ssize_t n = ::read(in_, chunk, sizeof chunk);
+    const ssize_t n = wait_for(in_, POLLIN) ? ::read(in_, chunk, sizeof chunk) : 0;
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       input_end_ = true;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,9 @@ class Io {
   Io(const Io&) = delete;
   Io& operator=(const Io&) = delete;
 
+  /// Asked while a reader does not take what is written, or a writer sends nothing: true gives it
+  /// up, as if it were gone.
+  void give_up_when(std::function<bool()> cancelled) { cancelled_ = std::move(cancelled); }
   /// Buffered; false once the reader is gone (EPIPE), then everything is dropped.
   bool out(std::string_view text);
   void err(std::string_view text);
@@ -40,10 +44,13 @@ class Io {
   bool read_line(std::string& line);
 
  private:
+  bool write_all(int fd, std::string_view text) const;
+  [[nodiscard]] bool wait_for(int fd, short events) const;
   int in_, out_, err_;
   bool no_color_, out_terminal_, err_terminal_;
   std::atomic<bool> broken_{false};  ///< written by who prints, read by who waits
   std::string buffer_;
+  std::function<bool()> cancelled_;
   std::string input_;
   std::size_t input_at_ = 0;
   bool input_end_ = false;

@@ -6,13 +6,27 @@
 #include <string>
 #include <vector>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cli/app.h"
 
+namespace {
+
+/// Every followed or merged file is an open one; the soft limit is for programs that use select().
+void allow_open_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  allow_open_files();
   bounced::init_logging("warn");
   bounced::cli::Io io(STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO,
                       std::getenv("NO_COLOR") != nullptr);

@@ -15,12 +15,13 @@ FileReader::~FileReader() = default;
 
 Result<std::unique_ptr<FileReader>> FileReader::open(const std::string& path,
                                                      const FileOptions& options,
-                                                     PositionBook& book) {
-  auto input = Input::open(path);
+                                                     const PositionBook& known,
+                                                     PositionBook& keys) {
+  auto input = Input::open(path, options.cancelled);
   if (!input) return tl::unexpected(std::move(input.error()));
   LineReader::Options line_options;
   line_options.file = options;
-  auto reader = LineReader::open(std::move(*input), path, std::move(line_options), book, book);
+  auto reader = LineReader::open(std::move(*input), path, std::move(line_options), known, keys);
   if (!reader) return tl::unexpected(std::move(reader.error()));
   std::unique_ptr<FileReader> file(new FileReader);
   file->impl_->reader = std::move(*reader);

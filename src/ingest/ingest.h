@@ -82,6 +82,11 @@ struct FileOptions {
   int format = -1;
   bool live = false;   ///< a last line without newline waits for its end
   bool fresh = false;  ///< ignore known positions: read from the start
+  /// A plain file that ends within a line and was written less than this ago is given so much time
+  /// to grow. If it does, it is live, and the rest of it is left for later.
+  std::int64_t settle_us = 0;
+  /// Asked while a pipe has nothing to say: true calls the reading off, with Error{cancelled}.
+  std::function<bool()> cancelled;
 };
 
 /// One file, or stdin ("-"), read front to back; compression recognised by content. Not thread
@@ -89,7 +94,13 @@ struct FileOptions {
 class FileReader {
  public:
   static Result<std::unique_ptr<FileReader>> open(const std::string& path,
-                                                  const FileOptions& options, PositionBook& book);
+                                                  const FileOptions& options, PositionBook& book) {
+    return open(path, options, book, book);
+  }
+  /// `known`: where positions are looked up; `keys`: where new file keys come from.
+  static Result<std::unique_ptr<FileReader>> open(const std::string& path,
+                                                  const FileOptions& options,
+                                                  const PositionBook& known, PositionBook& keys);
   ~FileReader();
   /// Fills `block` (data, size, headroom and all file fields; sequence counts from 0). After
   /// Error{data} for a truncated compressed file all whole lines before it were handed out.
@@ -145,11 +156,16 @@ class Tail {
   struct FileState {
     std::string path;
     std::uint64_t file = 0, offset = 0, size = 0;
+    std::uint64_t device = 0, inode = 0;
     std::uint32_t lane = 0;
     bool rotated = false, readable = true;
     std::string trouble;  ///< last error, empty when well
   };
   [[nodiscard]] std::vector<FileState> files() const;  ///< any thread
+  /// Whether this file is open here, or about to be.
+  [[nodiscard]] bool follows(const Position& position) const;
+  /// Adds to `known` how far files were read here, which may be further than was applied.
+  void add_positions(PositionBook& known) const;
   /// Time state with which a file's resolver starts: as stored, or anchored at the clock.
   [[nodiscard]] TimeResolver::State time_state(std::uint64_t file) const;
   struct Stats {
@@ -164,6 +180,12 @@ class Tail {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Of files that are read together: which hold nothing that another of them does not (copies,
+/// links, earlier states of one log), as the place of that other; kNoCopy = none. Told as positions
+/// are, by the head and by what precedes the end. Files that begin alike are read for it.
+inline constexpr std::size_t kNoCopy = SIZE_MAX;
+std::vector<std::size_t> find_copies(const std::vector<std::unique_ptr<FileReader>>& readers);
 
 /// Hands every block of the files, in order and from their start, to `visit` until it returns
 /// false; knows and changes no positions. Stops at the first error, after what came before it.

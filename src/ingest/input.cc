@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kRawBytes = std::size_t{256} << 10;
 constexpr std::size_t kMagicBytes = 16;
+constexpr int kCancelPollMs = 50;
 
 struct ArchiveFree {
   void operator()(archive* handle) const { archive_read_free(handle); }
@@ -117,6 +118,7 @@ bool has_compressed_name(std::string_view path) {
 }
 
 tl::unexpected<Error> io_error(const char* what, const std::string& path, int error) {
+  if (error == ECANCELED) return fail(ErrorCode::cancelled, what, path, "stopped by request");
   std::string hint;
   if (error == EACCES || error == EPERM) {
     hint = "give this user read access, e.g. by the group adm";
@@ -181,15 +183,16 @@ struct Input::Decoder {
 Input::Input(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 Input::~Input() = default;
 
-Result<std::unique_ptr<Input>> Input::open(const std::string& path) {
-  if (path == "-") return adopt(Fd(STDIN_FILENO), "standard input");
+Result<std::unique_ptr<Input>> Input::open(const std::string& path, Cancelled cancelled) {
+  if (path == "-") return adopt(Fd(STDIN_FILENO), "standard input", std::move(cancelled));
   auto fd = open_file(path);
   if (!fd) return tl::unexpected(std::move(fd.error()));
-  return adopt(std::move(*fd), path);
+  return adopt(std::move(*fd), path, std::move(cancelled));
 }
 
-Result<std::unique_ptr<Input>> Input::adopt(Fd fd, const std::string& path) {
+Result<std::unique_ptr<Input>> Input::adopt(Fd fd, const std::string& path, Cancelled cancelled) {
   std::unique_ptr<Input> input(new Input(std::move(fd), path));
+  input->cancelled_ = std::move(cancelled);
   if (auto started = input->start(); !started) return tl::unexpected(std::move(started.error()));
   return input;
 }
@@ -203,11 +206,8 @@ Result<void> Input::start() {
   char magic[kMagicBytes];
   std::size_t have = 0;
   while (have < sizeof magic) {
-    const ssize_t got = info_.regular ? ::pread(fd_.get(), magic + have, sizeof magic - have,
-                                                static_cast<off_t>(have))
-                                      : ::read(fd_.get(), magic + have, sizeof magic - have);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return io_error("read", path_, errno);
+    const long got = read_from(magic + have, sizeof magic - have, have);
+    if (got < 0) return io_error("read", path_, static_cast<int>(-got));
     if (got == 0) break;
     have += static_cast<std::size_t>(got);
   }
@@ -271,6 +271,28 @@ tl::unexpected<Error> Input::damaged(const std::string& why) const {
               "what was whole has been read; run again when the file is complete");
 }
 
+/// Sleeps until a pipe has bytes, or its end; false when the reading is called off.
+bool Input::wait_for_bytes() const {
+  while (cancelled_) {
+    if (cancelled_()) return false;
+    pollfd waiting{fd_.get(), POLLIN, 0};
+    const int ready = ::poll(&waiting, 1, kCancelPollMs);
+    if (ready > 0 || (ready < 0 && errno != EINTR)) break;
+  }
+  return true;
+}
+
+/// One read, of a regular file at `offset`; -errno when it fails.
+long Input::read_from(char* into, std::size_t size, std::uint64_t offset) const {
+  for (;;) {
+    if (!info_.regular && !wait_for_bytes()) return -ECANCELED;
+    const ssize_t got = info_.regular ? ::pread(fd_.get(), into, size, static_cast<off_t>(offset))
+                                      : ::read(fd_.get(), into, size);
+    if (got >= 0) return static_cast<long>(got);
+    if (errno != EINTR) return -static_cast<long>(errno);
+  }
+}
+
 long Input::read_raw(char* into, std::size_t size) {
   if (prefix_used_ < prefix_.size()) {
     const std::size_t take = std::min(size, prefix_.size() - prefix_used_);
@@ -279,15 +301,9 @@ long Input::read_raw(char* into, std::size_t size) {
     raw_offset_ += take;
     return static_cast<long>(take);
   }
-  for (;;) {
-    const ssize_t got = info_.regular
-                            ? ::pread(fd_.get(), into, size, static_cast<off_t>(raw_offset_))
-                            : ::read(fd_.get(), into, size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return -static_cast<long>(errno);
-    raw_offset_ += static_cast<std::uint64_t>(got);
-    return static_cast<long>(got);
-  }
+  const long got = read_from(into, size, raw_offset_);
+  if (got > 0) raw_offset_ += static_cast<std::uint64_t>(got);
+  return got;
 }
 
 Result<std::size_t> Input::decode(char* into, std::size_t size) {

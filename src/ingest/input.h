@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,9 +67,12 @@ tl::unexpected<Error> io_error(const char* what, const std::string& path, int er
 /// Not thread safe. Why not mmap: a file truncated under a mapping is a SIGBUS.
 class Input {
  public:
+  /// Asked while a pipe has nothing to say: true calls the reading off, with Error{cancelled}.
+  using Cancelled = std::function<bool()>;
   /// "-" is standard input.
-  static Result<std::unique_ptr<Input>> open(const std::string& path);
-  static Result<std::unique_ptr<Input>> adopt(Fd fd, const std::string& path);
+  static Result<std::unique_ptr<Input>> open(const std::string& path, Cancelled cancelled = {});
+  static Result<std::unique_ptr<Input>> adopt(Fd fd, const std::string& path,
+                                              Cancelled cancelled = {});
   ~Input();
 
   /// Next bytes. A plain file reads at `offset`; anything else is sequential and ignores it.
@@ -95,10 +99,13 @@ class Input {
   Result<void> start_decoder();
   Result<std::size_t> decode(char* into, std::size_t size);
   long read_raw(char* into, std::size_t size);
+  long read_from(char* into, std::size_t size, std::uint64_t offset) const;
+  [[nodiscard]] bool wait_for_bytes() const;
   tl::unexpected<Error> damaged(const std::string& why) const;
 
   Fd fd_;
   std::string path_;
+  Cancelled cancelled_;
   FileInfo info_;
   Codec codec_ = Codec::none;
   std::string prefix_;  // first bytes of a pipe, taken to recognise the codec

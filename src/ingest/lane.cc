@@ -24,12 +24,17 @@ constexpr std::size_t kTimesMax = 4096;
 }  // namespace
 
 void TailShared::sync_positions() {
+  // Those of other sources, too: a log that was replayed by hand, or followed under another name,
+  // is not counted again.
+  add_further(book.all(), read);
+}
+
+void TailShared::add_further(const std::vector<Position>& positions, PositionBook& known) {
   std::map<std::uint64_t, std::uint64_t> offsets;
-  for (const Position& position : read.all()) offsets[position.file] = position.offset;
-  for (const Position& position : book.all()) {
-    if (position.source != options.name) continue;
-    const auto known = offsets.find(position.file);
-    if (known == offsets.end() || known->second < position.offset) read.update(position);
+  for (const Position& position : known.all()) offsets[position.file] = position.offset;
+  for (const Position& position : positions) {
+    const auto found = offsets.find(position.file);
+    if (found == offsets.end() || found->second < position.offset) known.update(position);
   }
 }
 
@@ -61,6 +66,7 @@ struct Lane::OpenFile {
   bool from_disk = false;           // a rotated sibling, found by a look at the folder
   bool exhausted = false;           // compressed, read to its end, still at the path
   bool closing = false;             // no longer live: its end is being told
+  bool elsewhere = false;           // what it holds is read as another file
   std::int64_t since_us = 0;        // rotated, or taken up
   std::int64_t quiet_since_us = 0;  // last growth seen
   std::int64_t held_up_us = 0;      // since when its end is waited for; 0 = not yet
@@ -105,7 +111,9 @@ void Lane::publish() {
     Tail::FileState state;
     state.path = path_;
     state.lane = number_;
-    state.size = file->info.size;
+    state.size = file->elsewhere ? 0 : file->info.size;
+    state.device = file->info.device;
+    state.inode = file->info.inode;
     state.rotated = !file->at_path;
     state.trouble = file->trouble;
     state.readable = file->trouble.empty();
@@ -130,7 +138,8 @@ void Lane::publish() {
 void Lane::add_holders(const FileInfo& except, std::vector<Holder>& holders) const {
   for (const FilePtr& file : files_) {
     if (file->reader != nullptr && !file->info.same_file(except)) {
-      holders.push_back({file->reader->position().file, file->at_path});
+      holders.push_back(
+          {file->reader->position().file, file->at_path, file->reader->input().plain()});
     }
   }
 }
@@ -140,7 +149,7 @@ void Lane::first_look(std::int64_t now_us) {
   looked_ = true;
   shared_.sync_positions();
   for (const Position& position : shared_.read.all()) {
-    if (position.source == shared_.options.name && position.path == path_) {
+    if (position.path == path_) {
       read_mtime_us_ = std::max(read_mtime_us_, position.updated_us);
       first_scan_ = false;
     }
@@ -180,6 +189,10 @@ void Lane::look(std::int64_t now_us) {
   }
   auto fd = open_file(path_);
   auto info = fd ? file_info(fd->get(), path_) : tl::unexpected(fd.error());
+  if (info && !info->regular) {
+    info = fail(ErrorCode::io, "follow", path_, "is not a regular file",
+                "a pipe can be read by `bounced replay`");
+  }
   if (!info) {
     if (path_trouble_ != info.error().message()) {
       path_trouble_ = info.error().message();
@@ -333,14 +346,22 @@ Lane::Outcome Lane::begin(OpenFile& file, std::int64_t now_us) {
   if (const auto holder = shared_.holder(key, file.info); holder.has_value()) {
     // Equal to a file that is being read: most likely its copy, about to take its place.
     const bool copy = !holder->at_path || !(*reader)->input().plain();
+    file.elsewhere = true;
     if (copy || now_us - file.since_us < shared_.options.rotated_wait_us) return Outcome::pass;
-    // Still both there: two files that have the same start.
-    PositionBook others;
-    for (const Position& position : shared_.read.all()) {
-      if (!shared_.holder(position.file, file.info)) others.update(position);
+    if (!file.at_path) {
+      // Its packed copy was quicker, and took its place.
+      const auto read = (*reader)->at_end();
+      return read && *read ? Outcome::done : Outcome::pass;
     }
-    reader = open_reader(file, others);
-    if (!reader) return trouble(file, reader.error(), now_us);
+    if (holder->plain) {
+      // Still both there: two files that have the same start.
+      PositionBook others;
+      for (const Position& position : shared_.read.all()) {
+        if (!shared_.holder(position.file, file.info)) others.update(position);
+      }
+      reader = open_reader(file, others);
+      if (!reader) return trouble(file, reader.error(), now_us);
+    }
   }
   if ((*reader)->beyond_end()) {
     shared_.add(&Tail::Stats::beyond_end);
@@ -354,6 +375,7 @@ Lane::Outcome Lane::begin(OpenFile& file, std::int64_t now_us) {
   }
   file.reader = std::move(*reader);
   file.fd.reset();
+  file.elsewhere = false;
   file.trouble.clear();
   const std::int64_t now = shared_.clock.now_us();
   shared_.note_time(file.reader->position(), resumed,
@@ -366,6 +388,7 @@ Lane::Outcome Lane::read(OpenFile& file, Block& block, std::int64_t now_us) {
     // Moved to another path of this tail: that lane goes on where this one stopped.
     if (!file.at_path) return Outcome::done;
     file.trouble = "the same file as " + other->path();
+    file.elsewhere = true;
     file.stop_reading();
     return Outcome::pass;
   }
@@ -543,6 +566,10 @@ Lane::Judged Lane::judge(const Sibling& sibling) {
   return out;
 }
 
+bool Lane::ours(const Position& position) const {
+  return position.source == shared_.options.name || position.path == path_;
+}
+
 /// Positions of this source that no open file belongs to and that are not at their end.
 std::vector<std::uint64_t> Lane::unfinished_files() const {
   std::vector<std::uint64_t> unfinished;
@@ -551,8 +578,8 @@ std::vector<std::uint64_t> Lane::unfinished_files() const {
         position.path != path_ &&
         std::any_of(shared_.lanes.begin(), shared_.lanes.end(),
                     [&](const auto& lane) { return lane->path() == position.path; });
-    if (position.source == shared_.options.name && !position.finished && !elsewhere &&
-        position.file != live_file_ && !shared_.holder(position.file, {})) {
+    if (ours(position) && !position.finished && !elsewhere && position.file != live_file_ &&
+        !shared_.holder(position.file, {})) {
       unfinished.push_back(position.file);
     }
   }
@@ -586,9 +613,8 @@ void Lane::judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judg
 
 std::size_t Lane::take_siblings(std::size_t index, std::uint64_t copied_file, std::int64_t now_us) {
   const std::vector<Position> positions = shared_.read.all();
-  const bool any = std::any_of(positions.begin(), positions.end(), [this](const Position& p) {
-    return p.source == shared_.options.name;
-  });
+  const bool any = std::any_of(positions.begin(), positions.end(),
+                               [this](const Position& p) { return ours(p); });
   if (!any) return 0;  // never read anything: only the live files count
   const std::vector<Sibling> siblings = list_siblings(path_);
   std::vector<Judged> judged(siblings.size());

@@ -18,10 +18,10 @@ namespace bounced::ingest {
 
 class Lane;
 
-/// An open file's key, and whether the file is at its lane's path.
+/// An open file's key, whether the file is at its lane's path, and whether it is a plain one.
 struct Holder {
   std::uint64_t file = 0;
-  bool at_path = false;
+  bool at_path = false, plain = false;
 };
 
 /// What the lanes of one Tail share.
@@ -41,6 +41,9 @@ struct TailShared {
 
   /// Takes over what the pipeline knows and `read` does not.
   void sync_positions();
+  void add_read_to(PositionBook& known) const { add_further(read.all(), known); }
+  /// Adds positions that `known` does not have, or not so far on.
+  static void add_further(const std::vector<Position>& positions, PositionBook& known);
   void add(std::uint64_t Tail::Stats::*counter, std::uint64_t n = 1) {
     const std::lock_guard lock(mutex);
     stats.*counter += n;
@@ -98,6 +101,8 @@ class Lane {
   };
   Judged judge(const Sibling& sibling);
   void first_look(std::int64_t now_us);
+  /// Whether a position is of this source, or of a file that was read at this path.
+  [[nodiscard]] bool ours(const Position& position) const;
   [[nodiscard]] std::vector<std::uint64_t> unfinished_files() const;
   void judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judged>& judged,
                       std::size_t& from);

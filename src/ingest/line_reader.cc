@@ -1,8 +1,11 @@
 #include "ingest/line_reader.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
+#include "base/clock.h"
 #include "base/hash.h"
 
 namespace bounced::ingest {
@@ -10,6 +13,7 @@ namespace bounced::ingest {
 namespace {
 
 constexpr std::size_t kSkipBytes = std::size_t{256} << 10;
+constexpr std::int64_t kGrowthPollUs = 10'000;
 
 }  // namespace
 
@@ -202,6 +206,19 @@ bool LineReader::fill(Block& block, std::size_t& have) {
   return false;
 }
 
+/// Whether a plain file that ends within a line, `have` bytes on, is being written now.
+bool LineReader::grows(std::size_t have) {
+  if (options_.file.settle_us == 0 || !input_->plain()) return false;
+  const std::int64_t begun = monotonic_us();
+  while (input_->refresh()) {
+    if (input_->info().size > offset_ + have) return true;
+    const std::int64_t quiet_us = system_clock().now_us() - input_->info().mtime_us;
+    if (std::max(quiet_us, monotonic_us() - begun) >= options_.file.settle_us) break;
+    std::this_thread::sleep_for(std::chrono::microseconds(kGrowthPollUs));
+  }
+  return false;
+}
+
 /// How many bytes at the front are to be skipped: the rest of an oversize line, or a NUL run.
 std::size_t LineReader::unwanted(const Block& block, std::size_t have, bool ended) {
   if (have == 0) return 0;
@@ -255,7 +272,7 @@ Result<ReadStatus> LineReader::next(Block& block) {
   std::size_t size = newline == nullptr ? 0 : static_cast<std::size_t>(newline - block.data) + 1;
   const bool ends = ended && !error_.has_value() && !options_.file.live;
   const bool oversize = size == 0 && have == block.capacity;
-  if (ends) size = have;
+  if (ends && (size == have || !grows(have))) size = have;
   if (oversize) size = std::min(have, limits::kLineBytesMax);
   if (size == 0 && !ends) {
     keep(block.data, have);

@@ -67,6 +67,7 @@ class LineReader {
   Result<void> forward(std::uint64_t offset);
   Result<std::string> bytes_at(std::uint64_t offset, std::size_t size);
   bool fill(Block& block, std::size_t& have);
+  [[nodiscard]] bool grows(std::size_t have);
   std::size_t unwanted(const Block& block, std::size_t have, bool ended);
   void keep(const char* data, std::size_t size);
   void advance(const char* data, std::size_t size);

@@ -167,13 +167,15 @@ PositionBook::Match PositionBook::match(std::string_view source, const ReadAt& r
                      if ((a.source == source) != (b.source == source)) return a.source == source;
                      return a.offset > b.offset;
                    });
+  // Every file that was truncated under a writer that keeps its offset begins with the same NULs.
+  const bool telling = head.find_first_not_of('\0') != std::string::npos;
   Match match;
   for (Position& candidate : candidates) {
     const std::size_t size =
         std::max<std::size_t>(candidate.tail_size, candidate.offset != 0 ? 1 : 0);
     const std::string tail = size == 0 ? std::string() : read_at(candidate.offset - size, size);
     if (tail.size() < size) {
-      match.beyond_end = true;
+      match.beyond_end = telling;
       continue;
     }
     if (candidate.tail_size != 0 && hash64(tail) != candidate.tail_hash) continue;

@@ -135,6 +135,25 @@ std::vector<Tail::FileState> Tail::files() const {
   return out;
 }
 
+bool Tail::follows(const Position& position) const {
+  const auto same = [&position](std::uint64_t device, std::uint64_t inode) {
+    return inode != 0 && inode == position.inode && device == position.device;
+  };
+  for (const FileState& state : files()) {
+    if (state.file == position.file || same(state.device, state.inode)) return true;
+  }
+  // Not looked at yet.
+  for (const std::string& path : expand_globs(impl_->shared.options.paths)) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) == 0 && same(status.st_dev, status.st_ino)) return true;
+  }
+  return false;
+}
+
+void Tail::add_positions(PositionBook& known) const {
+  impl_->shared.add_read_to(known);
+}
+
 TimeResolver::State Tail::time_state(std::uint64_t file) const {
   {
     const std::lock_guard lock(impl_->shared.mutex);

@@ -1,27 +1,11 @@
 #include "pipeline/engine.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <filesystem>
-#include <set>
 
 #include "pipeline/engine_impl.h"
 
 namespace bounced::pipeline {
-
-namespace {
-
-// The anchor of stamps without a year: when the file was last written; stdin: now.
-std::int64_t modified_us(const std::string& path) {
-  struct stat st {};
-  if (path != "-" && ::stat(path.c_str(), &st) == 0) {
-    return static_cast<std::int64_t>(st.st_mtim.tv_sec) * kSecondUs + st.st_mtim.tv_nsec / 1000;
-  }
-  return system_clock().now_us();
-}
-
-}  // namespace
 
 Engine::Engine() = default;
 Engine::~Engine() {
@@ -171,7 +155,11 @@ std::uint32_t Engine::Impl::intern_source(const std::string& name) {
   Message message;
   message.kind = Message::Kind::change;
   message.change = request;
-  inbox.push(std::move(message));
+  {
+    const std::lock_guard lock(mutex);
+    if (stopped) return id;  // nobody answers any more
+    inbox.push(std::move(message));
+  }
   (void)answer.get();
   return id;
 }
@@ -202,78 +190,6 @@ Result<void> Engine::add_tail(TailConfig config) {
   return {};
 }
 
-Result<Replay> Engine::replay(const ReplayConfig& config) {
-  auto zone = TimeResolver::make(config.timezone, {});
-  if (!zone) return tl::unexpected(zone.error());
-  Replay replay;
-  replay.impl_ = std::make_shared<Replay::Impl>();
-  Replay::Impl& impl = *replay.impl_;
-  std::vector<std::unique_ptr<ingest::FileReader>> readers;
-  std::set<std::string> named;
-  for (const std::string& path : config.files) {
-    std::error_code unknown;
-    const auto canonical = std::filesystem::canonical(path, unknown);
-    if (!unknown && !named.insert(canonical.string()).second) continue;  // the same file twice
-    ingest::FileOptions options;
-    options.source_name = path == "-" ? "stdin" : path.substr(path.rfind('/') + 1);
-    options.source = impl_->intern_source(options.source_name);
-    options.format = config.format;
-    options.fresh = config.fresh || impl_->store == nullptr;
-    auto reader = ingest::FileReader::open(path, options, impl_->book);
-    if (!reader) {
-      impl.add_error(reader.error());
-      continue;
-    }
-    impl.bytes_total += (*reader)->file_bytes();
-    impl.bytes_read += std::min((*reader)->compressed_offset(), (*reader)->file_bytes());
-    readers.push_back(std::move(*reader));
-  }
-  impl.files = readers.size();
-  // One block for each worker, and one each that is read, correlated and applied; every overlapping
-  // file needs one of its own, and many files get smaller ones. No more than that: what is in
-  // flight should stay in the last-level cache (measured: 4 blocks cost 10 % less CPU than 8, and 8
-  // cost 8 % less than 32).
-  const std::size_t blocks = std::max(impl_->workers.size() + 3, 2 * readers.size());
-  impl.pool = std::make_unique<BlockPool>(
-      blocks, readers.size() > 64 ? limits::kBlockBytes / 4 : limits::kBlockBytes);
-  for (auto& reader : readers) {
-    auto lane = std::make_shared<LaneInfo>();
-    const ingest::Position& position = reader->position();
-    FileInfo info;
-    info.path = reader->path();
-    info.source = position.source;
-    info.time = position.time;
-    if (info.time.anchor_us == 0) info.time.anchor_us = modified_us(reader->path());
-    // Probed once, by the file's head: a block may begin with any noise.
-    lane->format = config.format >= 0 ? config.format : parse::probe_format(reader->head());
-    lane->timezone = config.timezone;
-    lane->year = reader->resumed() ? 0 : config.year;
-    lane->group = impl.group;
-    lane->rank = position.head_hash;
-    TimeResolver::State unread;  // as it was before the file's first line
-    unread.anchor_us = info.time.anchor_us;
-    lane->begins_us = first_time(impl_->context, reader->head(), lane->format, config.timezone,
-                                 unread, config.year);
-    if (reader->resumed()) {
-      lane->first_us = position.time.last_us != 0 ? position.time.last_us : INT64_MIN;
-      if (reader->offset() != 0 && reader->offset() >= reader->file_bytes()) ++impl.files_known;
-    } else {
-      lane->first_us = lane->begins_us;
-    }
-    lane->active = readers.size() == 1;
-    impl_->registry.set_file(position.file, std::move(info));
-    impl_->registry.add(lane);
-    impl.lanes.push_back(std::move(lane));
-  }
-  const std::lock_guard lock(impl_->mutex);
-  impl_->replays.push_back(replay.impl_);
-  impl_->feeders.emplace_back([this, shared = replay.impl_,
-                               moved = std::make_shared<decltype(readers)>(std::move(readers))] {
-    impl_->feed_replay(shared, std::move(*moved));
-  });
-  return replay;
-}
-
 Result<void> Engine::change(std::function<Result<void>(state::States&, store::Names&)> change) {
   auto request = std::make_shared<ChangeRequest>();
   request->run = [run = std::move(change)](state::States* states,
@@ -300,6 +216,7 @@ Result<void> Engine::flush() {
 }
 
 Result<void> Engine::stop() {
+  std::thread replay_feeder;
   {
     const std::lock_guard lock(impl_->mutex);
     if (impl_->stopped) {
@@ -310,8 +227,10 @@ Result<void> Engine::stop() {
     impl_->stopping = true;
     for (auto& tail : impl_->tails) tail->wake();
     for (auto& replay : impl_->replays) replay->group->changed.notify_all();
+    replay_feeder = std::move(impl_->replay_feeder);
   }
   for (auto& feeder : impl_->feeders) feeder.join();
+  if (replay_feeder.joinable()) replay_feeder.join();
   impl_->blocks.close(impl_->workers.size());
   for (auto& worker : impl_->workers) worker.join();
   Message message;
@@ -402,37 +321,6 @@ const AddressHasher& Engine::hasher() const {
 }
 const state::BlockView& Engine::view() const {
   return impl_->states->view();
-}
-
-Replay::Progress Replay::progress() const {
-  Progress p;
-  p.bytes_total = impl_->bytes_total.load();
-  p.bytes_read = impl_->bytes_read.load();
-  p.files_done = impl_->files_done.load();
-  p.files_known = impl_->files_known.load();
-  p.files = impl_->files;
-  const std::lock_guard lock(impl_->mutex);
-  p.done = impl_->done;
-  return p;
-}
-
-Result<void> Replay::wait() {
-  std::unique_lock lock(impl_->mutex);
-  impl_->finished.wait(lock, [&] { return impl_->done; });
-  if (impl_->fatal) return tl::unexpected(*impl_->fatal);
-  if (!impl_->errors.empty()) return tl::unexpected(impl_->errors.front());
-  return {};
-}
-
-bool Replay::wait_for(std::int64_t timeout_us) const {
-  std::unique_lock lock(impl_->mutex);
-  return impl_->finished.wait_for(lock, std::chrono::microseconds(timeout_us),
-                                  [&] { return impl_->done; });
-}
-
-std::vector<Error> Replay::errors() const {
-  const std::lock_guard lock(impl_->mutex);
-  return impl_->errors;
 }
 
 }  // namespace bounced::pipeline

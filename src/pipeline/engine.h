@@ -66,6 +66,8 @@ struct ReplayConfig {
   int year = 0;  ///< of the first line; 0 = from the file's mtime
   std::string timezone;
   bool fresh = false;  ///< do not look for known positions (no store)
+  /// Asked while the replay waits for another one, or for the first bytes of a pipe.
+  std::function<bool()> cancelled;
 };
 
 /// Counted per stage; received = sent + dropped + errors for every stage at rest.
@@ -113,6 +115,8 @@ class Replay {
   [[nodiscard]] bool wait_for(std::int64_t timeout_us) const;
   /// Every file's trouble.
   [[nodiscard]] std::vector<Error> errors() const;
+  /// Files that were left out, and why.
+  [[nodiscard]] std::vector<std::string> notices() const;
 
   struct Impl;  // of the engine's own parts
 
@@ -128,6 +132,7 @@ class Engine {
   ~Engine();  ///< stops
 
   Result<void> add_tail(TailConfig config);
+  /// Begins when the replay before it is over. Files that a tail follows are left to it.
   Result<Replay> replay(const ReplayConfig& config);
 
   /// Runs `change` on the apply thread and returns its result once that is durable.

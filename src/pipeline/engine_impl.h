@@ -57,11 +57,20 @@ struct Replay::Impl {
   std::condition_variable finished;
   bool done = false;
   std::vector<Error> errors;
+  std::vector<std::string> notices;
   std::optional<Error> fatal;
 
   void add_error(Error error) {
     const std::lock_guard lock(mutex);
     errors.push_back(std::move(error));
+  }
+  void add_notice(std::string notice) {
+    const std::lock_guard lock(mutex);
+    notices.push_back(std::move(notice));
+  }
+  [[nodiscard]] bool is_done() const {
+    const std::lock_guard lock(mutex);
+    return done;
   }
   void finish(std::optional<Error> with) {
     const std::lock_guard lock(mutex);
@@ -115,7 +124,9 @@ struct Engine::Impl {
   mutable std::mutex mutex;
   std::vector<std::unique_ptr<ingest::Tail>> tails;
   std::vector<std::thread> feeders, workers;
-  std::thread apply_thread, commit_thread;
+  std::thread apply_thread, commit_thread, replay_feeder;
+  std::weak_ptr<Replay::Impl> last_replay;  // guarded by mutex
+  bool replay_opens = false;                // guarded by mutex
   std::atomic<bool> stopping{false};
   bool stopped = false;
   std::optional<Error> fatal_error;
@@ -132,6 +143,13 @@ struct Engine::Impl {
   Result<void> open_rules();
   void start_threads();
   void feed_tail(std::size_t index, const TailConfig& config, std::uint32_t source);
+  bool take_replay_turn(const std::function<bool()>& cancelled);
+  void begin_replay(const ReplayConfig& config, const std::shared_ptr<Replay::Impl>& replay);
+  std::vector<std::unique_ptr<ingest::FileReader>> open_replay(const ReplayConfig& config,
+                                                               Replay::Impl& replay);
+  bool is_left_out(const ingest::FileReader& reader, Replay::Impl& replay);
+  std::shared_ptr<LaneInfo> add_lane(const ReplayConfig& config, const ingest::FileReader& reader,
+                                     Replay::Impl& replay, bool alone);
   void feed_replay(const std::shared_ptr<Replay::Impl>& replay,
                    std::vector<std::unique_ptr<ingest::FileReader>> readers);
   void work(std::size_t index);

@@ -100,19 +100,23 @@ struct ReplayFile {
 
 namespace {
 
-// The active file with the fewest blocks on their way, if it may have one more.
-ReplayFile* next_file(std::vector<ReplayFile>& files, std::uint32_t window) {
+// The active file with the fewest blocks on their way, if it may have one more. Apply waits for the
+// first block of every file whose turn has come, while it holds those of the others: one stays free
+// for each file that has none.
+ReplayFile* next_file(std::vector<ReplayFile>& files, std::uint32_t window, std::size_t free) {
   ReplayFile* best = nullptr;
   std::uint32_t fewest = window;
+  std::size_t without = 0;
   for (ReplayFile& file : files) {
-    if (file.ended || !file.lane->active.load(std::memory_order_acquire)) continue;
+    if (file.ended) continue;
     const std::uint32_t n = file.lane->in_flight.load(std::memory_order_acquire);
-    if (n < fewest) {
+    if (n == 0) ++without;
+    if (n < fewest && file.lane->active.load(std::memory_order_acquire)) {
       fewest = n;
       best = &file;
     }
   }
-  return best;
+  return fewest == 0 || free > without ? best : nullptr;
 }
 
 }  // namespace
@@ -153,7 +157,7 @@ void Engine::Impl::feed_replay(const std::shared_ptr<Replay::Impl>& replay,
       }
       const auto window = std::max<std::uint32_t>(
           1, static_cast<std::uint32_t>(replay->pool->size()) / std::max<std::uint32_t>(1, active));
-      file = next_file(files, window);
+      file = next_file(files, window, replay->pool->free_approx());
       if (file == nullptr) {
         group.changed.wait_for(lock, std::chrono::milliseconds(100));
         continue;
@@ -162,6 +166,7 @@ void Engine::Impl::feed_replay(const std::shared_ptr<Replay::Impl>& replay,
     BlockPtr block = replay->pool->take();
     if (block == nullptr) break;
     auto status = file->reader->next(*block);
+    if (!status && status.error().code == ErrorCode::cancelled) break;
     if (!status) {
       ingest_errors.fetch_add(1, std::memory_order_relaxed);
       replay->add_error(status.error());

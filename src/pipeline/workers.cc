@@ -59,7 +59,10 @@ void Engine::Impl::put_batch(std::unique_ptr<Batch> batch, LaneInfo& lane) {
     const std::lock_guard lock(spare_mutex);
     spare.push_back(std::move(batch));
   }
-  if (lane.group != nullptr) lane.group->changed.notify_all();
+  if (lane.group == nullptr) return;
+  // Under the lock, or a feeder that has just looked and is about to sleep would miss it.
+  const std::lock_guard lock(lane.group->mutex);
+  lane.group->changed.notify_all();
 }
 
 Worker::Worker(Engine::Impl& engine)

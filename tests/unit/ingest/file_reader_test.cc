@@ -1,5 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "ingest/ingest.h"
 #include "support.h"
 
@@ -372,6 +376,93 @@ TEST(FileReader, APipeGivesWhatIsThere) {
   ::close(ends[1]);
   EXPECT_TRUE(drain(*reader, 4096).ended);
   ::close(ends[0]);
+}
+
+TEST(FileReader, ASilentPipeCanBeCalledOff) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  PositionBook book;
+  std::atomic<bool> stop{false};
+  FileOptions options;
+  options.cancelled = [&stop] { return stop.load(); };
+  const std::string text = numbered_lines(0, 10);
+  ASSERT_EQ(::write(ends[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  auto reader = FileReader::open("/dev/fd/" + std::to_string(ends[0]), options, book);
+  ASSERT_TRUE(reader) << reader.error().message();
+  BlockPool pool(1);
+  BlockPtr block = pool.take();
+  auto status = (*reader)->next(*block);
+  ASSERT_TRUE(status && *status == ReadStatus::data);
+  EXPECT_EQ(block->text(), text);
+  std::thread stopper([&stop] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    stop = true;
+  });
+  status = (*reader)->next(*block);
+  stopper.join();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::cancelled);
+  EXPECT_FALSE(FileReader::open("/dev/fd/" + std::to_string(ends[0]), options, book));
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+/// A log that is being written ends within a line more often than not.
+TEST(FileReader, HalfALineOfAFileThatGrowsIsLeftForLater) {
+  const TempDir dir;
+  const std::string log = dir / "mail.log", lines = numbered_lines(0, 10);
+  write_file(log, lines + "half a ");
+  PositionBook book;
+  FileOptions options;
+  options.settle_us = 10'000'000;
+  std::string read;
+  const auto read_on = [&] {
+    auto reader = FileReader::open(log, options, book);
+    ASSERT_TRUE(reader) << reader.error().message();
+    BlockPool pool(1);
+    for (;;) {
+      const BlockPtr block = pool.take();
+      const auto status = (*reader)->next(*block);
+      ASSERT_TRUE(status) << status.error().message();
+      if (*status != ReadStatus::data) break;
+      read += block->text();
+      book.update((*reader)->position());
+    }
+  };
+  std::thread writer([&log] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    append_file(log, "line\n");
+  });
+  read_on();
+  writer.join();
+  EXPECT_EQ(read, lines);
+  read_on();
+  EXPECT_EQ(read, lines + "half a line\n");
+  append_file(log, "silent");
+  options.settle_us = 1000;
+  read_on();
+  EXPECT_EQ(read, lines + "half a line\nsilent") << "a last line without newline counts";
+}
+
+TEST(FindCopies, LinksCopiesAndEarlierStatesAreToldByContent) {
+  const TempDir dir;
+  const std::string text = numbered_lines(0, 400);
+  write_file(dir / "whole.log", text);
+  write_file(dir / "earlier.log", text.substr(0, numbered_lines(0, 300).size()));
+  write_file(dir / "same.log", text);
+  write_file(dir / "other.log", text.substr(0, 400) + numbered_lines(500, 700));
+  write_file(dir / "empty.log", "");
+  ASSERT_EQ(::link((dir / "whole.log").c_str(), (dir / "link.log").c_str()), 0);
+  PositionBook book;
+  std::vector<std::unique_ptr<FileReader>> readers;
+  for (const char* name :
+       {"earlier.log", "whole.log", "same.log", "other.log", "link.log", "empty.log"}) {
+    auto reader = FileReader::open(dir / name, FileOptions{}, book);
+    ASSERT_TRUE(reader) << reader.error().message();
+    readers.push_back(std::move(*reader));
+  }
+  const std::vector<std::size_t> wanted = {1, kNoCopy, 1, kNoCopy, 1, kNoCopy};
+  EXPECT_EQ(find_copies(readers), wanted);
 }
 
 TEST(FileReader, AGrowingHeadIsExtended) {

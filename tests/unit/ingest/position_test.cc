@@ -142,6 +142,16 @@ TEST(PositionBook, AnOffsetBeyondTheEndIsNoMatchAndTold) {
   EXPECT_TRUE(match.beyond_end);
 }
 
+TEST(PositionBook, NulsAtTheStartTellNothingOfALostEnd) {
+  const std::string nuls(500, '\0');
+  PositionBook book;
+  book.load({at(1, nuls + numbered_lines(0, 100), 1000)});
+  const std::string other = nuls + numbered_lines(200, 210);
+  const auto match = book.match("s", bytes_of(other));
+  EXPECT_FALSE(match.found);
+  EXPECT_FALSE(match.beyond_end);
+}
+
 TEST(PositionBook, AnEmptyHeadMatchesNothing) {
   PositionBook book;
   book.load({at(1, "", 0)});

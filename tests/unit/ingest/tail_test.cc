@@ -51,6 +51,30 @@ TEST_P(TailFollows, ALastLineWithoutNewlineWaitsAndARotatedOneCounts) {
   EXPECT_EQ(follower.tail().stats().rotations, 1U);
 }
 
+/// A glob that meets the rotated files, too, and a rotation that packs at once.
+TEST_P(TailFollows, APackedCopyThatIsReadFirstTakesThePlaceOfTheFile) {
+  const auto rotate = [this] {
+    if (fs::exists(log + ".1.gz")) fs::rename(log + ".1.gz", log + ".2.gz");
+    std::ifstream in(log, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    fs::rename(log, log + ".1");
+    append_file(log, "");
+    write_file(log + ".1.gz", compressed(text, ".gz"));
+    fs::remove(log + ".1");
+  };
+  const std::string a = numbered_lines(0, 60), b = numbered_lines(60, 120);
+  append_file(log, a);
+  Follower follower(options({log + "*"}));
+  follower.follow(a.size());
+  rotate();
+  follower.settle();
+  append_file(log, b);
+  rotate();
+  follower.follow(a.size() + b.size());
+  follower.settle();
+  EXPECT_EQ(follower.size(), a.size() + b.size());
+}
+
 TEST_P(TailFollows, RenameWithLateWriters) {
   append_file(log, "one\n");
   Follower follower(options({log}));

@@ -70,6 +70,24 @@ class EngineTest : public ::testing::Test {
     EXPECT_TRUE((*engine)->stop());
     return metrics;
   }
+  static TailConfig tail_of(const std::string& file) {
+    TailConfig tail;
+    tail.tail.name = "live";
+    tail.tail.paths = {file};
+    tail.tail.poll_us = 20'000;
+    return tail;
+  }
+  /// How many lines are applied in the end, when so many are awaited.
+  static std::uint64_t lines_applied(Engine& engine, std::uint64_t awaited) {
+    const auto applied = [&engine] {
+      (void)engine.flush();
+      return engine.metrics().lines.lines;
+    };
+    for (int i = 0; i < 500 && applied() < awaited; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return applied();
+  }
   std::string dir_;
 };
 
@@ -239,6 +257,19 @@ TEST_F(EngineTest, ManyFilesNeedNoManyBlocks) {
   EXPECT_EQ(digest("parts"), digest("whole"));
 }
 
+/// The blocks of the first file wait for the others' first ones, and must not be all that there
+/// are.
+TEST_F(EngineTest, LongFilesThatOverlapLeaveBlocksForEachOther) {
+  std::vector<std::string> files;
+  for (int i = 0; i < 3; ++i) {
+    const std::string host = "mx" + std::to_string(i);
+    files.push_back(write(host + ".log", host_log(host, 25'000, 600 * i)));
+    ASSERT_GT(fs::file_size(files.back()), 8 * limits::kBlockBytes);
+  }
+  const Metrics m = replay("d", files);
+  EXPECT_EQ(m.lines.lines, 200'001u);
+}
+
 TEST_F(EngineTest, StoppedAndContinuedIsTheSame) {
   std::string all;
   for (int i = 0; i < 30; ++i) all += host_log("mx" + std::to_string(i), 3000, i * 30'000);
@@ -264,25 +295,11 @@ TEST_F(EngineTest, TailFollowsAndChangesAreDurable) {
   {
     auto engine = Engine::open(options("d"));
     ASSERT_TRUE(engine);
-    TailConfig tail;
-    tail.tail.name = "live";
-    tail.tail.paths = {file};
-    tail.tail.poll_us = 20'000;
-    ASSERT_TRUE((*engine)->add_tail(tail));
-    const auto applied = [&] {
-      (void)(*engine)->flush();
-      return (*engine)->metrics().lines.lines;
-    };
-    for (int i = 0; i < 500 && applied() < 800; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    EXPECT_EQ(applied(), 800u);
+    ASSERT_TRUE((*engine)->add_tail(tail_of(file)));
+    EXPECT_EQ(lines_applied(**engine, 800), 800u);
     std::ofstream(file, std::ios::app)
         << host_log("mx1", 600, 0).substr(host_log("mx1", 300, 0).size());
-    for (int i = 0; i < 500 && applied() < 1600; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    EXPECT_EQ(applied(), 1600u);
+    EXPECT_EQ(lines_applied(**engine, 1600), 1600u);
     auto changed =
         (*engine)->change([](state::States& states, store::Names& names) -> Result<void> {
           state::States::Command command;
@@ -313,6 +330,83 @@ TEST_F(EngineTest, TailFollowsAndChangesAreDurable) {
     (void)(*engine)->flush();
   }
   EXPECT_NE((*engine)->view().word(id), 0u) << "published again after a restart";
+}
+
+/// First the history by hand, then the daemon: what was replayed is not counted again.
+TEST_F(EngineTest, ATailGoesOnWhereAReplayEnded) {
+  const std::string all = host_log("mx1", 600, 0), begin = host_log("mx1", 300, 0);
+  const auto file = write("live.log", begin);
+  replay("d", {file});
+  std::ofstream(file, std::ios::app) << all.substr(begin.size());
+  auto engine = Engine::open(options("d"));
+  ASSERT_TRUE(engine) << engine.error().message();
+  ASSERT_TRUE((*engine)->add_tail(tail_of(file)));
+  EXPECT_EQ(lines_applied(**engine, 800), 800u);
+  // Beside the daemon: its file is its own, another one is read once, however often it is asked.
+  const auto other = write("other.log", host_log("mx2", 3000, 3));
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i) {
+    callers.emplace_back([&] {
+      ReplayConfig config;
+      config.files = {file, other};
+      auto running = (*engine)->replay(config);
+      ASSERT_TRUE(running && running->wait());
+      EXPECT_EQ(running->notices().size(), 1u);
+    });
+  }
+  for (auto& caller : callers) caller.join();
+  ASSERT_TRUE((*engine)->stop());
+  EXPECT_EQ((*engine)->metrics().lines.lines, 8800u);
+  engine->reset();
+  replay("whole", {write("whole.log", all), other});
+  EXPECT_EQ(digest("d"), digest("whole"));
+}
+
+TEST_F(EngineTest, CopiesOfAFileAreReadOnce) {
+  const std::string text = host_log("mx1", 3000, 0);
+  const auto file = write("a.log", text), copy = write("b.log", text);
+  EXPECT_EQ(replay("d", {file, copy}).lines.lines, 8000u);
+  // An earlier state of what was applied: nothing in it is new.
+  const auto earlier = write("c.log", host_log("mx1", 2000, 0));
+  EXPECT_EQ(replay("d", {earlier}).lines.lines, 0u);
+  EXPECT_EQ(replay("e", {earlier, file}).lines.lines, 8000u);
+  EXPECT_EQ(digest("d"), digest("e"));
+}
+
+TEST_F(EngineTest, EqualTimesOfSeveralFilesHaveOneOrder) {
+  const auto line = [](const std::string& host, const std::string& rest) {
+    return "2026-11-20T00:00:00Z " + host + " postfix/smtp[2]: 4jX100000zAbCdEf: to=<" + rest;
+  };
+  const std::string relay = "@example.com>, relay=mx.example.com[192.0.2.7]:25, delay=1, ";
+  const std::string sent = "delays=0/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 ok)\n";
+  const std::string bounced =
+      "delays=0/0/0/1, dsn=5.1.1, status=bounced (host mx.example.com[192.0.2.7] said: 550 5.1.1 "
+      "User unknown (in reply to RCPT TO command))\n";
+  const auto file = [&](const std::string& host, const std::string& end) {
+    std::string text;
+    for (int i = 0; i < 50; ++i) text += line(host, "user" + std::to_string(i) + relay + end);
+    return write(host + ".log", text);
+  };
+  std::vector<std::string> seen;
+  Options o = options("");
+  o.keep_state = false;
+  for (const bool turned : {false, true}) {
+    std::string& order = seen.emplace_back();
+    o.on_events = [&order](const Batch& batch, std::span<Event* const> events) {
+      for (const Event* event : events) order += batch.view(event->recipient);
+      for (const Event* event : events) order += to_string(event->kind);
+    };
+    std::vector<std::string> files = {file("mx1", sent), file("mx2", bounced)};
+    if (turned) std::reverse(files.begin(), files.end());
+    auto engine = Engine::open(o);
+    ASSERT_TRUE(engine);
+    ReplayConfig config;
+    config.files = files;
+    auto running = (*engine)->replay(config);
+    ASSERT_TRUE(running && running->wait());
+    ASSERT_TRUE((*engine)->stop());
+  }
+  EXPECT_EQ(seen[0], seen[1]);
 }
 
 TEST_F(EngineTest, EventsArriveInOrderWithoutAStore) {
