@@ -121,7 +121,7 @@ int run_app(App& app, const std::vector<std::string>& args) {
   }
   if (app.live == nullptr && !app.log_level.empty()) init_logging(app.log_level);
   const int status = app.run();
-  if (!app.io.flush() && status == 0) return 0;  // the reader went away: its choice
+  if (auto written = app.io.finish(); !written) return app.io.report(written.error());
   return status;
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -13,15 +14,19 @@ namespace bounced::cli {
 /// stdout is data only; errors, notices and progress go to stderr. Not thread safe.
 class Io {
  public:
-  Io(int in, int out, int err, bool no_color);
+  /// `give_up`: asked ten times a second while nobody reads our output; what it says yes to cannot
+  /// be written. Without it: waits for the reader.
+  Io(int in, int out, int err, bool no_color, std::function<bool()> give_up = {});
   ~Io();
   Io(const Io&) = delete;
   Io& operator=(const Io&) = delete;
 
-  /// Buffered; false once the reader is gone (EPIPE), then everything is dropped.
+  /// Buffered; false once it cannot be written, then everything is dropped.
   bool out(std::string_view text);
   void err(std::string_view text);
   bool flush();
+  /// Flushes. Not an error: a reader that went away (EPIPE), which is its choice.
+  Result<void> finish();
   /// Prints the error's line; returns its exit status.
   int report(const Error& error);
   /// A line "bounced: ..." on stderr.
@@ -42,7 +47,9 @@ class Io {
  private:
   int in_, out_, err_;
   bool no_color_, out_terminal_, err_terminal_;
+  std::function<bool()> give_up_;
   std::atomic<bool> broken_{false};  ///< written by who prints, read by who waits
+  int out_errno_ = 0;                ///< why it is broken
   std::string buffer_;
   std::string input_;
   std::size_t input_at_ = 0;

@@ -6,12 +6,28 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cli/app.h"
 
+namespace {
+
+// A descriptor that the caller closed would be that of the next file opened, say of the store, and
+// what goes to stdout would go there. Opened the wrong way round, so that use is still an error.
+void hold_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) {
+      (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  hold_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
   bounced::init_logging("warn");
   bounced::cli::Io io(STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO,
