@@ -6,9 +6,10 @@
 
 #include <atomic>
 #include <list>
-#include <mutex>
+#include <system_error>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/app.h"
@@ -18,7 +19,9 @@ namespace bounced::cli {
 namespace {
 
 constexpr std::size_t kRequestBytesMax = std::size_t{1} << 20;
-constexpr std::size_t kCallersMax = 16;
+constexpr std::size_t kCallersMax = 64;  // further ones wait their turn
+/// A caller that has not said by then what it wants is sent away.
+constexpr std::int64_t kRequestWaitUs = 5'000'000;
 
 std::string socket_path(const std::string& data_dir) {
   return data_dir + "/control.sock";
@@ -106,40 +109,56 @@ struct ControlServer::Impl {
 
   void accept_loop() {
     while (!stopping) {
-      auto socket = net::accept_local(listener, 200);
       callers.remove_if([](const std::unique_ptr<Caller>& c) {
         if (!c->done) return false;
         c->thread.join();
         return true;
       });
+      if (callers.size() >= kCallersMax) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        continue;
+      }
+      auto socket = net::accept_local(listener, 200);
       if (!socket) {
         spdlog::warn("{}", socket.error().message());
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
         continue;
       }
-      if (!*socket || callers.size() >= kCallersMax) continue;
-      auto caller = std::make_unique<Caller>();
-      Caller* raw = caller.get();
-      raw->thread = std::thread([this, raw, s = std::make_shared<net::Fd>(std::move(*socket))] {
-        serve(*s);
-        raw->done = true;
-      });
-      callers.push_back(std::move(caller));
+      if (*socket) start_caller(std::move(*socket));
     }
   }
 
+  void start_caller(net::Fd socket) {
+    auto caller = std::make_unique<Caller>();
+    Caller* raw = caller.get();
+    try {
+      raw->thread = std::thread([this, raw, s = std::make_shared<net::Fd>(std::move(socket))] {
+        serve(*s);
+        raw->done = true;
+      });
+    } catch (const std::system_error& e) {  // no more threads: this caller has to come again
+      spdlog::warn("control socket: {}", e.what());
+      return;
+    }
+    callers.push_back(std::move(caller));
+  }
+
   void serve(const net::Fd& socket) {
-    auto message = net::receive_message(socket, kRequestBytesMax);
+    const std::int64_t wait_until = monotonic_us() + kRequestWaitUs;
+    auto message = net::receive_message(socket, kRequestBytesMax,
+                                        [&] { return stopping || monotonic_us() > wait_until; });
     Request request;
     if (!message || message->fds.size() != 3 || !decode_request(message->bytes, request)) return;
     int status = 3;
     {
-      Io io(message->fds[0].get(), message->fds[1].get(), message->fds[2].get(), request.no_color);
+      const auto cancelled = [&] { return stopping || hung_up(socket); };
+      Io io(message->fds[0].get(), message->fds[1].get(), message->fds[2].get(), request.no_color,
+            cancelled);
       App app(io);
       app.cwd = request.cwd;
       app.live = engine;
       app.live_config = &config;
-      app.cancelled = [&] { return stopping || hung_up(socket); };
+      app.cancelled = cancelled;
       try {
         status = run_app(app, request.args);
       } catch (const std::exception& e) {
