@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <simdjson.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <list>
@@ -69,6 +70,14 @@ bool decode_request(const std::string& bytes, Request& out) {
 bool hung_up(const net::Fd& socket) {
   pollfd p{socket.get(), POLLIN | POLLRDHUP, 0};
   return ::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0;
+}
+
+// The user at the other end.
+std::uint32_t socket_peer(const net::Fd& socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.uid
+                                                                                : ::getuid();
 }
 
 }  // namespace
@@ -156,6 +165,7 @@ struct ControlServer::Impl {
             cancelled);
       App app(io);
       app.cwd = request.cwd;
+      app.uid = socket_peer(socket);
       app.live = engine;
       app.live_config = &config;
       app.cancelled = cancelled;

@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
                       std::getenv("NO_COLOR") != nullptr);
   bounced::cli::App app(io);
   app.process_ends = true;
+  app.uid = ::getuid();
   try {
     std::error_code ignored;
     app.cwd = std::filesystem::current_path(ignored).string();
