@@ -46,7 +46,12 @@ Result<std::unique_ptr<Session>> Session::read(const App& app) {
   options.read_only = true;
   options.fold_local_part = config->fold_local_part;
   auto opened = store::Store::open(config->data_dir, options);
-  if (!opened) return tl::unexpected(opened.error());
+  if (!opened) {
+    // Without a store nothing was looked for, let alone not found.
+    Error error = opened.error();
+    if (error.code == ErrorCode::not_found) error.code = ErrorCode::io;
+    return tl::unexpected(std::move(error));
+  }
   impl.own_store = std::move(*opened);
   if (auto named = impl.own_names.load(*impl.own_store); !named) {
     return tl::unexpected(named.error());
