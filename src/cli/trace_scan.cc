@@ -78,6 +78,25 @@ class Finder {
   char lower_ = 0, upper_ = 0;
 };
 
+// What addresses and message ids go on with; quotes, brackets, '=' and ':' stand around them in
+// logs.
+bool goes_on(char c) {
+  return id_char(c) || static_cast<unsigned char>(c) >= 0x80 ||
+         std::string_view("._%+-").find(c) != std::string_view::npos;
+}
+
+// False where the needle is a part of something longer: bob@example.com is neither
+// jbob@example.com nor bob@example.com.au. A dot behind it may end a sentence.
+bool stands_alone(std::string_view text, std::size_t at, std::string_view needle) {
+  const bool name = needle.find('@') != std::string_view::npos;
+  const auto more = [&](std::size_t i) {
+    return i < text.size() && (name ? goes_on(text[i]) : id_char(text[i]));
+  };
+  if (at > 0 && more(at - 1)) return false;
+  const std::size_t end = at + needle.size();
+  return !more(end) || (text[end] == '.' && !more(end + 1));
+}
+
 }  // namespace
 
 QueueIdSet::QueueIdSet(const std::unordered_set<std::string>& wanted,
@@ -147,6 +166,10 @@ Result<void> scan_lines_with(const std::string& path, std::string_view needle,
   return ingest::scan_files({path}, [&](const Block& block) {
     const std::string_view text = block.text();
     for (std::size_t at = finder.find(text, 0); at != std::string_view::npos;) {
+      if (!stands_alone(text, at, needle)) {
+        at = finder.find(text, at + 1);
+        continue;
+      }
       const std::size_t begin = at == 0 ? 0 : text.rfind('\n', at - 1) + 1;
       std::size_t end = text.find('\n', at);
       if (end == std::string_view::npos) end = text.size();

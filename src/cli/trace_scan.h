@@ -33,7 +33,8 @@ class QueueIdSet {
   std::unordered_set<std::string> ids_;
 };
 
-/// Visits every line that contains `needle` (ASCII case-insensitively).
+/// Visits every line that contains `needle` (ASCII case-insensitively), not as a part of a longer
+/// address, message id or word.
 Result<void> scan_lines_with(const std::string& path, std::string_view needle,
                              const VisitLine& visit);
 /// Visits every line whose queue id is wanted.
