@@ -113,7 +113,9 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
       failure.kind = event.kind;
       failure.mta_host = batch.view(event.mta_host);
       failure.recipient_domain = raw_domain(recipient);
-      Classifier classifier(*rules);
+      Classifier::Options options;
+      options.sending_ips = config->sending_ips;
+      Classifier classifier(*rules, options);
       verdict = classifier.explain(failure, why);
       const CauseInfo& info = cause_info(**rules, verdict->cause);
       text += fmt::format("{:<11} {}\n", "event", to_string(event.kind));

@@ -66,6 +66,17 @@ def main():
     t.expect("mailbox.unknown" in t.run("classify", "--explain", "550 5.1.1 user unknown").stdout, "--explain")
     bounce = next(line for line in open(log) if "status=bounced" in line)
     t.expect("it does" in t.run("explain", bounce.strip()).stdout, "explain")
+    # Our own IP in a reply: the same rule, whoever looks at the line. Its match is no words of the reply.
+    with open(t.path("ips.toml"), "w") as f:
+        f.write('sending_ips = ["198.51.100.7"]\n')
+    with open(t.path("banned.log"), "w") as f:
+        f.write("2026-11-21T20:00:01+00:00 mx1 postfix/smtp[12]: 4jX111627vPz1c0pK: to=<a@n1.example>, relay=mx.x.example[192.0.2.7]:25, "
+                "delay=0.5, delays=0.5/0/0/0, dsn=5.1.1, status=bounced (host mx.x.example[192.0.2.7] said: 550 5.1.1 rejected, "
+                "198.51.100.7 is banned here (in reply to RCPT TO command))\n")
+    event = t.ndjson("parse", "--config", "ips.toml", "banned.log")[0]
+    t.expect(event["verdict"]["rule"] == "dnsbl/our-ip" and "span" not in event["verdict"], str(event))
+    explained = t.run("explain", "--config", "ips.toml", open(t.path("banned.log")).read().strip()).stdout
+    t.expect("by dnsbl/our-ip" in explained, explained)
     t.run("rules", "check")
     t.expect(len(t.run("rules", "list").stdout.splitlines()) >= 150, "fewer than 150 rules")
     with open(t.path("default.toml"), "w") as f:
