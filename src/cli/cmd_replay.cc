@@ -208,9 +208,11 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
     app.io.notice(fmt::format("{} of {} file(s) were applied before: nothing new in them",
                               progress.files_known, progress.files));
   }
-  if (interrupted && !app.io.broken()) {
-    app.io.notice(keep ? "interrupted; what was applied is kept, run it again to go on"
-                       : "interrupted");
+  // Not all of it was read: whoever removes applied logs must not take this for success. Only a
+  // reader of events who has seen enough needs no word.
+  if (interrupted && (keep || !app.io.broken())) {
+    status = app.io.report({ErrorCode::cancelled, keep ? "replay" : "parse", "", "interrupted",
+                            keep ? "what was applied is kept, run it again to go on" : ""});
   }
   if (args.summary == "json") {
     app.io.out(summary_json(before, after, seconds, cpu));
