@@ -97,6 +97,10 @@ def main():
     t.run("trace", queue_id, "nothing*.log", status=3)
     t.run("trace", queue_id, "-", stdin="", status=2)
 
+    # A block that goes to a directory which was not there says so.
+    t.expect("new data directory" in t.run("address", "block", "a@b.example", "--data", t.path("typo")).stderr, "no word")
+    t.expect(not t.run("address", "block", "c@b.example", "--data", t.path("typo")).stderr, "the same directory again")
+
     # No store, wrong usage.
     os.mkdir(t.path("empty"))
     t.run("list", "--data", t.path("empty"), status=3)
