@@ -1,26 +1,25 @@
 // The control socket: commands given beside a running daemon run inside it, with the caller's own
 // stdin, stdout and stderr.
 #include <poll.h>
-#include <simdjson.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <iterator>
 #include <list>
 #include <system_error>
 #include <thread>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "cli/app.h"
 #include "net/local_socket.h"
 
 namespace bounced::cli {
 namespace {
 
-constexpr std::size_t kRequestBytesMax = std::size_t{1} << 20;
-constexpr std::size_t kCallersMax = 64;  // further ones wait their turn
+constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;  // all that a command line can be
+constexpr std::size_t kCallersMax = 64;                         // further ones wait their turn
 /// A caller that has not said by then what it wants is sent away.
 constexpr std::int64_t kRequestWaitUs = 5'000'000;
 
@@ -28,17 +27,12 @@ std::string socket_path(const std::string& data_dir) {
   return data_dir + "/control.sock";
 }
 
+// Byte for byte what the caller has, names in any encoding: fields that end with a NUL, which no
+// argument can hold.
 std::string encode_request(const App& app, const std::vector<std::string>& args) {
-  std::string json = "{\"cwd\":";
-  append_json(json, app.cwd);
-  json += ",\"no_color\":";
-  json += std::getenv("NO_COLOR") != nullptr ? "true" : "false";
-  json += ",\"args\":[";
-  for (std::size_t i = 0; i < args.size(); ++i) {
-    if (i != 0) json += ',';
-    append_json(json, args[i]);
-  }
-  return json + "]}";
+  std::string request = app.cwd + '\0' + (std::getenv("NO_COLOR") != nullptr ? '1' : '0') + '\0';
+  for (const std::string& arg : args) request += arg + '\0';
+  return request;
 }
 
 struct Request {
@@ -47,22 +41,19 @@ struct Request {
   std::vector<std::string> args;
 };
 
-bool decode_request(const std::string& bytes, Request& out) {
-  simdjson::dom::parser parser;
-  simdjson::dom::element root;
-  if (parser.parse(bytes).get(root) != simdjson::SUCCESS) return false;
-  std::string_view cwd;
-  simdjson::dom::array args;
-  if (root["cwd"].get(cwd) != simdjson::SUCCESS || root["args"].get(args) != simdjson::SUCCESS ||
-      root["no_color"].get(out.no_color) != simdjson::SUCCESS) {
-    return false;
+bool decode_request(std::string_view bytes, Request& out) {
+  std::vector<std::string> fields;
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find('\0');
+    if (end == std::string_view::npos) return false;
+    fields.emplace_back(bytes.substr(0, end));
+    bytes.remove_prefix(end + 1);
   }
-  out.cwd = cwd;
-  for (simdjson::dom::element arg : args) {
-    std::string_view text;
-    if (arg.get(text) != simdjson::SUCCESS) return false;
-    out.args.emplace_back(text);
-  }
+  if (fields.size() < 2 || (fields[1] != "0" && fields[1] != "1")) return false;
+  out.cwd = std::move(fields[0]);
+  out.no_color = fields[1] == "1";
+  out.args.assign(std::make_move_iterator(fields.begin() + 2),
+                  std::make_move_iterator(fields.end()));
   return true;
 }
 

@@ -35,6 +35,12 @@ def main():
     answers = {p.communicate(timeout=60)[0] for p in many}
     t.expect(len(answers) == 1 and all(p.returncode == 0 for p in many), f"100 at once: {answers}")
 
+    # Arguments arrive byte for byte, and as many as a command line holds.
+    odd = b"caf\xe9@example.com"
+    for args in ([b"address", b"block", odd], [b"address", b"block"] + [b"a%d@%s.example" % (i, b"x" * 200) for i in range(6000)]):
+        done = subprocess.run([t.bin.encode(), *args, b"--data", data.encode()], cwd=t.dir, stdout=subprocess.PIPE, text=True)
+        t.expect(done.stdout == f"blocked {len(args) - 2} of {len(args) - 2}\n", done.stdout)
+
     # Silent, garbage, too large, cut off.
     idle = [connect() for _ in range(40)]
     for request in (b"\xff\xff\xff\xff", struct.pack("<I", 5) + b"{nope", struct.pack("<I", 3)):
@@ -57,6 +63,8 @@ def main():
     t.expect(process.returncode == 0, f"SIGTERM: {process.returncode}\n{error}")
     out, err = stuck.communicate(timeout=10)
     t.expect(stuck.returncode == 3 and "not whole" in err, f"a cut list exits {stuck.returncode}: {err}")
+    shown = subprocess.run([t.bin.encode(), b"address", b"show", odd, b"--data", data.encode()], stdout=subprocess.DEVNULL)
+    t.expect(shown.returncode == 0, "the daemon blocked another address than the one given")
     t.done()
 
 
