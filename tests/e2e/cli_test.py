@@ -34,6 +34,7 @@ def main():
     for by in ("cause", "category", "domain", "sender", "campaign", "hour"):
         status = 1 if by == "campaign" else 0
         t.run("report", "--by", by, "--data", data, status=None if status else 0)
+    t.run("list", "--block", "dead", "--at", "2000-01-01", "--data", data, status=1)
     # What a filter selects is lifted, and nothing else that the address has.
     domain = address.split("@")[1]
     t.run("address", "block", f" <{address}>", "--data", data)
