@@ -29,6 +29,23 @@ std::size_t utf8_length(std::string_view text, std::size_t i) {
   return 0;
 }
 
+// For the lead byte of a valid sequence: a C1 control (U+0080..U+009F), which drives a terminal as
+// well as C0 does.
+bool is_c1(std::string_view text, std::size_t i) {
+  return static_cast<unsigned char>(text[i]) == 0xC2 &&
+         static_cast<unsigned char>(text[i + 1]) < 0xA0;
+}
+
+// Likewise: U+2028..U+202E and U+2066..U+2069, which end a line or turn round what stands beside
+// them: an address could show itself as another one.
+bool is_direction(std::string_view text, std::size_t i) {
+  if (static_cast<unsigned char>(text[i]) != 0xE2) return false;
+  const auto middle = static_cast<unsigned char>(text[i + 1]);
+  const auto last = static_cast<unsigned char>(text[i + 2]);
+  return (middle == 0x80 && last >= 0xA8 && last <= 0xAE) ||
+         (middle == 0x81 && last >= 0xA6 && last <= 0xA9);
+}
+
 }  // namespace
 
 std::string ascii_lower(std::string_view text) {
@@ -72,12 +89,18 @@ void append_json(std::string& out, std::string_view text) {
       continue;
     }
     const std::size_t length = c < 0x80 ? 0 : utf8_length(text, i);
-    if (length != 0) {
+    const bool c1 = length == 2 && is_c1(text, i);
+    if (length != 0 && !c1) {
       i += length;
       continue;
     }
     out.append(text, plain, i - plain);
-    if (c == '"' || c == '\\') {
+    if (c1) {
+      const auto control = static_cast<unsigned char>(text[++i]);
+      out += "\\u00";
+      out += kHex[control >> 4];
+      out += kHex[control & 15];
+    } else if (c == '"' || c == '\\') {
       out += '\\';
       out += static_cast<char>(c);
     } else if (c >= 0x80) {
@@ -155,9 +178,7 @@ std::string printable(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto c = static_cast<unsigned char>(text[i]);
     const std::size_t length = c < 0x80 ? 1 : utf8_length(text, i);
-    // C1 controls (U+0080..U+009F) can drive a terminal as well as C0 can.
-    const bool c1 = length == 2 && c == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (length == 0 || c < 0x20 || c == 0x7F || c1) {
+    if (length == 0 || c < 0x20 || c == 0x7F || is_c1(text, i) || is_direction(text, i)) {
       out += '?';
       i += length == 0 ? 1 : length;
     } else {

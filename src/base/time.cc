@@ -117,11 +117,14 @@ Result<std::int64_t> parse_time(std::string_view text) {
   if (!date) {
     std::int64_t seconds = 0;
     const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    constexpr std::int64_t kSecondsMax = 253'402'300'799;  // 9999-12-31T23:59:59Z
     if (ec != std::errc() || end != text.data() + text.size() || text.empty()) return bad();
+    if (seconds < -kSecondsMax || seconds > kSecondsMax) return bad();
     return seconds * kSecondUs;
   }
   c.year = year;
   if (c.month < 1 || c.month > 12 || c.day < 1 || c.day > 31) return bad();
+  if (civil_from_us(us_from_civil(c)).day != c.day) return bad();  // no such day in that month
   if (text.size() == 10) return us_from_civil(c);
   if ((text[10] != 'T' && text[10] != ' ' && text[10] != 't') || !digits(text, 11, 2, c.hour) ||
       text.size() < 16 || text[13] != ':' || !digits(text, 14, 2, c.minute)) {
@@ -147,6 +150,7 @@ Result<std::int64_t> parse_time(std::string_view text) {
   std::size_t j = i + 3;
   if (j < text.size() && text[j] == ':') ++j;
   if (j < text.size() && (!digits(text, j, 2, minutes) || j + 2 != text.size())) return bad();
+  if (hours > 23 || minutes > 59) return bad();
   const std::int64_t offset = (hours * 60 + minutes) * 60 * kSecondUs;
   us += text[i] == '+' ? -offset : offset;
   return us;

@@ -87,7 +87,10 @@ std::size_t match_at(string_view text, std::size_t p, string_view literal, int& 
 
 Range find_span(string_view original, string_view literal) {
   const string_view words = trim(literal);
-  if (words.empty()) return {};
+  std::size_t length = 0;
+  if (words.empty() || (placeholder(words, length) && length == words.size())) {
+    return {};  // every word of the text would do
+  }
   int steps = 0;
   for (std::size_t p = 0; p < original.size() && steps <= kStepsMax; ++p) {
     const std::size_t end = match_at(original, p, words, steps);

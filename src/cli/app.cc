@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/arguments.h"
 
 namespace bounced::cli {
 namespace {
@@ -25,16 +26,35 @@ void build(CLI::App& parser, App& app) {
   parser.require_subcommand(1);
   parser.fallthrough();
   parser.footer(std::string(kFooter));
-  parser.add_option("--data", app.data_dir, "data directory (default ./bounced-data)")
-      ->type_name("DIR");
-  parser.add_option("--config", app.config_file, "configuration file")->type_name("FILE");
+  not_empty(*parser.add_option("--data", app.data_dir, "data directory (default ./bounced-data)")
+                 ->type_name("DIR"));
+  not_empty(
+      *parser.add_option("--config", app.config_file, "configuration file")->type_name("FILE"));
   parser.add_option("--log-level", app.log_level, "trace, debug, info, warn, error or off")
-      ->type_name("LEVEL");
+      ->type_name("LEVEL")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
   for (const auto add :
        {add_run, add_replay, add_parse, add_trace, add_classify, add_explain, add_address, add_list,
         add_report, add_changes, add_rules, add_config, add_digest, add_status, add_version}) {
     add(parser, app);
   }
+}
+
+// What the parser says, or where a command was expected and another word stood: that word.
+Error usage_error(const CLI::App& parser, const std::string& command, std::string why) {
+  const CLI::App* last = &parser;
+  while (!last->get_subcommands().empty()) last = last->get_subcommands().front();
+  std::string hint = "see `bounced " + (command.empty() ? "" : command + " ") + "--help`";
+  const std::vector<std::string> rest = parser.remaining(true);
+  if (last->get_require_subcommand_min() == 0 || rest.empty()) {
+    return {ErrorCode::usage, command, "", std::move(why), std::move(hint)};
+  }
+  std::vector<std::string_view> known;
+  for (const CLI::App* sub : last->get_subcommands({})) known.emplace_back(sub->get_name());
+  if (const auto near = nearest(rest.front(), known); !near.empty()) {
+    hint = "did you mean `" + std::string(near) + "`? " + hint;
+  }
+  return {ErrorCode::usage, command, rest.front(), "not a command", std::move(hint)};
 }
 
 }  // namespace
@@ -101,13 +121,7 @@ int run_app(App& app, const std::vector<std::string>& args) {
       sub = sub->get_subcommands().front();
       command += (command.empty() ? "" : " ") + sub->get_name();
     }
-    std::string why = e.what();
-    for (char& c : why) {
-      if (c == '\n') c = ' ';
-    }
-    return app.io.report(
-        Error{ErrorCode::usage, command, "", why,
-              "see `bounced " + (command.empty() ? "" : command + " ") + "--help`"});
+    return app.io.report(usage_error(parser, command, e.what()));
   }
   if (!app.run) {
     app.io.out(parser.help());
@@ -115,13 +129,15 @@ int run_app(App& app, const std::vector<std::string>& args) {
     return 2;
   }
   if (app.forwardable && app.live == nullptr) {
-    auto status = forward(app.data(), app, args);
+    const auto config = app.config();
+    if (!config) return app.io.report(config.error());
+    auto status = forward(config->data_dir, app, args);
     if (status) return *status;
     if (status.error().code != ErrorCode::not_found) return app.io.report(status.error());
   }
   if (app.live == nullptr && !app.log_level.empty()) init_logging(app.log_level);
   const int status = app.run();
-  if (!app.io.flush() && status == 0) return 0;  // the reader went away: its choice
+  if (auto written = app.io.finish(); !written) return app.io.report(written.error());
   return status;
 }
 

@@ -23,6 +23,7 @@ struct App {
   explicit App(Io& i) : io(i) {}
   Io& io;
   std::string cwd;                   ///< of the caller
+  std::uint32_t uid = 0;             ///< of the caller
   pipeline::Engine* live = nullptr;  ///< inside the daemon: its engine
   const Config* live_config = nullptr;
   bool process_ends = false;        ///< behind the command: its memory need not be freed

@@ -1,18 +1,18 @@
 // bounced address show|block|unblock.
 #include <fmt/format.h>
-#include <pwd.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "base/time.h"
 #include "cli/app.h"
+#include "cli/arguments.h"
 #include "report/address_report.h"
 
 namespace bounced::cli {
 namespace {
+
+using Kind = state::States::Command::Kind;
 
 struct AddressArgs {
   std::vector<std::string> addresses;
@@ -20,19 +20,14 @@ struct AddressArgs {
   bool json = false;
 };
 
-std::string actor_of(const AddressArgs& args) {
-  if (!args.actor.empty()) return args.actor;
-  const passwd* user = ::getpwuid(::getuid());
-  return std::string("cli:") + (user != nullptr ? user->pw_name : "unknown");
-}
-
 int show(App& app, const AddressArgs& args) {
   auto session = Session::read(app);
   if (!session) return app.io.report(session.error());
   const report::Context context{(*session)->store(), (*session)->names(), (*session)->rules(),
                                 system_clock().now_us()};
   int status = 0;
-  for (const std::string& address : args.addresses) {
+  for (const std::string& typed : args.addresses) {
+    const std::string address = bare_address(typed);
     auto facts = report::find_address(context, address);
     if (!facts) return app.io.report(facts.error());
     if (!facts->has_value()) {
@@ -52,22 +47,41 @@ int show(App& app, const AddressArgs& args) {
   return status;
 }
 
+// A name without @ is a domain, or a recipient of the mail server itself: what is blocked is
+// lifted.
+bool lifts_domain(const state::States::Command& command) {
+  return command.kind == Kind::unblock && command.address.find('@') == std::string::npos;
+}
+
 // Gives the same command to every address, in one durable change.
 int change_all(App& app, const AddressArgs& args, state::States::Command command, bool must_exist,
                std::string_view done_word) {
+  // All of them can be given to the engine, or nothing changes.
+  for (const std::string& typed : args.addresses) {
+    auto good = check_address(bare_address(typed), command.kind == Kind::block);
+    if (!good) return app.io.report(good.error());
+  }
   auto session = Session::write(app, must_exist);
   if (!session) return app.io.report(session.error());
-  const std::string actor = actor_of(args);
+  const std::string actor = args.actor.empty() ? actor_name(app.uid) : args.actor;
   std::size_t changed = 0;
   auto done =
       (*session)->engine()->change([&](state::States& states, store::Names& names) -> Result<void> {
         command.record.actor = names.intern(store::Dictionary::actor, actor);
         command.actor = command.record.actor;
-        for (const std::string& address : args.addresses) {
-          command.address = address;
+        for (const std::string& typed : args.addresses) {
+          command.address = bare_address(typed);
           auto result = states.command(command);
           if (!result) return tl::unexpected(result.error());
-          changed += *result ? 1 : 0;
+          bool any = *result;
+          if (lifts_domain(command)) {
+            command.domain = true;
+            result = states.command(command);
+            command.domain = false;
+            if (!result) return tl::unexpected(result.error());
+            any = any || *result;
+          }
+          changed += any ? 1 : 0;
         }
         return {};
       });
@@ -78,17 +92,15 @@ int change_all(App& app, const AddressArgs& args, state::States::Command command
 
 int block(App& app, const AddressArgs& args) {
   state::States::Command command;
-  command.kind = state::States::Command::Kind::block;
+  command.kind = Kind::block;
   command.time_us = system_clock().now_us();
   command.record.kind = BlockKind::manual;
   command.record.since_us = command.time_us;
   if (!args.until.empty()) {
-    auto duration = parse_duration(args.until);
-    auto time =
-        duration ? Result<std::int64_t>(command.time_us + *duration) : parse_time(args.until);
+    auto time = parse_moment("--until", args.until, command.time_us, Way::on);
     if (!time) return app.io.report(time.error());
     if (*time <= command.time_us) {
-      return app.io.report({ErrorCode::usage, "until", args.until, "is in the past", ""});
+      return app.io.report({ErrorCode::usage, "--until", args.until, "is in the past", ""});
     }
     command.record.until_us = *time;
   }
@@ -97,7 +109,7 @@ int block(App& app, const AddressArgs& args) {
 
 int unblock(App& app, const AddressArgs& args) {
   state::States::Command command;
-  command.kind = state::States::Command::Kind::unblock;
+  command.kind = Kind::unblock;
   command.time_us = system_clock().now_us();
   return change_all(app, args, command, true, "unblocked");
 }
@@ -122,7 +134,7 @@ void add_address(CLI::App& parser, App& app) {
   };
   add("show", "blocks, streak, totals, advice, and the servers' own words",
       "  bounced address show someone@example.com\n"
-      "  bounced address show --json someone@example.com | jq .history[0].diagnostic",
+      "  bounced address show --json someone@example.com | jq '.history[0].diagnostic'",
       show)
       ->add_flag("--json", args->json, "one JSON object a line");
   CLI::App* blocks = add("block", "block by hand; deliveries do not end it",

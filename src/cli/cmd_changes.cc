@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/app.h"
+#include "cli/arguments.h"
 #include "report/address_report.h"
 #include "state/state.h"
 #include "store/store.h"
@@ -62,6 +63,7 @@ int changes(App& app, std::uint64_t after, std::uint64_t limit) {
   const store::Store& store = (*session)->store();
   std::string from;
   store::append_u64_be(from, after + 1);
+  if (limit == 0) return 1;
   std::uint64_t shown = 0;
   std::optional<Error> bad;
   auto scanned = store.scan(store::Family::changes, {}, from,
@@ -90,8 +92,9 @@ void add_changes(CLI::App& parser, App& app) {
   CLI::App* command = parser.add_subcommand("changes", "the feed of block changes, as NDJSON");
   auto after = std::make_shared<std::uint64_t>(0);
   auto limit = std::make_shared<std::uint64_t>(UINT64_MAX);
-  command->add_option("--after", *after, "last sequence number already seen")->type_name("SEQ");
-  command->add_option("--limit", *limit, "at most this many")->type_name("N");
+  whole_number(*command->add_option("--after", *after, "last sequence number already seen")
+                    ->type_name("SEQ"));
+  whole_number(*command->add_option("--limit", *limit, "at most this many")->type_name("N"));
   examples(*command,
            "  bounced changes --after 0\n"
            "  bounced changes --after 1734 --limit 1000     the next page");

@@ -33,7 +33,7 @@ void add_config(CLI::App& parser, App& app) {
       auto config = load_config(app.path(name));
       if (!config) {
         Error error = config.error();
-        if (error.why != std::strerror(ENOENT)) error.code = ErrorCode::check;
+        if (error.code == ErrorCode::usage) error.code = ErrorCode::check;
         return app.io.report(error);
       }
       auto rules = load_rules(engine_options(*config).rules);
@@ -59,6 +59,7 @@ void add_config(CLI::App& parser, App& app) {
 void add_version(CLI::App& parser, App& app) {
   CLI::App* command =
       parser.add_subcommand("version", "version of bounced and what it is built on");
+  examples(*command, "  bounced version");
   command->callback([&app] {
     app.run = [&app] {
       app.io.out(fmt::format("bounced {}\nstore format {}\nRocksDB {}.{}.{}, Hyperscan {}\n",

@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <tuple>
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "base/time.h"
 #include "cli/app.h"
+#include "cli/arguments.h"
 #include "report/list_report.h"
 
 namespace bounced::cli {
@@ -20,12 +22,6 @@ struct ListArgs {
   std::uint32_t streak = 0;
   bool domains = false, yes = false;
 };
-
-// A time, or a duration back from now.
-Result<std::int64_t> moment(const std::string& text, std::int64_t now_us) {
-  if (auto duration = parse_duration(text)) return now_us - *duration;
-  return parse_time(text);
-}
 
 Result<report::ListFilter> filter_of(const ListArgs& args, std::int64_t now_us) {
   report::ListFilter filter;
@@ -44,10 +40,10 @@ Result<report::ListFilter> filter_of(const ListArgs& args, std::int64_t now_us) 
   filter.provider = args.provider;
   filter.streak_min = args.streak;
   filter.domains = args.domains;
-  for (const auto& [text, out] :
-       {std::pair{&args.since, &filter.since_us}, std::pair{&args.until, &filter.until_us}}) {
+  for (const auto& [option, text, out] : {std::tuple{"--since", &args.since, &filter.since_us},
+                                          std::tuple{"--until", &args.until, &filter.until_us}}) {
     if (text->empty()) continue;
-    auto time = moment(*text, now_us);
+    auto time = parse_moment(option, *text, now_us, Way::back);
     if (!time) return tl::unexpected(time.error());
     *out = *time;
   }
@@ -57,12 +53,14 @@ Result<report::ListFilter> filter_of(const ListArgs& args, std::int64_t now_us) 
 int list(App& app, const ListArgs& args) {
   std::int64_t now = system_clock().now_us();
   if (!args.at.empty()) {
-    auto at = parse_time(args.at);
+    auto at = parse_moment("--at", args.at, now, Way::back);
     if (!at) return app.io.report(at.error());
     now = *at;
   }
   auto filter = filter_of(args, now);
   if (!filter) return app.io.report(filter.error());
+  // Not live yet at that time. By the clock all are: a log's may be ahead of it.
+  if (!args.at.empty()) filter->until_us = std::min(filter->until_us, now + 1);
   report::Format format = report::Format::table;
   (void)report::from_string(args.format, format);
   auto session = Session::read(app);
@@ -74,6 +72,18 @@ int list(App& app, const ListArgs& args) {
   return *written == 0 ? 1 : 0;
 }
 
+/// What the filter selected of one address: these blocks, and no other that it has.
+struct Selected {
+  std::string address;
+  std::vector<state::BlockRecord> blocks;
+  [[nodiscard]] bool has(const state::BlockRecord& block) const {
+    return std::any_of(blocks.begin(), blocks.end(), [&](const state::BlockRecord& b) {
+      return b.kind == block.kind && b.scope == block.scope && b.scope_id == block.scope_id &&
+             b.since_us == block.since_us;
+    });
+  }
+};
+
 int unblock(App& app, const ListArgs& args) {
   const std::int64_t now = system_clock().now_us();
   auto filter = filter_of(args, now);
@@ -82,15 +92,18 @@ int unblock(App& app, const ListArgs& args) {
   auto session = Session::write(app, true);
   if (!session) return app.io.report(session.error());
   pipeline::Engine& engine = *(*session)->engine();
+  // The filter reads the store, which has what was applied only from its cut on.
+  if (auto flushed = engine.flush(); !flushed) return app.io.report(flushed.error());
   const report::Context context{(*session)->store(), (*session)->names(), (*session)->rules(), now};
-  std::vector<std::string> addresses;
+  std::vector<Selected> addresses;
   auto visited = report::list_addresses(context, *filter, false, [&](const report::ListRow& row) {
-    addresses.push_back(row.state.text);
+    addresses.push_back({row.state.text, row.blocks});
     return true;
   });
   if (!visited) return app.io.report(visited.error());
+  const char* const what = args.domains ? "domain(s)" : "address(es)";
   if (!args.yes) {
-    app.io.out(fmt::format("would unblock {} address(es); add --yes to do it\n", addresses.size()));
+    app.io.out(fmt::format("would unblock {} {}; add --yes to do it\n", addresses.size(), what));
     return addresses.empty() ? 1 : 0;
   }
   std::size_t changed = 0;
@@ -99,11 +112,13 @@ int unblock(App& app, const ListArgs& args) {
     auto done = engine.change([&](state::States& states, store::Names& names) -> Result<void> {
       state::States::Command command;
       command.kind = state::States::Command::Kind::unblock;
-      command.kind_mask = filter->kinds;
+      command.domain = args.domains;
       command.time_us = now;
       command.actor = names.intern(store::Dictionary::actor, "cli:unblock");
       for (std::size_t i = at; i < end; ++i) {
-        command.address = addresses[i];
+        const Selected& selected = addresses[i];
+        command.address = selected.address;
+        command.chosen = [&selected](const state::BlockRecord& b) { return selected.has(b); };
         auto result = states.command(command);
         if (!result) return tl::unexpected(result.error());
         changed += *result ? 1 : 0;
@@ -112,7 +127,7 @@ int unblock(App& app, const ListArgs& args) {
     });
     if (!done) return app.io.report(done.error());
   }
-  app.io.out(fmt::format("unblocked {} address(es)\n", changed));
+  app.io.out(fmt::format("unblocked {} {}\n", changed, what));
   return changed == 0 ? 1 : 0;
 }
 

@@ -49,9 +49,11 @@ std::uint64_t peak_rss_bytes() {
 class EventWriter {
  public:
   explicit EventWriter(Io& io) : io_(io) {}
-  void bind(const pipeline::Engine& engine) {
+  void bind(const pipeline::Engine& engine, const std::vector<std::string>& sending_ips) {
     rules_ = engine.rules();
-    classifier_ = std::make_unique<Classifier>(rules_);
+    Classifier::Options options;
+    options.sending_ips = sending_ips;  // spans are those of the verdicts' own texts
+    classifier_ = std::make_unique<Classifier>(rules_, options);
     context_.names = &engine.names();
     context_.rules = rules_.get();
     context_.classifier = classifier_.get();
@@ -174,7 +176,7 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
       }
     }
   }
-  if (json_events) writer.bind(*engine);
+  if (json_events) writer.bind(*engine, config->sending_ips);
   const pipeline::Metrics before = engine->metrics();
   const std::int64_t begun = monotonic_us();
   const double cpu_begun = cpu_seconds();
@@ -215,7 +217,7 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
     app.io.notice(fmt::format("{} of {} file(s) were applied before: nothing new in them",
                               progress.files_known, progress.files));
   }
-  if (interrupted && !app.io.broken()) {
+  if (interrupted && (keep || !app.io.broken())) {
     app.io.notice(keep ? "interrupted; what was applied is kept, run it again to go on"
                        : "interrupted");
   }

@@ -2,10 +2,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <tuple>
 
 #include "base/clock.h"
-#include "base/time.h"
 #include "cli/app.h"
+#include "cli/arguments.h"
 #include "report/rates_report.h"
 
 namespace bounced::cli {
@@ -25,11 +26,10 @@ int report_rates(App& app, const ReportArgs& args) {
   }
   query.top = args.top;
   const std::int64_t now = system_clock().now_us();
-  for (const auto& [text, out] :
-       {std::pair{&args.since, &query.from_us}, std::pair{&args.until, &query.to_us}}) {
+  for (const auto& [option, text, out] : {std::tuple{"--since", &args.since, &query.from_us},
+                                          std::tuple{"--until", &args.until, &query.to_us}}) {
     if (text->empty()) continue;
-    auto duration = parse_duration(*text);
-    auto time = duration ? Result<std::int64_t>(now - *duration) : parse_time(*text);
+    auto time = parse_moment(option, *text, now, Way::back);
     if (!time) return app.io.report(time.error());
     *out = *time;
   }
@@ -58,8 +58,9 @@ void add_report(CLI::App& parser, App& app) {
                       "cause, category, domain, sender, campaign, stream, tenant, mta or hour");
   command->add_option("--since", args->since, "from: a time, or 24h = the last 24 hours");
   command->add_option("--until", args->until, "to: a time, or 24h = 24 hours ago");
-  command->add_option("--top", args->top, "rows by name; the rest is `other`; 0 = all")
-      ->type_name("N");
+  whole_number(
+      *command->add_option("--top", args->top, "rows by name; the rest is `other`; 0 = all")
+           ->type_name("N"));
   command->add_option("--format", args->format, "table, csv or ndjson")
       ->check(CLI::IsMember({"table", "csv", "ndjson"}));
   examples(*command,

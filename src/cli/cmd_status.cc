@@ -28,10 +28,11 @@ std::string as_text(const pipeline::Metrics& m, const std::vector<ingest::Tail::
   text += fmt::format("lag        {}, {:.1f} s\n", human_bytes(static_cast<double>(m.lag_bytes)),
                       static_cast<double>(m.lag_us) / 1e6);
   if (m.watermark_us != 0) text += fmt::format("newest     {}\n", format_time(m.watermark_us));
-  text += fmt::format("addresses  {} with a state ({} in RAM, {}), {} blocked\n",
-                      with_commas(m.states.addresses), with_commas(m.states.addresses_ram),
-                      human_bytes(static_cast<double>(m.states.table_bytes)),
-                      with_commas(m.states.blocked));
+  text += fmt::format("addresses  {} with a state\n", with_commas(m.states.addresses));
+  text += fmt::format("blocked    {} addresses and domains\n", with_commas(m.states.blocked));
+  text += fmt::format("table      {} addresses and domains in RAM, {}\n",
+                      with_commas(m.states.addresses_ram),
+                      human_bytes(static_cast<double>(m.states.table_bytes)));
   text += fmt::format("memo       {} of {} failures answered without a scan\n",
                       with_commas(m.classifier.memo_hits), with_commas(m.classifier.calls));
   for (const auto& file : files) {

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <unordered_set>
@@ -234,6 +235,25 @@ class Trace {
   std::map<std::string, std::vector<std::size_t>> by_id_;
 };
 
+// Every file once. A name that no file has may be a pattern; one that meets nothing stays as it is,
+// so that opening it says so.
+Result<std::vector<std::string>> files_of(const App& app, const std::vector<std::string>& named) {
+  std::set<std::string> files;
+  for (const std::string& name : named) {
+    if (name == "-") {
+      return fail(ErrorCode::usage, "trace", name, "lines are looked for more than once",
+                  "name a file instead of stdin");
+    }
+    const std::string path = app.path(name);
+    std::error_code ignored;
+    const auto met = std::filesystem::exists(path, ignored) ? std::vector<std::string>{}
+                                                            : ingest::expand_globs({path});
+    files.insert(met.begin(), met.end());
+    if (met.empty()) files.insert(path);
+  }
+  return std::vector<std::string>(files.begin(), files.end());
+}
+
 }  // namespace
 
 void add_trace(CLI::App& parser, App& app) {
@@ -259,10 +279,9 @@ void add_trace(CLI::App& parser, App& app) {
         return app.io.report({ErrorCode::usage, "trace", args->query, "too short to look for",
                               "give a whole address, message id or queue id"});
       }
-      std::vector<std::string> files;
-      for (const std::string& file : ingest::expand_globs(args->files))
-        files.push_back(app.path(file));
-      return Trace(app, args->query, args->timezone, args->year).run(files);
+      auto files = files_of(app, args->files);
+      if (!files) return app.io.report(files.error());
+      return Trace(app, args->query, args->timezone, args->year).run(*files);
     };
   });
 }

@@ -1,8 +1,11 @@
 #include "cli/config.h"
 
+#include <arpa/inet.h>
 #include <toml++/toml.h>
 
 #include <charconv>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
@@ -13,6 +16,20 @@
 
 namespace bounced::cli {
 namespace {
+
+/// An IP address, or with `prefix` also one with the length of a network's prefix.
+bool is_network(const std::string& text, bool prefix) {
+  const std::size_t slash = prefix ? text.find('/') : std::string::npos;
+  const std::string ip = text.substr(0, slash);
+  unsigned char bytes[16];
+  const bool v4 = ::inet_pton(AF_INET, ip.c_str(), bytes) == 1;
+  if (!v4 && ::inet_pton(AF_INET6, ip.c_str(), bytes) != 1) return false;
+  if (slash == std::string::npos) return true;
+  unsigned bits = 0;
+  const char* const end = text.data() + text.size();
+  const auto read = std::from_chars(text.data() + slash + 1, end, bits);
+  return read.ec == std::errc() && read.ptr == end && bits <= (v4 ? 32U : 128U);
+}
 
 /// Reads one table and remembers which keys were asked for; what is left over is unknown.
 class Section {
@@ -32,6 +49,12 @@ class Section {
     const auto value = node->value<std::string>();
     if (!node->is_string() || !value) return bad(*node, key, "is not a string");
     out = *value;
+    return {};
+  }
+  /// A text that has no meaning when it is empty.
+  Result<void> name(std::string_view key, std::string& out) {
+    if (auto r = text(key, out); !r) return r;
+    if (out.empty()) return bad(*table_.get(key), key, "is empty");
     return {};
   }
   Result<void> choice(std::string_view key, std::string& out,
@@ -79,7 +102,9 @@ class Section {
     const toml::node* node = take(key);
     if (node == nullptr) return {};
     auto parsed = parse_duration(node->value<std::string>().value_or(""));
-    if (!parsed) return bad(*node, key, "is not a duration", "give \"250ms\", \"1s\", \"24h\"");
+    if (!parsed || *parsed <= 0) {
+      return bad(*node, key, "is not a duration", "give \"250ms\", \"1s\", \"24h\"");
+    }
     out = *parsed;
     return {};
   }
@@ -98,6 +123,17 @@ class Section {
       const auto value = item.value<std::string>();
       if (!item.is_string() || !value) return bad(item, key, "holds something that is no string");
       out.push_back(*value);
+    }
+    return {};
+  }
+  /// IP addresses; with `networks` also CIDR.
+  Result<void> addresses(std::string_view key, std::vector<std::string>& out, bool networks) {
+    if (auto r = list(key, out); !r) return r;
+    for (const std::string& address : out) {
+      if (is_network(address, networks)) continue;
+      return bad(*table_.get(key), key, "holds \"" + address + "\", which is no IP address",
+                 networks ? "give e.g. \"192.0.2.1\", \"192.0.2.0/24\", \"2001:db8::/32\""
+                          : "give e.g. \"192.0.2.1\", \"2001:db8::1\"");
     }
     return {};
   }
@@ -169,6 +205,9 @@ Check read_tail(const toml::table& table, std::size_t n, const std::string& file
   BOUNCED_TRY(s.done());
   if (tail.name.empty()) tail.name = "tail" + std::to_string(n + 1);
   if (tail.paths.empty()) return s.bad(table, "paths", "is missing", "name at least one file");
+  for (const std::string& path : tail.paths) {
+    if (path.empty()) return s.bad(*table.get("paths"), "paths", "holds an empty name");
+  }
   if (tail.format != "auto" && parse::find_format(tail.format) < 0) {
     std::string names = "auto";
     for (const auto& format : parse::formats()) names += ", " + std::string(format.name);
@@ -211,13 +250,13 @@ void accept_unused(Section& root, Config& config) {
 
 Check read_root(const toml::table& table, Config& config) {
   Section root(table, "", config.file);
-  BOUNCED_TRY(root.text("data_dir", config.data_dir));
+  BOUNCED_TRY(root.name("data_dir", config.data_dir));
   BOUNCED_TRY(root.choice("mode", config.mode, {"observe", "enforce"}));
   BOUNCED_TRY(root.choice("log_level", config.log_level,
                           {"trace", "debug", "info", "warn", "error", "off"}));
   BOUNCED_TRY(root.flag("fold_local_part", config.fold_local_part));
   BOUNCED_TRY(root.text("campaign_header", config.campaign_header));
-  BOUNCED_TRY(root.list("sending_ips", config.sending_ips));
+  BOUNCED_TRY(root.addresses("sending_ips", config.sending_ips, false));
   BOUNCED_TRY(root.bytes("state_memory", config.state_memory));
   std::uint64_t workers = config.workers;
   BOUNCED_TRY(root.number("workers", workers, 0, 256));
@@ -248,7 +287,7 @@ Check read_root(const toml::table& table, Config& config) {
   };
   BOUNCED_TRY(sub("relay", [&](Section& s) -> Check {
     BOUNCED_TRY(s.list("hosts", config.relay_hosts));
-    return s.list("networks", config.relay_networks);
+    return s.addresses("networks", config.relay_networks, true);
   }));
   BOUNCED_TRY(sub("rules", [&](Section& s) -> Check {
     BOUNCED_TRY(s.text("dir", config.rules_dir));
@@ -272,7 +311,8 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
       {"kb", 1000},    {"m", 1u << 20},   {"mib", 1u << 20},    {"mb", 1'000'000},
       {"g", 1u << 30}, {"gib", 1u << 30}, {"gb", 1'000'000'000}};
   const auto unit_at = kUnits.find(unit);
-  if (ec != std::errc() || unit_at == kUnits.end() || number > (std::uint64_t{1} << 50)) {
+  if (ec != std::errc() || unit_at == kUnits.end() ||
+      number > (std::uint64_t{1} << 50) / unit_at->second) {
     return fail(ErrorCode::usage, "size", std::string(text), "not a size", "give e.g. 512MiB");
   }
   return number * unit_at->second;
@@ -292,13 +332,17 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
 }
 
 Result<Config> load_config(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) {
-    return fail(ErrorCode::usage, "config", file, std::strerror(errno),
+  const auto unreadable = [&file](int error) {
+    return fail(ErrorCode::io, "config", file, std::strerror(error),
                 "`bounced config default` prints one to start from");
-  }
+  };
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) return unreadable(EISDIR);
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return unreadable(errno);
   std::stringstream text;
   text << in.rdbuf();
+  if (in.bad()) return unreadable(errno);
   return parse_config(text.str(), file);
 }
 

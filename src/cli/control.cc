@@ -1,41 +1,38 @@
 // The control socket: commands given beside a running daemon run inside it, with the caller's own
 // stdin, stdout and stderr.
 #include <poll.h>
-#include <simdjson.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <iterator>
 #include <list>
-#include <mutex>
+#include <system_error>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "cli/app.h"
 #include "net/local_socket.h"
 
 namespace bounced::cli {
 namespace {
 
-constexpr std::size_t kRequestBytesMax = std::size_t{1} << 20;
-constexpr std::size_t kCallersMax = 16;
-constexpr int kRequestWaitMs = 2000, kRequestPollMs = 100;
+constexpr std::size_t kRequestBytesMax = std::size_t{8} << 20;  // all that a command line can be
+constexpr std::size_t kCallersMax = 64;                         // further ones wait their turn
+/// A caller that has not said by then what it wants is sent away.
+constexpr std::int64_t kRequestWaitUs = 5'000'000;
 
 std::string socket_path(const std::string& data_dir) {
   return data_dir + "/control.sock";
 }
 
+// Byte for byte what the caller has, names in any encoding: fields that end with a NUL, which no
+// argument can hold.
 std::string encode_request(const App& app, const std::vector<std::string>& args) {
-  std::string json = "{\"cwd\":";
-  append_json(json, app.cwd);
-  json += ",\"no_color\":";
-  json += std::getenv("NO_COLOR") != nullptr ? "true" : "false";
-  json += ",\"args\":[";
-  for (std::size_t i = 0; i < args.size(); ++i) {
-    if (i != 0) json += ',';
-    append_json(json, args[i]);
-  }
-  return json + "]}";
+  std::string request = app.cwd + '\0' + (std::getenv("NO_COLOR") != nullptr ? '1' : '0') + '\0';
+  for (const std::string& arg : args) request += arg + '\0';
+  return request;
 }
 
 struct Request {
@@ -44,22 +41,19 @@ struct Request {
   std::vector<std::string> args;
 };
 
-bool decode_request(const std::string& bytes, Request& out) {
-  simdjson::dom::parser parser;
-  simdjson::dom::element root;
-  if (parser.parse(bytes).get(root) != simdjson::SUCCESS) return false;
-  std::string_view cwd;
-  simdjson::dom::array args;
-  if (root["cwd"].get(cwd) != simdjson::SUCCESS || root["args"].get(args) != simdjson::SUCCESS ||
-      root["no_color"].get(out.no_color) != simdjson::SUCCESS) {
-    return false;
+bool decode_request(std::string_view bytes, Request& out) {
+  std::vector<std::string> fields;
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find('\0');
+    if (end == std::string_view::npos) return false;
+    fields.emplace_back(bytes.substr(0, end));
+    bytes.remove_prefix(end + 1);
   }
-  out.cwd = cwd;
-  for (simdjson::dom::element arg : args) {
-    std::string_view text;
-    if (arg.get(text) != simdjson::SUCCESS) return false;
-    out.args.emplace_back(text);
-  }
+  if (fields.size() < 2 || (fields[1] != "0" && fields[1] != "1")) return false;
+  out.cwd = std::move(fields[0]);
+  out.no_color = fields[1] == "1";
+  out.args.assign(std::make_move_iterator(fields.begin() + 2),
+                  std::make_move_iterator(fields.end()));
   return true;
 }
 
@@ -67,6 +61,14 @@ bool decode_request(const std::string& bytes, Request& out) {
 bool hung_up(const net::Fd& socket) {
   pollfd p{socket.get(), POLLIN | POLLRDHUP, 0};
   return ::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0;
+}
+
+// The user at the other end.
+std::uint32_t socket_peer(const net::Fd& socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.uid
+                                                                                : ::getuid();
 }
 
 }  // namespace
@@ -105,57 +107,59 @@ struct ControlServer::Impl {
   };
   std::list<std::unique_ptr<Caller>> callers;
 
-  /// A caller asks at once; one that does not, or stops half-way, holds nothing up.
-  bool asks(const net::Fd& socket) const {
-    const timeval limit{kRequestWaitMs / 1000, 0};
-    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    for (int waited_ms = 0; waited_ms < kRequestWaitMs && !stopping; waited_ms += kRequestPollMs) {
-      pollfd p{socket.get(), POLLIN, 0};
-      if (::poll(&p, 1, kRequestPollMs) > 0) return true;
-    }
-    return false;
-  }
-
   void accept_loop() {
     while (!stopping) {
-      const bool full = callers.size() >= kCallersMax;  // more wait in the listener's queue
-      if (full) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      auto socket = full ? Result<net::Fd>(net::Fd()) : net::accept_local(listener, 200);
       callers.remove_if([](const std::unique_ptr<Caller>& c) {
         if (!c->done) return false;
         c->thread.join();
         return true;
       });
+      if (callers.size() >= kCallersMax) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        continue;
+      }
+      auto socket = net::accept_local(listener, 200);
       if (!socket) {
         spdlog::warn("{}", socket.error().message());
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
         continue;
       }
-      if (!*socket) continue;
-      auto caller = std::make_unique<Caller>();
-      Caller* raw = caller.get();
-      raw->thread = std::thread([this, raw, s = std::make_shared<net::Fd>(std::move(*socket))] {
-        serve(*s);
-        raw->done = true;
-      });
-      callers.push_back(std::move(caller));
+      if (*socket) start_caller(std::move(*socket));
     }
   }
 
+  void start_caller(net::Fd socket) {
+    auto caller = std::make_unique<Caller>();
+    Caller* raw = caller.get();
+    try {
+      raw->thread = std::thread([this, raw, s = std::make_shared<net::Fd>(std::move(socket))] {
+        serve(*s);
+        raw->done = true;
+      });
+    } catch (const std::system_error& e) {  // no more threads: this caller has to come again
+      spdlog::warn("control socket: {}", e.what());
+      return;
+    }
+    callers.push_back(std::move(caller));
+  }
+
   void serve(const net::Fd& socket) {
-    if (!asks(socket)) return;
-    auto message = net::receive_message(socket, kRequestBytesMax);
+    const std::int64_t wait_until = monotonic_us() + kRequestWaitUs;
+    auto message = net::receive_message(socket, kRequestBytesMax,
+                                        [&] { return stopping || monotonic_us() > wait_until; });
     Request request;
     if (!message || message->fds.size() != 3 || !decode_request(message->bytes, request)) return;
     int status = 3;
     {
-      Io io(message->fds[0].get(), message->fds[1].get(), message->fds[2].get(), request.no_color);
+      const auto cancelled = [&] { return stopping || hung_up(socket); };
+      Io io(message->fds[0].get(), message->fds[1].get(), message->fds[2].get(), request.no_color,
+            cancelled);
       App app(io);
       app.cwd = request.cwd;
+      app.uid = socket_peer(socket);
       app.live = engine;
       app.live_config = &config;
-      app.cancelled = [&] { return stopping || hung_up(socket); };
-      io.give_up_when(app.cancelled);
+      app.cancelled = cancelled;
       try {
         status = run_app(app, request.args);
       } catch (const std::exception& e) {

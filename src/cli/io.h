@@ -14,18 +14,19 @@ namespace bounced::cli {
 /// stdout is data only; errors, notices and progress go to stderr. Not thread safe.
 class Io {
  public:
-  Io(int in, int out, int err, bool no_color);
+  /// `give_up`: asked ten times a second while nobody reads our output; what it says yes to cannot
+  /// be written. Without it: waits for the reader.
+  Io(int in, int out, int err, bool no_color, std::function<bool()> give_up = {});
   ~Io();
   Io(const Io&) = delete;
   Io& operator=(const Io&) = delete;
 
-  /// Asked while a reader does not take what is written, or a writer sends nothing: true gives it
-  /// up, as if it were gone.
-  void give_up_when(std::function<bool()> cancelled) { cancelled_ = std::move(cancelled); }
-  /// Buffered; false once the reader is gone (EPIPE), then everything is dropped.
+  /// Buffered; false once it cannot be written, then everything is dropped.
   bool out(std::string_view text);
   void err(std::string_view text);
   bool flush();
+  /// Flushes. Not an error: a reader that went away (EPIPE), which is its choice.
+  Result<void> finish();
   /// Prints the error's line; returns its exit status.
   int report(const Error& error);
   /// A line "bounced: ..." on stderr.
@@ -44,13 +45,12 @@ class Io {
   bool read_line(std::string& line);
 
  private:
-  bool write_all(int fd, std::string_view text) const;
-  [[nodiscard]] bool wait_for(int fd, short events) const;
   int in_, out_, err_;
   bool no_color_, out_terminal_, err_terminal_;
+  std::function<bool()> give_up_;
   std::atomic<bool> broken_{false};  ///< written by who prints, read by who waits
+  int out_errno_ = 0;                ///< why it is broken
   std::string buffer_;
-  std::function<bool()> cancelled_;
   std::string input_;
   std::size_t input_at_ = 0;
   bool input_end_ = false;

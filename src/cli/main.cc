@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -22,9 +23,20 @@ void allow_open_files() {
   (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// A descriptor that the caller closed would be that of the next file opened, say of the store, and
+// what goes to stdout would go there. Opened the wrong way round, so that use is still an error.
+void hold_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) {
+      (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  hold_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
   allow_open_files();
   bounced::init_logging("warn");
@@ -32,6 +44,7 @@ int main(int argc, char** argv) {
                       std::getenv("NO_COLOR") != nullptr);
   bounced::cli::App app(io);
   app.process_ends = true;
+  app.uid = ::getuid();
   try {
     std::error_code ignored;
     app.cwd = std::filesystem::current_path(ignored).string();

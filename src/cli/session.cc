@@ -46,7 +46,12 @@ Result<std::unique_ptr<Session>> Session::read(const App& app) {
   options.read_only = true;
   options.fold_local_part = config->fold_local_part;
   auto opened = store::Store::open(config->data_dir, options);
-  if (!opened) return tl::unexpected(opened.error());
+  if (!opened) {
+    // Without a store nothing was looked for, let alone not found.
+    Error error = opened.error();
+    if (error.code == ErrorCode::not_found) error.code = ErrorCode::io;
+    return tl::unexpected(std::move(error));
+  }
   impl.own_store = std::move(*opened);
   if (auto named = impl.own_names.load(*impl.own_store); !named) {
     return tl::unexpected(named.error());
@@ -70,13 +75,12 @@ Result<std::unique_ptr<Session>> Session::write(const App& app, bool must_exist)
   }
   auto config = app.config();
   if (!config) return tl::unexpected(config.error());
-  if (must_exist) {
-    if (auto there = must_have_store(config->data_dir); !there) {
-      return tl::unexpected(there.error());
-    }
-  }
+  const auto there = must_have_store(config->data_dir);
+  if (must_exist && !there) return tl::unexpected(there.error());
   auto engine = pipeline::Engine::open(engine_options(*config));
   if (!engine) return tl::unexpected(engine.error());
+  // Where --data was mistyped, nobody would look for what is written now.
+  if (!there) app.io.notice("a new data directory: " + config->data_dir);
   impl.own_engine = std::move(*engine);
   impl.engine = impl.own_engine.get();
   return session;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,7 +42,9 @@ struct ReceivedMessage {
   std::string bytes;
   std::vector<Fd> fds;
 };
-/// Errors: peer closed, message over `bytes_max`, time-out.
-Result<ReceivedMessage> receive_message(const Fd& socket, std::size_t bytes_max);
+/// Errors: peer closed, message over `bytes_max` or with more descriptors than one can have, and
+/// that `give_up`, asked ten times a second while nothing comes, said so. Without it: waits.
+Result<ReceivedMessage> receive_message(const Fd& socket, std::size_t bytes_max,
+                                        const std::function<bool()>& give_up = {});
 
 }  // namespace bounced::net

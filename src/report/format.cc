@@ -31,10 +31,7 @@ void append_csv(std::string& out, std::string_view text) {
   if (text.empty()) return;
   std::string field;
   if (std::string_view("=+-@\t\r").find(text.front()) != std::string_view::npos) field += '\'';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    field += byte < 0x20 || byte == 0x7F ? '?' : c;
-  }
+  field += printable(text);
   if (field.find_first_of(",\"") == std::string::npos && field.front() != ' ' &&
       field.back() != ' ') {
     out += field;

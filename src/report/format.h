@@ -29,7 +29,8 @@ struct Context {
 };
 
 /// Appends one CSV field (RFC 4180). Text that a spreadsheet would take for a formula (= + - @,
-/// tab, CR first) gets an apostrophe in front; control bytes become '?'.
+/// tab, CR first) gets an apostrophe in front; control characters and bad UTF-8
+/// become '?'.
 void append_csv(std::string& out, std::string_view text);
 /// A whole row with its line end (CRLF, as RFC 4180 says).
 void append_csv_row(std::string& out, const std::vector<std::string_view>& fields);

@@ -410,11 +410,18 @@ Decision decide_block(AddressState& state, const BlockRecord& record, std::int64
 }
 
 Decision decide_unblock(AddressState& state, std::uint32_t kind_mask, std::int64_t now_us,
-                        std::uint32_t /*actor*/) {
+                        std::uint32_t actor) {
+  const auto of_kind = [kind_mask](const BlockRecord& b) {
+    return (kind_mask >> static_cast<unsigned>(b.kind) & 1) != 0;
+  };
+  return decide_unblock(state, of_kind, now_us, actor);
+}
+
+Decision decide_unblock(AddressState& state, const std::function<bool(const BlockRecord&)>& chosen,
+                        std::int64_t now_us, std::uint32_t /*actor*/) {
   Decision out;
   const auto asked = [&](const BlockRecord& b) {
-    return (kind_mask >> static_cast<unsigned>(b.kind) & 1) != 0 &&
-           (b.until_us == 0 || b.until_us > now_us);
+    return (!chosen || chosen(b)) && (b.until_us == 0 || b.until_us > now_us);
   };
   // Derived failure blocks rest on the same failures: lifting one kind lifts them all.
   const bool failures = std::any_of(

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "bounced/event.h"
@@ -50,8 +51,11 @@ Decision decide(AddressState& state, const Fact& fact, const Verdict& verdict, c
                 PolicyLevel level);
 /// Time-driven part: ends blocks whose `until` <= now (event-time watermark or Clock).
 Decision decide_at(AddressState& state, std::int64_t now_us, const Policy& policy);
-/// Operator's hand: block or lift. Unblock ends every live block of the kinds given.
+/// Operator's hand: block or lift. Unblock ends every live block that is chosen (empty: all), or of
+/// the kinds given.
 Decision decide_block(AddressState& state, const BlockRecord& record, std::int64_t now_us);
+Decision decide_unblock(AddressState& state, const std::function<bool(const BlockRecord&)>& chosen,
+                        std::int64_t now_us, std::uint32_t actor);
 Decision decide_unblock(AddressState& state, std::uint32_t kind_mask, std::int64_t now_us,
                         std::uint32_t actor);
 

@@ -132,8 +132,10 @@ class States {
   struct Command {
     enum class Kind : std::uint8_t { block, unblock } kind = Kind::block;
     std::string address;
-    BlockRecord record;             ///< for block
-    std::uint32_t kind_mask = ~0u;  ///< for unblock: bit per BlockKind
+    bool domain = false;  ///< `address` is a domain, whose own record it is about
+    BlockRecord record;   ///< for block
+    /// For unblock: which of the live ones. Empty = all.
+    std::function<bool(const BlockRecord&)> chosen;
     std::int64_t time_us = 0;
     std::uint32_t actor = 0;
   };

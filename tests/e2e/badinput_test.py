@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Bad input is a clear error or a counted value: exit status and message as documented."""
-import gzip, json, os, random, subprocess, tempfile
+import gzip, json, os, random, shlex, signal, subprocess, tempfile
 from common import Case
 
 
@@ -62,9 +62,57 @@ def main():
     done = t.run("config", "check", "bad.toml", status=1)
     t.expect("bad.toml:7" in done.stderr and 'did you mean "format"' in done.stderr, done.stderr)
 
+    t.expect("missing.toml" in t.run("config", "check", "missing.toml", status=3).stderr, "missing.toml is not named")
+    t.run("config", "check", ".", status=3)
+
+    # Output that cannot be written is an error; a reader that has seen enough is none.
+    for command in (["list", "--format", "ndjson", "--data", t.path("d2")], ["parse", "good.log"]):
+        for out in ("> /dev/full", ">&-"):
+            shell = "exec " + shlex.join([t.bin, *command]) + out
+            done = subprocess.run(shell, shell=True, cwd=t.dir, stderr=subprocess.PIPE, text=True, timeout=120)
+            t.expect(done.returncode == 3 and "standard output" in done.stderr, f"{shell}: {done.returncode} {done.stderr}")
+        shell = "set -o pipefail; " + shlex.join([t.bin, *command]) + " | head -n 1 > /dev/null"
+        done = subprocess.run(["bash", "-c", shell], cwd=t.dir, stderr=subprocess.PIPE, text=True, timeout=120)
+        t.expect(done.returncode == 0 and not done.stderr, f"{shell}: {done.returncode} {done.stderr}")
+    shell = "exec " + shlex.join([t.bin, "replay", "--data", t.path("d7"), "good.log"]) + " <&- >&- 2>&-"
+    subprocess.run(shell, shell=True, cwd=t.dir, timeout=120)
+    t.expect(t.run("digest", "--data", t.path("d7")).stdout == t.run("digest", "--data", t.path("d2")).stdout,
+             "without standard descriptors the store differs")
+
+    # A replay that was stopped in good order says so.
+    with open(t.path("events"), "w") as events:
+        writer = subprocess.Popen([t.bin, "replay", "--events", "-", "--data", t.path("d8"), "-"], cwd=t.dir,
+                                  text=True, stdin=subprocess.PIPE, stdout=events, stderr=subprocess.PIPE)
+    writer.stdin.write(b"".join(good).decode())
+    writer.stdin.flush()
+    t.until("events", lambda: os.path.getsize(t.path("events")) > 0)
+    writer.send_signal(signal.SIGTERM)
+    error = writer.communicate(timeout=30)[1]
+    t.expect(writer.returncode == 0 and "interrupted" in error, f"an interrupted replay exits {writer.returncode}: {error}")
+
+    # Files of a trace: one with a pattern's characters in its name, a pattern that meets nothing, stdin.
+    os.link(log, t.path("good[1].log"))
+    queue_id = good[0].decode().split(": ")[1]
+    t.expect(t.run("trace", queue_id, "good[1].log").stdout == t.run("trace", queue_id, "good.log").stdout, "good[1].log")
+    t.run("trace", queue_id, "nothing*.log", status=3)
+    t.run("trace", queue_id, "-", stdin="", status=2)
+
+    # A block that goes to a directory which was not there says so.
+    t.expect("new data directory" in t.run("address", "block", "a@b.example", "--data", t.path("typo")).stderr, "no word")
+    t.expect(not t.run("address", "block", "c@b.example", "--data", t.path("typo")).stderr, "the same directory again")
+
     # No store, wrong usage.
+    os.mkdir(t.path("empty"))
+    t.run("list", "--data", t.path("empty"), status=3)
+    t.run("list", "--data", "", status=2)
+    t.run("--log-level", "loud", "version", status=2)
+    for wrong in ("--after -1", "--after 99999999999999999999", "--limit -1"):
+        t.run("changes", *wrong.split(), "--data", t.path("d2"), status=2)
+    for wrong in ("-1d", "2026-02-30", "9223372036854775807", "x\ny\x1b[2J"):
+        done = t.run("list", f"--since={wrong}", "--data", t.path("d2"), status=2)
+        t.expect(done.stderr.count("\n") == 1 and "\x1b" not in done.stderr, f"not one plain line: {done.stderr!r}")
     t.expect("--data" in t.run("list", "--data", t.path("none"), status=3).stderr, "no hint at --data")
-    t.run("nonsense", status=2)
+    t.expect("bounced: reprot: not a command; did you mean `report`?" in t.run("reprot", status=2).stderr, "reprot")
     t.run("address", "show", status=2)
     t.run("address", "show", "nobody@nowhere.example", "--data", t.path("d2"), status=1)
 

@@ -34,6 +34,29 @@ def main():
     for by in ("cause", "category", "domain", "sender", "campaign", "hour"):
         status = 1 if by == "campaign" else 0
         t.run("report", "--by", by, "--data", data, status=None if status else 0)
+    t.run("list", "--block", "dead", "--at", "2000-01-01", "--data", data, status=1)
+    # What a filter selects is lifted, and nothing else that the address has.
+    domain = address.split("@")[1]
+    t.run("address", "block", f" <{address}>", "--data", data)
+    t.expect("would unblock" in t.run("unblock", "--block", "dead", "--domain", domain, "--data", data).stdout, "dry run")
+    t.run("unblock", "--cause", blocked[0]["blocks"][0]["cause"], "--domain", domain, "--yes", "--data", data)
+    shown = json.loads(t.run("address", "show", "--json", f"<{address}>", "--data", data).stdout)
+    t.expect([b["kind"] for b in shown["blocks"]] == ["manual"], f"the block by hand is gone, too: {shown['blocks']}")
+    with open(t.path("null.log"), "w") as f:
+        for n in range(3):
+            f.write(f"2026-11-21T20:00:0{n}+00:00 mx1 postfix/smtp[12]: 4jX{n}11627vPz1c0pK: to=<a@n{n}.example>, relay=none, delay=0.5, "
+                    f"delays=0.5/0/0/0, dsn=5.1.0, status=bounced (Domain n{n}.example does not accept mail (nullMX))\n")
+    t.run("replay", "--quiet", "--data", data, "null.log")
+    dead = t.ndjson("list", "--domains", "--block", "dead", "--format", "ndjson", "--data", data)
+    t.expect(len(dead) == 3, f"three domains take no mail: {dead}")
+    t.run("unblock", "--domains", "--domain", dead[0]["address"], "--yes", "--data", data)
+    t.run("address", "unblock", dead[1]["address"], "--data", data)
+    left = t.ndjson("list", "--domains", "--block", "dead", "--format", "ndjson", "--data", data)
+    t.expect(len(left) == 1, f"two of three were lifted: {left}")
+    # One that cannot be blocked: none is.
+    for bad in ("example.com", "Bob <bob@example.com>", "bob@"):
+        t.run("address", "block", "good@example.com", bad, "--data", data, status=2)
+    t.run("address", "show", "good@example.com", "--data", data, status=1)
     traced = t.run("trace", address, log).stdout
     t.expect(address.lower() in traced.lower() and traced.count("\n") >= 2, "trace shows too little")
 
@@ -48,6 +71,17 @@ def main():
     told = t.run("explain", "Jan  1 00:00:00 mx postfix/smtp[7]: ABCDEF12: to=<a@b.example>, relay=mx.b.example[192.0.2.7]:25, delay=1, "
                  "delays=0/0/0/1, dsn=5.1.1, status=bounced (host mx.b.example[192.0.2.7] said: 550 5.1.1 user unknown)").stdout
     t.expect(f"from {year}-01-01T00:00:00Z" in told, f"explain takes another year than this\n{told}")
+    # Our own IP in a reply: the same rule, whoever looks at the line. Its match is no words of the reply.
+    with open(t.path("ips.toml"), "w") as f:
+        f.write('sending_ips = ["198.51.100.7"]\n')
+    with open(t.path("banned.log"), "w") as f:
+        f.write("2026-11-21T20:00:01+00:00 mx1 postfix/smtp[12]: 4jX111627vPz1c0pK: to=<a@n1.example>, relay=mx.x.example[192.0.2.7]:25, "
+                "delay=0.5, delays=0.5/0/0/0, dsn=5.1.1, status=bounced (host mx.x.example[192.0.2.7] said: 550 5.1.1 rejected, "
+                "198.51.100.7 is banned here (in reply to RCPT TO command))\n")
+    event = t.ndjson("parse", "--config", "ips.toml", "banned.log")[0]
+    t.expect(event["verdict"]["rule"] == "dnsbl/our-ip" and "span" not in event["verdict"], str(event))
+    explained = t.run("explain", "--config", "ips.toml", open(t.path("banned.log")).read().strip()).stdout
+    t.expect("by dnsbl/our-ip" in explained, explained)
     t.run("rules", "check")
     t.expect(len(t.run("rules", "list").stdout.splitlines()) >= 150, "fewer than 150 rules")
     with open(t.path("default.toml"), "w") as f:
@@ -58,7 +92,7 @@ def main():
                     "address unblock", "list", "report", "changes", "rules check", "rules list", "config check",
                     "config default", "digest", "status", "version"):
         text = t.run(*command.split(), "--help").stdout
-        t.expect("Examples:" in text or command == "version", f"`bounced {command} --help` shows no example")
+        t.expect("Examples:" in text and f"bounced {command}" in text.split("Examples:")[1], f"`bounced {command} --help` shows no example")
     t.done()
 
 

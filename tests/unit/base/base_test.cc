@@ -14,14 +14,18 @@ namespace {
 
 TEST(Text, JsonEscapesAndRepairs) {
   std::string out;
-  append_json(out, "a\"b\\c\n\x01\xFF\xC3\xA4\x7F");
-  EXPECT_EQ(out, "\"a\\\"b\\\\c\\n\\u0001\xEF\xBF\xBD\xC3\xA4\\u007f\"");
+  append_json(out, "a\"b\\c\n\x01\xFF\xC3\xA4\x7F\xC2\x9B\xC2\xA0");
+  EXPECT_EQ(out, "\"a\\\"b\\\\c\\n\\u0001\xEF\xBF\xBD\xC3\xA4\\u007f\\u009b\xC2\xA0\"");
 }
 
 TEST(Text, PrintableTamesTerminals) {
   EXPECT_EQ(printable("ok \x1b[31m\xC2\x9B"
                       "x\xFF \xC3\xA4"),
             "ok ?[31m?x? \xC3\xA4");
+  EXPECT_EQ(printable("a\xE2\x80\xAE"
+                      "b\xE2\x81\xA6"
+                      "c\xE2\x80\xA8 \xE2\x80\x93"),
+            "a?b?c? \xE2\x80\x93");
 }
 
 TEST(Text, Nearest) {

@@ -56,7 +56,13 @@ TEST(Config, ErrorsNameLineAndNearestKey) {
         Bad{"state_memory = \"lots\"", "b.toml:1", "512MiB"},
         Bad{"[[tail]]\nname = \"a\"", "b.toml:1", "paths"},
         Bad{"[[tail]]\npaths = [\"x\"]\ntimezone = \"Mars\"", "b.toml:3", "IANA"},
-        Bad{"[tail]\npaths = [\"x\"]", "b.toml:1", "[[tail]]"}, Bad{"x = ", "b.toml:1", ""}}) {
+        Bad{"[tail]\npaths = [\"x\"]", "b.toml:1", "[[tail]]"}, Bad{"x = ", "b.toml:1", ""},
+        Bad{"data_dir = \"\"", "b.toml:1", "empty"},
+        Bad{"\n[relay]\nnetworks = [\"10.0.0.0/33\"]", "b.toml:3", "10.0.0.0/33"},
+        Bad{"[relay]\nnetworks = [\"10.0.0.0/\"]", "b.toml:2", "192.0.2.0/24"},
+        Bad{"sending_ips = [\"192.0.2.0/24\"]", "b.toml:1", "192.0.2.0/24"},
+        Bad{"cut_interval = \"0s\"", "b.toml:1", "250ms"},
+        Bad{"[[tail]]\npaths = [\"\"]", "b.toml:2", "empty"}}) {
     const auto config = parse_config(bad.text, "b.toml");
     ASSERT_FALSE(config) << bad.text;
     const std::string message = config.error().message();
@@ -65,9 +71,27 @@ TEST(Config, ErrorsNameLineAndNearestKey) {
   }
 }
 
+TEST(Config, Networks) {
+  const auto config = parse_config(
+      "sending_ips = [\"192.0.2.1\", \"2001:db8::1\"]\n"
+      "[relay]\nnetworks = [\"10.0.0.0/8\", \"192.0.2.7\", \"2001:db8::/32\", \"0.0.0.0/0\"]",
+      "b.toml");
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->relay_networks.size(), 4u);
+}
+
+TEST(Config, AFileThatCannotBeRead) {
+  for (const char* file : {"/nonexistent/b.toml", "/tmp"}) {
+    const auto config = load_config(file);
+    ASSERT_FALSE(config) << file;
+    EXPECT_EQ(config.error().exit_status(), 3) << config.error().message();
+  }
+}
+
 TEST(Config, Sizes) {
   EXPECT_EQ(*parse_bytes("512MiB"), 512u << 20);
   EXPECT_EQ(*parse_bytes("4 GiB"), std::uint64_t{4} << 30);
+  EXPECT_FALSE(parse_bytes("1125899906842624GiB")) << "more than 64 bits";
   EXPECT_EQ(*parse_bytes("1000"), 1000u);
   for (const char* bad : {"", "x", "5 parsecs", "-1"}) EXPECT_FALSE(parse_bytes(bad)) << bad;
 }

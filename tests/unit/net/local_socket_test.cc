@@ -87,5 +87,38 @@ TEST(LocalSocket, BoundsMessages) {
   unlink(path.c_str());
 }
 
+TEST(LocalSocket, GivesUpOnWhoSaysNothing) {
+  const TempDir dir;
+  const std::string path = dir.path + "/s";
+  auto listener = listen_local(path);
+  ASSERT_TRUE(listener);
+  auto client = connect_local(path);
+  ASSERT_TRUE(client);
+  auto server = accept_local(*listener, 5000);
+  ASSERT_TRUE(server && *server);
+  ASSERT_EQ(write(client->get(), "\4\0", 2), 2);  // half a length
+  int asked = 0;
+  const auto message = receive_message(*server, 50, [&] { return ++asked > 2; });
+  ASSERT_FALSE(message);
+  EXPECT_EQ(message.error().code, ErrorCode::cancelled);
+  unlink(path.c_str());
+}
+
+TEST(LocalSocket, BoundsDescriptors) {
+  const TempDir dir;
+  const std::string path = dir.path + "/s";
+  auto listener = listen_local(path);
+  ASSERT_TRUE(listener);
+  auto client = connect_local(path);
+  ASSERT_TRUE(client);
+  auto server = accept_local(*listener, 5000);
+  ASSERT_TRUE(server && *server);
+  // The body of the first message is made of two more, with three descriptors each.
+  ASSERT_EQ(write(client->get(), "\144\0\0\0", 4), 4);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(send_message(*client, "x", {0, 1, 2}));
+  EXPECT_FALSE(receive_message(*server, 200));
+  unlink(path.c_str());
+}
+
 }  // namespace
 }  // namespace bounced::net

@@ -590,6 +590,42 @@ TEST(States, CommandsBlockAndUnblock) {
   EXPECT_FALSE(states.command(command));
 }
 
+TEST(States, ACommandLiftsWhatItChoseOfAnAddressOrOfADomain) {
+  store::Names names;
+  States states(default_policy(), names, {});
+  ASSERT_TRUE(states.open(nullptr));
+  Feed feed;
+  States::Command command;
+  command.address = "some@example.com";
+  command.time_us = kT0;
+  for (const BlockKind kind : {BlockKind::manual, BlockKind::complaint}) {
+    command.record.kind = kind;
+    ASSERT_TRUE(states.command(command).value());
+  }
+  command.kind = States::Command::Kind::unblock;
+  command.time_us = kT0 + 1;
+  command.chosen = [](const BlockRecord& b) { return b.kind == BlockKind::complaint; };
+  ASSERT_TRUE(states.command(command).value());
+  const auto left = states.find(feed.id("some@example.com")).value();
+  ASSERT_EQ(left->blocks.size(), 1u);
+  EXPECT_EQ(left->blocks[0].kind, BlockKind::manual);
+
+  States::Command of_domain;
+  of_domain.address = "Gone.Example";
+  of_domain.domain = true;
+  of_domain.record.kind = BlockKind::manual;
+  of_domain.time_us = kT0;
+  ASSERT_TRUE(states.command(of_domain).value());
+  AddressId address, domain;
+  ASSERT_TRUE(AddressHasher().ids("a@gone.example", address, domain));
+  EXPECT_EQ(states.find_domain(domain).value()->blocks.size(), 1u);
+  EXPECT_FALSE(states.find(feed.id("gone.example")).value()) << "no address is meant";
+  of_domain.kind = States::Command::Kind::unblock;
+  of_domain.time_us = kT0 + 1;
+  ASSERT_TRUE(states.command(of_domain).value());
+  EXPECT_TRUE(states.find_domain(domain).value()->blocks.empty());
+}
+
 TEST(States, EvidenceOfATriedMessageStaysInItsSlot) {
   TempDir dir;
   Opened o(dir.path);
