@@ -290,20 +290,21 @@ Decision on_failure(AddressState& state, const Fact& fact, const Verdict& verdic
   const FailureRecord f = record_of(fact, verdict, policy, level);
   bool changed = false;
   out.duplicate = merge_duplicate(state, f, level, changed);
+  if (policy.of(verdict.cause).block == BlockKind::filtered && level == PolicyLevel::address &&
+      (f.flags & FailureRecord::kCounts) != 0) {
+    // Also when older than the last delivery: that one may have come from another sender. And also
+    // when another telling of the failure has another cause: whichever comes first.
+    add_lasting(state, BlockKind::filtered, BlockScope::sending_domain, fact.sending_domain,
+                f.cause, fact.time_us, out);
+  }
   const bool known_time =
       state.first_us != 0 && state.first_us <= fact.time_us && fact.time_us <= state.last_event_us;
-  if (out.duplicate && !changed && !out.dirty && known_time) return out;
+  if (out.duplicate && !changed && !out.dirty && out.changes.empty() && known_time) return out;
   out.dirty = true;
   touch(state, fact.time_us);
   if (!out.duplicate) {
     bump(fact.kind == EventKind::expired ? state.totals.expired : state.totals.bounced);
     add_failure(state, f, policy, level);
-  }
-  if (policy.of(verdict.cause).block == BlockKind::filtered && level == PolicyLevel::address &&
-      (f.flags & FailureRecord::kCounts) != 0) {
-    // Also when older than the last delivery: that one may have come from another sender.
-    add_lasting(state, BlockKind::filtered, BlockScope::sending_domain, fact.sending_domain,
-                f.cause, fact.time_us, out);
   }
   recompute(state, policy, level, fact.time_us, out);
   return out;

@@ -7,6 +7,7 @@ namespace bounced::state {
 namespace {
 
 using testing::block_of;
+using testing::bytes_of;
 using testing::default_policy;
 using testing::deliver_at;
 using testing::fact;
@@ -415,6 +416,25 @@ TEST(Decide, SameFailureToldTwiceIsOne) {
   EXPECT_EQ(state.totals.bounced, 1u);
   EXPECT_EQ(state.failures.size(), 1u);
   EXPECT_EQ(state.failures[0].time_us, kT0 + 5);
+}
+
+TEST(Decide, FilteredBlocksWhicheverTellingComesFirst) {
+  const auto tell = [](AddressState& state, Cause cause, std::int64_t time_us) {
+    fail_at(state, cause, time_us, 1);
+  };
+  AddressState one, other, last;
+  tell(one, Cause::domain_down, kT0);
+  tell(one, Cause::mailbox_filtered, kT0 + 1);
+  tell(other, Cause::mailbox_filtered, kT0 + 1);
+  tell(other, Cause::domain_down, kT0);
+  fail_at(last, Cause::rate_limited, kT0 + 2, 2);
+  tell(last, Cause::domain_down, kT0);
+  tell(last, Cause::mailbox_filtered, kT0 + 1);
+  fail_at(one, Cause::rate_limited, kT0 + 2, 2);
+  fail_at(other, Cause::rate_limited, kT0 + 2, 2);
+  EXPECT_NE(block_of(one, BlockKind::filtered), nullptr);
+  EXPECT_EQ(bytes_of(one), bytes_of(other));
+  EXPECT_EQ(bytes_of(one), bytes_of(last));
 }
 
 TEST(Decide, OldFailureTouchesHistoryAndTotalsOnly) {
