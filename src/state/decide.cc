@@ -228,7 +228,11 @@ FailureRecord record_of(const Fact& fact, const Verdict& verdict, const Policy& 
   if (fact.kind == EventKind::expired) f.flags |= FailureRecord::kExpired;
   if (fact.incident) f.flags |= FailureRecord::kIncident;
   const CausePolicy& row = policy.of(verdict.cause);
-  const bool ours = verdict.cause == Cause::relay_denied && !fact.own_mx;
+  // A relay of ours knows what DNS says of the domain; its own trouble is not the domain's, and
+  // what it takes is no delivery that would say so.
+  const bool ours =
+      (verdict.cause == Cause::relay_denied && !fact.own_mx) ||
+      (verdict.cause != Cause::domain_unknown && fact.relay && level == PolicyLevel::domain);
   const bool outage = level == PolicyLevel::domain && fact.outage;
   if (row.level == level && row.messages != 0 && row.block != BlockKind::none && !ours && !outage) {
     f.flags |= FailureRecord::kCounts;

@@ -27,7 +27,8 @@ struct Fact {
   bool outage = false;                  ///< too many unrelated domains fail from this sending host
   bool incident = false;  ///< hard verdicts at the answering provider far over their base rate
   bool null_mx = false;   ///< domain.unknown by the owner's own word (RFC 7505), not by NXDOMAIN
-  bool own_mx = true;     ///< the domain's own MX answered, not a relay of ours
+  bool own_mx = true;     ///< the domain's own MX answered, not another port or a relay of ours
+  bool relay = false;     ///< failed at a host of ours that only passes mail on
   bool provider = false;  ///< kind suppressed: the provider's suppression, not ours
 };
 

@@ -132,7 +132,8 @@ Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict
   fact.tenant = event.tenant;
   fact.stream = event.stream;
   fact.attempted = !event.has(EventFlags::kNotAttempted);
-  fact.own_mx = event.mta_port == 0 || event.mta_port == 25;
+  fact.relay = event.has(EventFlags::kRelay);
+  fact.own_mx = !fact.relay && (event.mta_port == 0 || event.mta_port == 25);
   fact.provider = event.kind == EventKind::suppressed && event.hint != ProviderHint::none;
   if (verdict.cause == Cause::domain_unknown) fact.null_mx = is_null_mx(batch, event);
   if (policy.of(verdict.cause).block == BlockKind::filtered && event.final_failure()) {
@@ -411,7 +412,8 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
     // Only the newest delivery is needed, and whether a block waits for DNS to answer.
     const bool blocked = domain->bytes()[3] != 0;
     fact.domain_delivery_us = EncodedHead::last_delivery(domain->bytes());
-    if (blocked && !event.mta_ip.empty() && verdict.cause != Cause::domain_unknown) {
+    const bool reached = !event.mta_ip.empty() && !fact.relay;  // by what DNS says of the domain
+    if (blocked && reached && verdict.cause != Cause::domain_unknown) {
       load(event.domain_id);
       dues.clear();
       forget_listed(event);

@@ -293,6 +293,7 @@ TEST(Decide, DomainOutageForeignRelayAndDeliveryDoNotCount) {
   EXPECT_TRUE(run([](Fact&) {}));
   EXPECT_FALSE(run([](Fact& f) { f.outage = true; }));
   EXPECT_FALSE(run([](Fact& f) { f.own_mx = false; }));
+  EXPECT_FALSE(run([](Fact& f) { f.relay = true; }));
   EXPECT_FALSE(run([](Fact& f) { f.domain_delivery_us = f.time_us - kDayUs; }));
   EXPECT_TRUE(run([](Fact& f) { f.domain_delivery_us = kT0 - kDayUs; }));
 }

@@ -590,6 +590,39 @@ TEST(States, CommandsBlockAndUnblock) {
   EXPECT_FALSE(states.command(command));
 }
 
+TEST(States, WhatARelayOfOursSaysIsNotTheDomainsWord) {
+  TempDir dir;
+  Opened o(dir.path);
+  Feed feed;
+  feed.use(*o.store);
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    Event& refused =
+        feed.add(EventKind::bounced, "a@refused.example",
+                 kT0 + static_cast<std::int64_t>(2 * i) * kDayUs, 10 + i, Cause::relay_denied);
+    refused.mta_port = 25;
+    refused.flags = EventFlags::kRelay;
+    Event& down =
+        feed.add(EventKind::expired, "a@down.example",
+                 kT0 + static_cast<std::int64_t>(2 * i) * kDayUs, 20 + i, Cause::domain_down);
+    down.flags = EventFlags::kRelay;
+  }
+  Event& gone = feed.add(EventKind::bounced, "a@gone.example", kT0, 1, Cause::domain_unknown);
+  gone.enhanced = {1, 10, 5};
+  feed.apply(*o.states);
+  EXPECT_EQ(o.states->view().word(feed.domain("a@refused.example")), 0u);
+  EXPECT_EQ(o.states->view().word(feed.domain("a@down.example")), 0u);
+  const auto answered = [&](std::uint8_t flags) {
+    Event& e =
+        feed.add(EventKind::deferred, "a@gone.example", kT0 + kHourUs, 30, Cause::rate_limited);
+    e.mta_ip = feed.batch.add("192.0.2.1");
+    e.flags = flags;
+    feed.apply(*o.states);
+    return o.states->view().word(feed.domain("a@gone.example")) == 0;
+  };
+  EXPECT_FALSE(answered(EventFlags::kRelay));
+  EXPECT_TRUE(answered(0));
+}
+
 TEST(States, EvidenceOfATriedMessageStaysInItsSlot) {
   TempDir dir;
   Opened o(dir.path);
