@@ -27,12 +27,15 @@ namespace bounced::state {
 /// `causes`: all that the rules know; custom ones may have a row, else they take a built-in's.
 Result<Policy> load_policy(const std::string& file = {}, std::span<const CauseInfo> causes = {});
 
-/// The published answer for lookups: address id -> block word. Readers take no lock.
-/// word: 0 = mail may go. Bits: 0-7 BlockKind, 8-15 BlockScope of the strictest live block,
 /// Key of the provider that answers as this host (its registrable part); never 0. For
 /// Batch::providers.
 std::uint64_t provider_key(std::string_view mx_host);
 
+/// What the event itself tells decide(); names and surroundings are added by States.
+Fact fact_of(const Batch& batch, const Event& event, const Verdict& verdict);
+
+/// The published answer for lookups: address id -> block word. Readers take no lock.
+/// word: 0 = mail may go. Bits: 0-7 BlockKind, 8-15 BlockScope of the strictest live block,
 /// 16-31 cause, 32-63 until in seconds (0 = no end).
 class BlockView {
  public:

@@ -122,7 +122,7 @@ Entry* States::Impl::load(const AddressId& id) {
   return entry;
 }
 
-Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict& verdict) {
+Fact fact_of(const Batch& batch, const Event& event, const Verdict& verdict) {
   Fact fact;
   fact.kind = event.kind;
   fact.time_us = event.time_us;
@@ -136,6 +136,11 @@ Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict
   fact.own_mx = !fact.relay && (event.mta_port == 0 || event.mta_port == 25);
   fact.provider = event.kind == EventKind::suppressed && event.hint != ProviderHint::none;
   if (verdict.cause == Cause::domain_unknown) fact.null_mx = is_null_mx(batch, event);
+  return fact;
+}
+
+Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict& verdict) {
+  Fact fact = state::fact_of(batch, event, verdict);
   if (policy.of(verdict.cause).block == BlockKind::filtered && event.final_failure()) {
     const std::string domain = ascii_lower(raw_domain(batch.view(event.sender)));
     if (!domain.empty()) {
