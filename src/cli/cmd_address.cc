@@ -52,6 +52,33 @@ int show(App& app, const AddressArgs& args) {
   return status;
 }
 
+/// The same to one address, or to a domain: a name without @. Few know a mailbox without a domain;
+/// it can still be unblocked.
+Result<bool> change_one(state::States& states, state::States::Command& command,
+                        const std::string& address) {
+  command.address = address;
+  command.domain = address.find('@') == std::string::npos;
+  auto changed = states.command(command);
+  const bool lifts = command.kind == state::States::Command::Kind::unblock;
+  if (!changed || *changed || !command.domain || !lifts) return changed;
+  command.domain = false;
+  return states.command(command);
+}
+
+/// Lifting an address's own blocks does not lift its domain's.
+void tell_domains_still_blocked(App& app, Session& session, const AddressArgs& args) {
+  const report::Context context{session.store(), session.names(), session.rules(),
+                                system_clock().now_us()};
+  for (const std::string& address : args.addresses) {
+    auto facts = report::find_address(context, address);
+    if (!facts || !facts->has_value() || !(*facts)->domain_state) continue;
+    const state::AddressState& domain = *(*facts)->domain_state;
+    if (state::effective_block(domain, context.now_us).kind == BlockKind::none) continue;
+    app.io.notice(fmt::format("{}: its domain is still blocked; bounced address unblock {}",
+                              printable(address), printable(domain.text)));
+  }
+}
+
 // Gives the same command to every address, in one durable change.
 int change_all(App& app, const AddressArgs& args, state::States::Command command, bool must_exist,
                std::string_view done_word) {
@@ -64,8 +91,7 @@ int change_all(App& app, const AddressArgs& args, state::States::Command command
         command.record.actor = names.intern(store::Dictionary::actor, actor);
         command.actor = command.record.actor;
         for (const std::string& address : args.addresses) {
-          command.address = address;
-          auto result = states.command(command);
+          auto result = change_one(states, command, address);
           if (!result) return tl::unexpected(result.error());
           changed += *result ? 1 : 0;
         }
@@ -73,6 +99,10 @@ int change_all(App& app, const AddressArgs& args, state::States::Command command
       });
   if (!done) return app.io.report(done.error());
   app.io.out(fmt::format("{} {} of {}\n", done_word, changed, args.addresses.size()));
+  if (command.kind == state::States::Command::Kind::unblock) {
+    app.io.flush();
+    tell_domains_still_blocked(app, **session, args);
+  }
   return changed == 0 ? 1 : 0;
 }
 
@@ -112,7 +142,7 @@ void add_address(CLI::App& parser, App& app) {
   const auto add = [&](const char* name, const char* text, const char* shown,
                        int (*run)(App&, const AddressArgs&)) {
     CLI::App* sub = command->add_subcommand(name, text);
-    sub->add_option("ADDRESS", args->addresses, "addresses (show: domains, too)")->required();
+    sub->add_option("ADDRESS", args->addresses, "addresses, or domains")->required();
     examples(*sub, shown);
     sub->callback([&app, args, run] {
       app.forwardable = true;
@@ -127,6 +157,7 @@ void add_address(CLI::App& parser, App& app) {
       ->add_flag("--json", args->json, "one JSON object a line");
   CLI::App* blocks = add("block", "block by hand; deliveries do not end it",
                          "  bounced address block someone@example.com\n"
+                         "  bounced address block example.com       a whole domain\n"
                          "  bounced address block --until 30d someone@example.com",
                          block);
   blocks->add_option("--until", args->until, "end: a time or a duration (default: none)");

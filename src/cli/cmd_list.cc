@@ -83,9 +83,13 @@ int unblock(App& app, const ListArgs& args) {
   if (!session) return app.io.report(session.error());
   pipeline::Engine& engine = *(*session)->engine();
   const report::Context context{(*session)->store(), (*session)->names(), (*session)->rules(), now};
-  std::vector<std::string> addresses;
+  struct Selected {
+    std::string address;
+    std::vector<state::BlockRecord> blocks;
+  };
+  std::vector<Selected> addresses;
   auto visited = report::list_addresses(context, *filter, false, [&](const report::ListRow& row) {
-    addresses.push_back(row.state.text);
+    addresses.push_back({row.state.text, row.blocks});
     return true;
   });
   if (!visited) return app.io.report(visited.error());
@@ -99,11 +103,12 @@ int unblock(App& app, const ListArgs& args) {
     auto done = engine.change([&](state::States& states, store::Names& names) -> Result<void> {
       state::States::Command command;
       command.kind = state::States::Command::Kind::unblock;
-      command.kind_mask = filter->kinds;
+      command.domain = filter->domains;
       command.time_us = now;
       command.actor = names.intern(store::Dictionary::actor, "cli:unblock");
       for (std::size_t i = at; i < end; ++i) {
-        command.address = addresses[i];
+        command.address = addresses[i].address;
+        command.only = addresses[i].blocks;
         auto result = states.command(command);
         if (!result) return tl::unexpected(result.error());
         changed += *result ? 1 : 0;

@@ -160,6 +160,7 @@ class Lister {
     BlockKind first = BlockKind::none;
     for (const state::BlockRecord& block : row.state.blocks) {
       if (!block_matches(block, row)) continue;
+      row.blocks.push_back(block);
       if (first == BlockKind::none || block.kind < first) {
         first = block.kind;
         row.block = block;

@@ -36,8 +36,9 @@ bool parse_block_kinds(std::string_view text, std::uint32_t& kinds);
 struct ListRow {
   AddressId id;
   state::AddressState state;
-  state::BlockRecord block;               ///< strictest that matched; kind none without one
-  std::vector<state::Evidence> evidence;  ///< newest first; only when it was asked for
+  state::BlockRecord block;                ///< strictest that matched; kind none without one
+  std::vector<state::BlockRecord> blocks;  ///< all that matched
+  std::vector<state::Evidence> evidence;   ///< newest first; only when it was asked for
 };
 
 /// Visits matching records while `visit` returns true, each address once, in the order of kinds and

@@ -415,11 +415,13 @@ Decision decide_block(AddressState& state, const BlockRecord& record, std::int64
 }
 
 Decision decide_unblock(AddressState& state, std::uint32_t kind_mask, std::int64_t now_us,
-                        std::uint32_t /*actor*/) {
+                        std::span<const BlockRecord> only) {
   Decision out;
   const auto asked = [&](const BlockRecord& b) {
     return (kind_mask >> static_cast<unsigned>(b.kind) & 1) != 0 &&
-           (b.until_us == 0 || b.until_us > now_us);
+           (b.until_us == 0 || b.until_us > now_us) &&
+           (only.empty() || std::any_of(only.begin(), only.end(),
+                                        [&](const BlockRecord& o) { return same(o, b); }));
   };
   // Derived failure blocks rest on the same failures: lifting one kind lifts them all.
   const bool failures = std::any_of(

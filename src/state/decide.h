@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "bounced/event.h"
@@ -51,10 +52,11 @@ Decision decide(AddressState& state, const Fact& fact, const Verdict& verdict, c
                 PolicyLevel level);
 /// Time-driven part: ends blocks whose `until` <= now (event-time watermark or Clock).
 Decision decide_at(AddressState& state, std::int64_t now_us, const Policy& policy);
-/// Operator's hand: block or lift. Unblock ends every live block of the kinds given.
+/// Operator's hand: block or lift. Unblock ends every live block of the kinds given that is also
+/// one of `only`, if that is given. (Blocks that rest on the same failures end together.)
 Decision decide_block(AddressState& state, const BlockRecord& record, std::int64_t now_us);
 Decision decide_unblock(AddressState& state, std::uint32_t kind_mask, std::int64_t now_us,
-                        std::uint32_t actor);
+                        std::span<const BlockRecord> only = {});
 
 /// A domain's DNS answered (again): ends what domain.unknown had begun.
 Decision decide_answered(AddressState& state, std::int64_t now_us, const Policy& policy);

@@ -134,9 +134,11 @@ class States {
 
   struct Command {
     enum class Kind : std::uint8_t { block, unblock } kind = Kind::block;
-    std::string address;
+    std::string address;            ///< or a domain
+    bool domain = false;            ///< `address` is one
     BlockRecord record;             ///< for block
     std::uint32_t kind_mask = ~0u;  ///< for unblock: bit per BlockKind
+    std::vector<BlockRecord> only;  ///< for unblock: no others, unless it is empty
     std::int64_t time_us = 0;
     std::uint32_t actor = 0;
   };

@@ -582,16 +582,19 @@ Result<void> States::tick(std::int64_t watermark_us) {
 
 Result<bool> States::command(const Command& command) {
   Impl& m = *impl_;
-  AddressId id, domain;
-  if (!m.hasher.ids(command.address, id, domain)) {
+  AddressId id, of_address;
+  const std::string domain = command.domain ? normalise_domain(command.address) : std::string();
+  if (command.domain && !domain.empty()) {
+    id = m.hasher.domain_id(domain);
+  } else if (command.domain || !m.hasher.ids(command.address, id, of_address)) {
     return fail(ErrorCode::usage, "address", command.address, "not an address",
-                "give it as local@domain");
+                "give it as local@domain, or a domain");
   }
-  m.find_entry(id, false);
+  m.find_entry(id, command.domain);
   m.load(id);
   m.dues.clear();
   for (const BlockRecord& b : m.state.blocks) {
-    if (b.until_us != 0) m.dues.push_back({b.until_us, id, false, b.kind});
+    if (b.until_us != 0) m.dues.push_back({b.until_us, id, command.domain, b.kind});
   }
   Decision decision;
   if (command.kind == Command::Kind::block) {
@@ -601,10 +604,10 @@ Result<bool> States::command(const Command& command) {
         command.actor != 0 ? command.actor : m.names.intern(store::Dictionary::actor, "operator");
     decision = decide_block(m.state, record, command.time_us);
   } else {
-    decision = decide_unblock(m.state, command.kind_mask, command.time_us, command.actor);
+    decision = decide_unblock(m.state, command.kind_mask, command.time_us, command.only);
   }
-  if (m.state.text.empty()) m.state.text = command.address;
-  if (decision.dirty) m.finish(id, false, decision);
+  if (m.state.text.empty()) m.state.text = command.domain ? domain : command.address;
+  if (decision.dirty) m.finish(id, command.domain, decision);
   if (m.error) return tl::unexpected<Error>(*m.error);
   return decision.dirty;
 }

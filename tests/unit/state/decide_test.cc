@@ -462,22 +462,39 @@ TEST(Decide, ManualBlockAndUnblock) {
   EXPECT_EQ(effective_block(state, kT0 + 2).kind, BlockKind::manual);
   deliver_at(state, kT0 + 3, 2);
   EXPECT_EQ(state.blocks.size(), 1u) << "a delivery does not lift the operator's block";
-  decide_unblock(state, 1u << static_cast<unsigned>(BlockKind::manual), kT0 + 4, 4);
+  decide_unblock(state, 1u << static_cast<unsigned>(BlockKind::manual), kT0 + 4);
   EXPECT_TRUE(state.blocks.empty());
 
   AddressState dead;
   fail_at(dead, Cause::mailbox_unknown, kT0, 1);
   fail_at(dead, Cause::mailbox_filtered, kT0, 2);
-  EXPECT_EQ(decide_unblock(dead, 1u << static_cast<unsigned>(BlockKind::filtered), kT0 + 1, 4)
+  EXPECT_EQ(decide_unblock(dead, 1u << static_cast<unsigned>(BlockKind::filtered), kT0 + 1)
                 .changes.size(),
             1u);
   EXPECT_NE(block_of(dead, BlockKind::dead), nullptr);
-  EXPECT_EQ(decide_unblock(dead, ~0u, kT0 + kHourUs, 4).changes.size(), 1u);
+  EXPECT_EQ(decide_unblock(dead, ~0u, kT0 + kHourUs).changes.size(), 1u);
   fail_at(dead, Cause::mailbox_full, kT0 + 2, 3);  // recomputes
   fail_at(dead, Cause::mailbox_filtered, kT0, 2);
   EXPECT_TRUE(dead.blocks.empty()) << "what was lifted does not come back with an old fact";
   fail_at(dead, Cause::mailbox_unknown, kT0 + kDayUs, 5);
   EXPECT_NE(block_of(dead, BlockKind::dead), nullptr);
+}
+
+TEST(Decide, UnblockOfSomeLeavesTheOthers) {
+  AddressState state;
+  fail_at(state, Cause::mailbox_unknown, kT0, 1);
+  for (std::uint32_t sender = 1; sender < 4; ++sender) {
+    Fact f = fact(EventKind::bounced, kT0 + sender, 10 + sender);
+    f.sending_domain = sender;
+    decide(state, f, verdict(Cause::mailbox_filtered), default_policy(), PolicyLevel::address);
+  }
+  ASSERT_EQ(state.blocks.size(), 4u);
+  const std::vector<BlockRecord> only = {*block_of(state, BlockKind::filtered)};
+  const Decision lifted = decide_unblock(state, ~0u, kT0 + kDayUs, only);
+  ASSERT_EQ(lifted.changes.size(), 1u);
+  EXPECT_EQ(lifted.changes[0].record.scope_id, only[0].scope_id);
+  EXPECT_EQ(state.blocks.size(), 3u);
+  EXPECT_NE(block_of(state, BlockKind::dead), nullptr);
 }
 
 TEST(Decide, BlocksAreBounded) {

@@ -590,6 +590,38 @@ TEST(States, CommandsBlockAndUnblock) {
   EXPECT_FALSE(states.command(command));
 }
 
+TEST(States, CommandsBlockAndUnblockADomain) {
+  TempDir dir;
+  Opened o(dir.path);
+  Feed feed;
+  feed.use(*o.store);
+  Event& e = feed.add(EventKind::bounced, "a@gone.example", kT0, 1, Cause::domain_unknown);
+  e.enhanced = {1, 10, 5};
+  feed.apply(*o.states);
+  const AddressId domain = feed.domain("a@gone.example");
+  ASSERT_EQ(o.states->view().word(domain) & 0xff, static_cast<std::uint64_t>(BlockKind::dead));
+  States::Command command;
+  command.address = "Gone.Example.";
+  command.domain = true;
+  command.kind = States::Command::Kind::unblock;
+  command.time_us = kT0 + kHourUs;
+  EXPECT_TRUE(o.states->command(command).value());
+  EXPECT_EQ(o.states->view().word(domain), 0u);
+  EXPECT_FALSE(o.states->command(command).value());
+
+  command.kind = States::Command::Kind::block;
+  command.record.kind = BlockKind::manual;
+  EXPECT_TRUE(o.states->command(command).value());
+  feed.add(EventKind::delivered, "b@gone.example", kT0 + 2 * kHourUs, 2);
+  feed.apply(*o.states);
+  EXPECT_EQ(o.states->view().word(domain) & 0xff, static_cast<std::uint64_t>(BlockKind::manual));
+  const auto state = o.states->find_domain(domain);
+  ASSERT_TRUE(state && *state);
+  EXPECT_EQ((*state)->text, "gone.example");
+  command.address = ".";
+  EXPECT_FALSE(o.states->command(command));
+}
+
 TEST(States, WhatARelayOfOursSaysIsNotTheDomainsWord) {
   TempDir dir;
   Opened o(dir.path);
