@@ -109,14 +109,17 @@ void States::Impl::clear_state() {
   state.text.clear();
 }
 
+void States::Impl::malformed() {
+  if (error) return;
+  error = Error{ErrorCode::data, "apply", "address state", "malformed value",
+                "restore the store from a backup"};
+}
+
 Entry* States::Impl::load(const AddressId& id) {
   Entry* entry = table.find(id);
   known = entry != nullptr;
   if (entry == nullptr || !decode_into(entry->view(), state)) {
-    if (entry != nullptr && !error) {
-      error = Error{ErrorCode::data, "apply", "address state", "malformed value",
-                    "restore the store from a backup"};
-    }
+    if (entry != nullptr) malformed();
     clear_state();
   }
   return entry;
@@ -592,6 +595,8 @@ Result<bool> States::command(const Command& command) {
   }
   m.find_entry(id, command.domain);
   m.load(id);
+  // What could not be read must not be taken for nothing, and written over.
+  if (m.error) return tl::unexpected<Error>(*m.error);
   m.dues.clear();
   for (const BlockRecord& b : m.state.blocks) {
     if (b.until_us != 0) m.dues.push_back({b.until_us, id, command.domain, b.kind});

@@ -622,6 +622,37 @@ TEST(States, CommandsBlockAndUnblockADomain) {
   EXPECT_FALSE(o.states->command(command));
 }
 
+TEST(States, AStateThatCannotBeReadIsNotWrittenOver) {
+  TempDir dir;
+  // Its head says that a delivery follows, which is not there.
+  const std::string damaged = std::string("\x01\x01", 2) + std::string(15, '\0');
+  Feed feed;
+  AddressId id;
+  std::string key;
+  {
+    auto store = open_store(dir.path);
+    feed.use(*store);
+    id = feed.id("a@x.example");
+    store::append_id(key, id);
+    store::WriteSet set;
+    set.put(store::Family::address, key, damaged);
+    ASSERT_TRUE(store->commit(set, true));
+  }
+  Opened o(dir.path);
+  States::Command command;
+  command.address = "a@x.example";
+  command.record.kind = BlockKind::manual;
+  command.time_us = kT0;
+  EXPECT_FALSE(o.states->command(command));
+  cut(*o.states, o.names, *o.store);
+  EXPECT_EQ(o.store->get(store::Family::address, key).value().value(), damaged);
+  feed.add(EventKind::delivered, "a@x.example", kT0, 1);
+  std::vector<Event*> events = {&feed.events[0]};
+  const auto applied = o.states->apply(feed.batch, events, nullptr);
+  ASSERT_FALSE(applied);
+  EXPECT_NE(applied.error().message().find("malformed"), std::string::npos);
+}
+
 TEST(States, WhatARelayOfOursSaysIsNotTheDomainsWord) {
   TempDir dir;
   Opened o(dir.path);
