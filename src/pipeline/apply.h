@@ -36,6 +36,7 @@ class Apply {
   // --- cuts
   void note_position(Lane& lane, std::uint64_t offset);
   void add_positions(store::WriteSet& set);
+  bool crowded() const;
   bool cut_due() const;
   void start_cut();
   void finish_cut(const Result<void>& result);
