@@ -96,6 +96,9 @@ struct EventFlags {
   static constexpr std::uint8_t kSession = 16;
   /// The reverse-path is known to be null (<>): `sender` is empty but not unknown.
   static constexpr std::uint8_t kNullSender = 32;
+  /// A failure at a host that only passes mail on (smart host, content filter): what it says of
+  /// itself is not the recipient domain's trouble.
+  static constexpr std::uint8_t kRelay = 64;
 };
 
 /// One fact about one recipient. Offsets into its Batch, no copies; only valid with that Batch.

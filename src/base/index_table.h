@@ -16,7 +16,10 @@ namespace bounced {
 /// safe.
 class IndexTable {
  public:
-  IndexTable() : slots_(kSlotsMin), mask_(kSlotsMin - 1), shift_(32 - kSlotsMinLog2) {}
+  static constexpr unsigned kSlotsLog2 = 10;
+  /// Begins with 2^slots_log2 slots; from 1 to 31.
+  explicit IndexTable(unsigned slots_log2 = kSlotsLog2)
+      : slots_(std::size_t{1} << slots_log2), mask_(slots_.size() - 1), shift_(32 - slots_log2) {}
 
   /// Index of the first slot that may be `key` and for which same(index) holds; 0 = none.
   template <class Same>
@@ -74,8 +77,6 @@ class IndexTable {
     std::uint32_t tag = 0;
     std::uint32_t index = 0;
   };
-  static constexpr unsigned kSlotsMinLog2 = 10;
-  static constexpr std::size_t kSlotsMin = std::size_t{1} << kSlotsMinLog2;
 
   static std::uint32_t tag_of(std::uint64_t key) {
     return static_cast<std::uint32_t>((key * 0x9E3779B97F4A7C15ull) >> 32);

@@ -47,10 +47,32 @@ int show(App& app, const AddressArgs& args) {
   return status;
 }
 
-// A name without @ is a domain, or a recipient of the mail server itself: what is blocked is
-// lifted.
-bool lifts_domain(const state::States::Command& command) {
-  return command.kind == Kind::unblock && command.address.find('@') == std::string::npos;
+/// The same to one address. A name without @ is a domain, or a recipient of the mail server itself:
+/// what is blocked is lifted.
+Result<bool> change_one(state::States& states, state::States::Command& command,
+                        const std::string& address) {
+  command.address = address;
+  command.domain = address.find('@') == std::string::npos;
+  auto changed = states.command(command);
+  const bool lifts = command.kind == state::States::Command::Kind::unblock;
+  if (!changed || *changed || !command.domain || !lifts) return changed;
+  command.domain = false;
+  return states.command(command);
+}
+
+/// Lifting an address's own blocks does not lift its domain's.
+void tell_domains_still_blocked(App& app, Session& session, const AddressArgs& args) {
+  const report::Context context{session.store(), session.names(), session.rules(),
+                                system_clock().now_us()};
+  for (const std::string& typed : args.addresses) {
+    const std::string address = bare_address(typed);
+    auto facts = report::find_address(context, address);
+    if (!facts || !facts->has_value() || !(*facts)->domain_state) continue;
+    const state::AddressState& domain = *(*facts)->domain_state;
+    if (state::effective_block(domain, context.now_us).kind == BlockKind::none) continue;
+    app.io.notice(fmt::format("{}: its domain is still blocked; bounced address unblock {}",
+                              printable(address), printable(domain.text)));
+  }
 }
 
 // Gives the same command to every address, in one durable change.
@@ -70,23 +92,18 @@ int change_all(App& app, const AddressArgs& args, state::States::Command command
         command.record.actor = names.intern(store::Dictionary::actor, actor);
         command.actor = command.record.actor;
         for (const std::string& typed : args.addresses) {
-          command.address = bare_address(typed);
-          auto result = states.command(command);
+          auto result = change_one(states, command, bare_address(typed));
           if (!result) return tl::unexpected(result.error());
-          bool any = *result;
-          if (lifts_domain(command)) {
-            command.domain = true;
-            result = states.command(command);
-            command.domain = false;
-            if (!result) return tl::unexpected(result.error());
-            any = any || *result;
-          }
-          changed += any ? 1 : 0;
+          changed += *result ? 1 : 0;
         }
         return {};
       });
   if (!done) return app.io.report(done.error());
   app.io.out(fmt::format("{} {} of {}\n", done_word, changed, args.addresses.size()));
+  if (command.kind == state::States::Command::Kind::unblock) {
+    app.io.flush();
+    tell_domains_still_blocked(app, **session, args);
+  }
   return changed == 0 ? 1 : 0;
 }
 
@@ -124,7 +141,7 @@ void add_address(CLI::App& parser, App& app) {
   const auto add = [&](const char* name, const char* text, const char* shown,
                        int (*run)(App&, const AddressArgs&)) {
     CLI::App* sub = command->add_subcommand(name, text);
-    sub->add_option("ADDRESS", args->addresses, "addresses (show: domains, too)")->required();
+    sub->add_option("ADDRESS", args->addresses, "addresses (show, unblock: domains, too)")->required();
     examples(*sub, shown);
     sub->callback([&app, args, run] {
       app.forwardable = true;

@@ -25,8 +25,8 @@ std::string describe_policy(const CausePolicy& p) {
   return text + (p.level == PolicyLevel::domain ? ", for the whole domain" : "");
 }
 
-std::string what_it_does(const Event& event, const Verdict* verdict, const RuleSet& rules,
-                         const Policy& policy, const std::string& recipient) {
+std::string what_it_does(const Batch& batch, const Event& event, const Verdict* verdict,
+                         const RuleSet& rules, const Policy& policy, const std::string& recipient) {
   switch (event.kind) {
     case EventKind::delivered:
       return "a delivery: ends a streak and dead, soft or incident blocks";
@@ -49,11 +49,7 @@ std::string what_it_does(const Event& event, const Verdict* verdict, const RuleS
   const CausePolicy& p = policy.of(verdict->cause);
   std::string text = fmt::format("{}: {}", cause_id(rules, verdict->cause), describe_policy(p));
   state::AddressState fresh;
-  state::Fact fact;
-  fact.kind = event.kind;
-  fact.time_us = event.time_us;
-  fact.message = 1;
-  fact.attempted = !event.has(EventFlags::kNotAttempted);
+  const state::Fact fact = state::fact_of(batch, event, *verdict);
   const auto level = p.level == PolicyLevel::domain ? PolicyLevel::domain : PolicyLevel::address;
   const state::Decision decision = state::decide(fresh, fact, *verdict, policy, level);
   for (const auto& change : decision.changes) {
@@ -139,7 +135,7 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
     }
     text += fmt::format(
         "{:<11} {}\n", "it does",
-        what_it_does(event, verdict ? &*verdict : nullptr, **rules, *policy, recipient));
+        what_it_does(batch, event, verdict ? &*verdict : nullptr, **rules, *policy, recipient));
   }
   batch.clear();
   app.io.out(text);

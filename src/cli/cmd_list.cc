@@ -72,18 +72,6 @@ int list(App& app, const ListArgs& args) {
   return *written == 0 ? 1 : 0;
 }
 
-/// What the filter selected of one address: these blocks, and no other that it has.
-struct Selected {
-  std::string address;
-  std::vector<state::BlockRecord> blocks;
-  [[nodiscard]] bool has(const state::BlockRecord& block) const {
-    return std::any_of(blocks.begin(), blocks.end(), [&](const state::BlockRecord& b) {
-      return b.kind == block.kind && b.scope == block.scope && b.scope_id == block.scope_id &&
-             b.since_us == block.since_us;
-    });
-  }
-};
-
 int unblock(App& app, const ListArgs& args) {
   const std::int64_t now = system_clock().now_us();
   auto filter = filter_of(args, now);
@@ -95,6 +83,10 @@ int unblock(App& app, const ListArgs& args) {
   // The filter reads the store, which has what was applied only from its cut on.
   if (auto flushed = engine.flush(); !flushed) return app.io.report(flushed.error());
   const report::Context context{(*session)->store(), (*session)->names(), (*session)->rules(), now};
+  struct Selected {
+    std::string address;
+    std::vector<state::BlockRecord> blocks;
+  };
   std::vector<Selected> addresses;
   auto visited = report::list_addresses(context, *filter, false, [&](const report::ListRow& row) {
     addresses.push_back({row.state.text, row.blocks});
@@ -112,13 +104,12 @@ int unblock(App& app, const ListArgs& args) {
     auto done = engine.change([&](state::States& states, store::Names& names) -> Result<void> {
       state::States::Command command;
       command.kind = state::States::Command::Kind::unblock;
-      command.domain = args.domains;
+      command.domain = filter->domains;
       command.time_us = now;
       command.actor = names.intern(store::Dictionary::actor, "cli:unblock");
       for (std::size_t i = at; i < end; ++i) {
-        const Selected& selected = addresses[i];
-        command.address = selected.address;
-        command.chosen = [&selected](const state::BlockRecord& b) { return selected.has(b); };
+        command.address = addresses[i].address;
+        command.only = addresses[i].blocks;
         auto result = states.command(command);
         if (!result) return tl::unexpected(result.error());
         changed += *result ? 1 : 0;

@@ -298,8 +298,9 @@ Event& Correlator::Impl::synthesise(Batch& batch, const Note& note, OpenMessage&
   event.enhanced = recipient.enhanced;
   event.kind = EventKind::expired;
   event.phase = recipient.phase;
-  event.flags = EventFlags::kSynthesised |
-                (recipient.flags & (EventFlags::kSession | EventFlags::kTruncated));
+  event.flags =
+      EventFlags::kSynthesised |
+      (recipient.flags & (EventFlags::kSession | EventFlags::kTruncated | EventFlags::kRelay));
   event.format = recipient.format;
   batch.set_verdict(event, verdict_of_expiry(recipient));
   enrich(batch, event, message);

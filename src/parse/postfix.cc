@@ -241,13 +241,21 @@ PostfixParser::Outcome PostfixParser::remark(const Tag& tag, std::string_view qu
   return Outcome::used;
 }
 
+/// Whether mail that this host takes is only passed on.
+bool PostfixParser::passes_on(const Tag& tag, const Relay& relay) {
+  if (tag.daemon == Daemon::lmtp || relay.socket) return relay.configured;
+  // Port 24 is LMTP's (RFC 2033 section 5 leaves it to the site; Postfix's default is 24).
+  const bool local_lmtp = tag.daemon != Daemon::smtp && relay.port == 24;
+  return relay.configured || relay.submission || (relay.loopback && !local_lmtp);
+}
+
 EventKind PostfixParser::kind_of_sent(const Tag& tag, const Delivery& delivery,
                                       const Relay& relay) const {
   switch (tag.daemon) {
     case Daemon::discard:
       return EventKind::discarded;
     case Daemon::lmtp:
-      return relay.configured ? EventKind::relayed : EventKind::delivered;
+      return passes_on(tag, relay) ? EventKind::relayed : EventKind::delivered;
     default:
       break;
   }
@@ -257,13 +265,7 @@ EventKind PostfixParser::kind_of_sent(const Tag& tag, const Delivery& delivery,
     if (delivery.reason == "delivered to file: /dev/null") return EventKind::discarded;
     if (relay.host.empty() && delivery.relay == "none") return EventKind::discarded;
   }
-  if (relay.socket) return relay.configured ? EventKind::relayed : EventKind::delivered;
-  // Port 24 is LMTP's (RFC 2033 section 5 leaves it to the site; Postfix's default is 24).
-  const bool local_lmtp = tag.daemon != Daemon::smtp && relay.port == 24;
-  if (relay.configured || relay.submission || (relay.loopback && !local_lmtp)) {
-    return EventKind::relayed;
-  }
-  return EventKind::delivered;
+  return passes_on(tag, relay) ? EventKind::relayed : EventKind::delivered;
 }
 
 void PostfixParser::fill_remote(const Tag& tag, const Delivery& delivery, Event& event) {
@@ -272,7 +274,10 @@ void PostfixParser::fill_remote(const Tag& tag, const Delivery& delivery, Event&
   event.mta_host = text_of(relay.host);
   event.mta_ip = text_of(relay.ip);
   event.mta_port = relay.port;
-  if (delivery.status != Status::sent) return;
+  if (delivery.status != Status::sent) {
+    if (passes_on(tag, relay)) event.flags |= EventFlags::kRelay;
+    return;
+  }
   event.kind = kind_of_sent(tag, delivery, relay);
   event.diagnostic = text_of(delivery.reason);
   event.smtp_code = reply_code(delivery.reason);
@@ -292,7 +297,8 @@ void PostfixParser::fill_failure(const Tag& tag, const Delivery& delivery, Event
     event.enhanced = own;
   }
   if (event.mta_host.empty() && !reason.server.empty()) {
-    const Relay server = split_relay(reason.server);
+    const Relay& server = relays_.read(reason.server, false);
+    if (passes_on(tag, server)) event.flags |= EventFlags::kRelay;
     event.mta_host = text_of(server.host);
     event.mta_ip = text_of(server.ip);
     event.mta_port = server.port;

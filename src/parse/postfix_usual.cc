@@ -160,6 +160,9 @@ BOUNCED_HOT bool PostfixParser::usual_delivery(const Tag& tag, std::string_view 
   if (found.status == Status::sent) {
     fill_usual_sent(tag, found, event);
   } else {
+    if (passes_on(tag, relays_.read_parts(found.relay, found.ip))) {
+      event.flags |= EventFlags::kRelay;
+    }
     fill_failure(tag, found, event);
   }
   scratch_.local.event(batch_, event);

@@ -464,6 +464,7 @@ void Apply::finish_cut(const Result<void>& result) {
   stage_.wait_idle();
   engine_.states->committed();
   engine_.rates->committed();
+  stage_.measure();
   for (const ingest::Position& position : positions_cut_) engine_.book.update(position);
   for (auto& request : waiting_cut_) request->answer.set_value({});
   waiting_cut_.clear();

@@ -101,7 +101,8 @@ void StateStage::complete(std::unique_ptr<Cut> cut) {
 
 void StateStage::measure() {
   if (engine_.states == nullptr) return;
-  dirty_bytes_.store(engine_.states->dirty_bytes(), std::memory_order_relaxed);
+  dirty_bytes_.store(engine_.states->dirty_bytes() + engine_.rates->passing_bytes(),
+                     std::memory_order_relaxed);
   dirty_records_.store(engine_.states->dirty_records() + engine_.rates->dirty_records(),
                        std::memory_order_relaxed);
 }

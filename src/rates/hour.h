@@ -185,6 +185,7 @@ class Cells {
     others_.back() = others;
   }
 
+  [[nodiscard]] std::size_t size() const { return slots_.size(); }
   /// Room for about as many cells as `other` has.
   void reserve_like(const Cells& other) {
     slots_.reserve(other.slots_.size());
@@ -195,6 +196,7 @@ class Cells {
 
  private:
   static constexpr std::uint32_t kNone = UINT32_MAX;
+  static constexpr unsigned kFirstSlotsLog2 = 4;  // many dimensions of many hours have few cells
   static constexpr std::uint32_t kNoOthers = UINT32_MAX >> 1;
   struct Group {
     std::uint32_t number = 0;     ///< key / kKeysPerGroup
@@ -247,23 +249,28 @@ class Cells {
   std::vector<std::uint32_t> next_;  ///< by slot: another one of its group
   std::vector<Cell> others_;         ///< `delivered` without its lower half
   std::vector<Group> groups_;
-  std::vector<std::uint32_t> dirty_;  ///< groups
-  IndexTable by_key_;                 ///< slot number + 1
+  std::vector<std::uint32_t> dirty_;    ///< groups
+  IndexTable by_key_{kFirstSlotsLog2};  ///< slot number + 1
   IndexMap by_group_;
   std::uint32_t own_ = 0;  ///< slots with a key other than 0
 };
 
 struct Hour {
-  /// Maps begin about as large as those of `before` (null: small): the hours of a day are alike.
+  /// About the memory of an hour with hardly a cell, and of a cell.
+  static constexpr std::size_t kBytes = kDimensions * 1024, kCellBytes = 64;
+
+  /// Maps begin about as large as those of `before` (null: small) if that is the hour before:
+  /// these are alike, and times that jump must not make room for a busy hour with each jump.
   Hour(std::uint32_t number_in, const Hour* before) : number(number_in) {
-    if (before == nullptr) return;
+    if (before == nullptr || before->number + 1 != number) return;
     for (std::size_t d = 0; d < kDimensions; ++d) {
       dimensions[d].reserve_like(before->dimensions[d]);
     }
   }
 
-  std::uint32_t number = 0;   ///< hours since 1970 UTC
-  std::uint64_t touched = 0;  ///< grows; the newest two stay in RAM
+  std::uint32_t number = 0;    ///< hours since 1970 UTC
+  std::uint64_t touched = 0;   ///< grows; the newest two stay in RAM
+  std::size_t left_bytes = 0;  ///< bytes() when another hour was selected
   std::array<Cells, kDimensions> dimensions;
   /// domain_key() of a sender, or TextKey of a campaign as it came -> slot in its dimension.
   IndexMap sender_by_domain, campaign_by_text;
@@ -276,6 +283,11 @@ struct Hour {
     std::size_t n = 0;
     for (const Cells& cells : dimensions) n += cells.dirty();
     return n;
+  }
+  [[nodiscard]] std::size_t bytes() const {
+    std::size_t n = 0;
+    for (const Cells& cells : dimensions) n += cells.size();
+    return kBytes + n * kCellBytes;
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_map>
 
 #include "base/address.h"
 #include "base/prefetch.h"
@@ -18,6 +19,8 @@ using store::Dictionary;
 using store::Family;
 
 constexpr std::size_t kHoursKept = 2;
+/// So many come and go with a usual cut, which need not leave earlier for them.
+constexpr std::size_t kHoursUsual = 16;
 /// How far ahead of its turn what an event names is fetched.
 constexpr std::size_t kPrefetchAhead = 8;
 /// Links from hashes to Names ids, kept over all hours; forgotten when there are more.
@@ -108,7 +111,9 @@ struct Rates::Impl {
   store::Names& names;
   const Options options;
   const store::Store* store = nullptr;
-  std::vector<std::unique_ptr<Hour>> hours;  ///< few; in order of creation
+  std::vector<std::unique_ptr<Hour>> hours;  ///< few, unless times jump
+  std::unordered_map<std::uint32_t, Hour*> by_number;
+  std::size_t left_bytes = 0;  ///< sum of Hour::left_bytes
   std::uint64_t touches = 0;
   Cell total;
 
@@ -133,6 +138,7 @@ struct Rates::Impl {
   std::string scratch;
 
   Result<void> select_hour(std::int64_t time_us);
+  void leave_hour();
   Result<void> load(Hour& into) const;
   void begin_batch(const Batch& batch, std::size_t events);
   void new_stamp();
@@ -216,14 +222,14 @@ Result<void> Rates::Impl::load(Hour& into) const {
 
 Result<void> Rates::Impl::select_hour(std::int64_t time_us) {
   const std::uint32_t number = hour_number(time_us);
-  Hour* found = nullptr;
-  for (const auto& candidate : hours) {
-    if (candidate->number == number) found = candidate.get();
-  }
+  leave_hour();
+  const auto known = by_number.find(number);
+  Hour* found = known != by_number.end() ? known->second : nullptr;
   if (found == nullptr) {
     auto fresh = std::make_unique<Hour>(number, hour);
     if (auto loaded = load(*fresh); !loaded) return loaded;
     found = fresh.get();
+    by_number.emplace(number, found);
     hours.push_back(std::move(fresh));
   }
   found->touched = ++touches;
@@ -239,6 +245,13 @@ Result<void> Rates::Impl::select_hour(std::int64_t time_us) {
   no_sender_slot = numbered_slot(Dimension::sender, 0);
   new_stamp();
   return {};
+}
+
+void Rates::Impl::leave_hour() {
+  if (hour == nullptr) return;
+  left_bytes -= hour->left_bytes;
+  hour->left_bytes = hour->bytes();
+  left_bytes += hour->left_bytes;
 }
 
 void Rates::Impl::new_stamp() {
@@ -574,6 +587,16 @@ void Rates::committed() {
   const auto old = std::remove_if(impl.hours.begin() + kHoursKept, impl.hours.end(),
                                   [](const auto& hour) { return hour->dirty() == 0; });
   impl.hours.erase(old, impl.hours.end());
+  impl.by_number.clear();
+  impl.left_bytes = 0;
+  for (const auto& hour : impl.hours) {
+    impl.by_number.emplace(hour->number, hour.get());
+    impl.left_bytes += hour->left_bytes;
+  }
+}
+
+std::size_t Rates::passing_bytes() const {
+  return impl_->hours.size() <= kHoursUsual ? 0 : impl_->left_bytes;
 }
 
 std::size_t Rates::dirty_records() const {

@@ -69,8 +69,8 @@ struct Options {
   std::uint32_t keys_per_hour_max = 200'000;  ///< per dimension; the rest counts under key 0
 };
 
-/// Apply thread only. Memory bounded: hours older than the newest two (as last touched) are
-/// forgotten once committed; touched again, they are read from the store first.
+/// Apply thread only. Memory: hours older than the newest two (as last touched) are forgotten once
+/// committed; touched again, they are read from the store first. passing_bytes() asks for a cut.
 ///
 /// Invariants: cells are stored as absolute values, so that a cut is idempotent; whether a key gets
 /// its own cell depends on the cells of that hour alone, never on cuts or restarts; per event, the
@@ -94,6 +94,8 @@ class Rates {
   /// The write that took the last append_to() has returned; only now may hours be forgotten.
   void committed();
   [[nodiscard]] std::size_t dirty_records() const;
+  /// About the memory of the hours there are, when they are more than usual.
+  [[nodiscard]] std::size_t passing_bytes() const;
   [[nodiscard]] const Cell& total() const;  ///< since start of this process
 
  private:

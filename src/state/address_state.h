@@ -124,6 +124,12 @@ struct EncodedHead {
     in_place,   ///< done, with the bytes that encode(decide(..)) would give
     decode,     ///< the state must be decoded and decided
   };
+  /// False: damaged, or of another version. The others read, and write, where it says they may.
+  static bool valid(std::string_view bytes) {
+    return bytes.size() >= kSizeMin && bytes[0] == kVersion &&
+           (static_cast<std::uint8_t>(bytes[1]) & ~(kDelivery | kStreak)) == 0 &&
+           ((bytes[1] & kDelivery) == 0 || bytes.size() >= kSizeMin + 16);
+  }
   static std::int64_t last_delivery(const char* bytes) {  ///< 0 = none
     return (bytes[1] & kDelivery) != 0 ? read<std::int64_t>(bytes + kSizeMin) : 0;
   }

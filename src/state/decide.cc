@@ -228,7 +228,11 @@ FailureRecord record_of(const Fact& fact, const Verdict& verdict, const Policy& 
   if (fact.kind == EventKind::expired) f.flags |= FailureRecord::kExpired;
   if (fact.incident) f.flags |= FailureRecord::kIncident;
   const CausePolicy& row = policy.of(verdict.cause);
-  const bool ours = verdict.cause == Cause::relay_denied && !fact.own_mx;
+  // A relay of ours knows what DNS says of the domain; its own trouble is not the domain's, and
+  // what it takes is no delivery that would say so.
+  const bool ours =
+      (verdict.cause == Cause::relay_denied && !fact.own_mx) ||
+      (verdict.cause != Cause::domain_unknown && fact.relay && level == PolicyLevel::domain);
   const bool outage = level == PolicyLevel::domain && fact.outage;
   if (row.level == level && row.messages != 0 && row.block != BlockKind::none && !ours && !outage) {
     f.flags |= FailureRecord::kCounts;
@@ -290,20 +294,21 @@ Decision on_failure(AddressState& state, const Fact& fact, const Verdict& verdic
   const FailureRecord f = record_of(fact, verdict, policy, level);
   bool changed = false;
   out.duplicate = merge_duplicate(state, f, level, changed);
+  if (policy.of(verdict.cause).block == BlockKind::filtered && level == PolicyLevel::address &&
+      (f.flags & FailureRecord::kCounts) != 0) {
+    // Also when older than the last delivery: that one may have come from another sender. And also
+    // when another telling of the failure has another cause: whichever comes first.
+    add_lasting(state, BlockKind::filtered, BlockScope::sending_domain, fact.sending_domain,
+                f.cause, fact.time_us, out);
+  }
   const bool known_time =
       state.first_us != 0 && state.first_us <= fact.time_us && fact.time_us <= state.last_event_us;
-  if (out.duplicate && !changed && !out.dirty && known_time) return out;
+  if (out.duplicate && !changed && !out.dirty && out.changes.empty() && known_time) return out;
   out.dirty = true;
   touch(state, fact.time_us);
   if (!out.duplicate) {
     bump(fact.kind == EventKind::expired ? state.totals.expired : state.totals.bounced);
     add_failure(state, f, policy, level);
-  }
-  if (policy.of(verdict.cause).block == BlockKind::filtered && level == PolicyLevel::address &&
-      (f.flags & FailureRecord::kCounts) != 0) {
-    // Also when older than the last delivery: that one may have come from another sender.
-    add_lasting(state, BlockKind::filtered, BlockScope::sending_domain, fact.sending_domain,
-                f.cause, fact.time_us, out);
   }
   recompute(state, policy, level, fact.time_us, out);
   return out;
@@ -410,18 +415,13 @@ Decision decide_block(AddressState& state, const BlockRecord& record, std::int64
 }
 
 Decision decide_unblock(AddressState& state, std::uint32_t kind_mask, std::int64_t now_us,
-                        std::uint32_t actor) {
-  const auto of_kind = [kind_mask](const BlockRecord& b) {
-    return (kind_mask >> static_cast<unsigned>(b.kind) & 1) != 0;
-  };
-  return decide_unblock(state, of_kind, now_us, actor);
-}
-
-Decision decide_unblock(AddressState& state, const std::function<bool(const BlockRecord&)>& chosen,
-                        std::int64_t now_us, std::uint32_t /*actor*/) {
+                        std::span<const BlockRecord> only) {
   Decision out;
   const auto asked = [&](const BlockRecord& b) {
-    return (!chosen || chosen(b)) && (b.until_us == 0 || b.until_us > now_us);
+    return (kind_mask >> static_cast<unsigned>(b.kind) & 1) != 0 &&
+           (b.until_us == 0 || b.until_us > now_us) &&
+           (only.empty() || std::any_of(only.begin(), only.end(),
+                                        [&](const BlockRecord& o) { return same(o, b); }));
   };
   // Derived failure blocks rest on the same failures: lifting one kind lifts them all.
   const bool failures = std::any_of(

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <span>
 #include <vector>
 
 #include "bounced/event.h"
@@ -28,7 +28,8 @@ struct Fact {
   bool outage = false;                  ///< too many unrelated domains fail from this sending host
   bool incident = false;  ///< hard verdicts at the answering provider far over their base rate
   bool null_mx = false;   ///< domain.unknown by the owner's own word (RFC 7505), not by NXDOMAIN
-  bool own_mx = true;     ///< the domain's own MX answered, not a relay of ours
+  bool own_mx = true;     ///< the domain's own MX answered, not another port or a relay of ours
+  bool relay = false;     ///< failed at a host of ours that only passes mail on
   bool provider = false;  ///< kind suppressed: the provider's suppression, not ours
 };
 
@@ -51,13 +52,11 @@ Decision decide(AddressState& state, const Fact& fact, const Verdict& verdict, c
                 PolicyLevel level);
 /// Time-driven part: ends blocks whose `until` <= now (event-time watermark or Clock).
 Decision decide_at(AddressState& state, std::int64_t now_us, const Policy& policy);
-/// Operator's hand: block or lift. Unblock ends every live block that is chosen (empty: all), or of
-/// the kinds given.
+/// Operator's hand: block or lift. Unblock ends every live block of the kinds given that is also
+/// one of `only`, if that is given. (Blocks that rest on the same failures end together.)
 Decision decide_block(AddressState& state, const BlockRecord& record, std::int64_t now_us);
-Decision decide_unblock(AddressState& state, const std::function<bool(const BlockRecord&)>& chosen,
-                        std::int64_t now_us, std::uint32_t actor);
 Decision decide_unblock(AddressState& state, std::uint32_t kind_mask, std::int64_t now_us,
-                        std::uint32_t actor);
+                        std::span<const BlockRecord> only = {});
 
 /// A domain's DNS answered (again): ends what domain.unknown had begun.
 Decision decide_answered(AddressState& state, std::int64_t now_us, const Policy& policy);

@@ -27,12 +27,15 @@ namespace bounced::state {
 /// `causes`: all that the rules know; custom ones may have a row, else they take a built-in's.
 Result<Policy> load_policy(const std::string& file = {}, std::span<const CauseInfo> causes = {});
 
-/// The published answer for lookups: address id -> block word. Readers take no lock.
-/// word: 0 = mail may go. Bits: 0-7 BlockKind, 8-15 BlockScope of the strictest live block,
 /// Key of the provider that answers as this host (its registrable part); never 0. For
 /// Batch::providers.
 std::uint64_t provider_key(std::string_view mx_host);
 
+/// What the event itself tells decide(); names and surroundings are added by States.
+Fact fact_of(const Batch& batch, const Event& event, const Verdict& verdict);
+
+/// The published answer for lookups: address id -> block word. Readers take no lock.
+/// word: 0 = mail may go. Bits: 0-7 BlockKind, 8-15 BlockScope of the strictest live block,
 /// 16-31 cause, 32-63 until in seconds (0 = no end).
 class BlockView {
  public:
@@ -131,11 +134,11 @@ class States {
 
   struct Command {
     enum class Kind : std::uint8_t { block, unblock } kind = Kind::block;
-    std::string address;
-    bool domain = false;  ///< `address` is a domain, whose own record it is about
-    BlockRecord record;   ///< for block
-    /// For unblock: which of the live ones. Empty = all.
-    std::function<bool(const BlockRecord&)> chosen;
+    std::string address;            ///< or a domain
+    bool domain = false;            ///< `address` is one
+    BlockRecord record;             ///< for block
+    std::uint32_t kind_mask = ~0u;  ///< for unblock: bit per BlockKind
+    std::vector<BlockRecord> only;  ///< for unblock: no others, unless it is empty
     std::int64_t time_us = 0;
     std::uint32_t actor = 0;
   };

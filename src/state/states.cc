@@ -109,20 +109,23 @@ void States::Impl::clear_state() {
   state.text.clear();
 }
 
+void States::Impl::malformed() {
+  if (error) return;
+  error = Error{ErrorCode::data, "apply", "address state", "malformed value",
+                "restore the store from a backup"};
+}
+
 Entry* States::Impl::load(const AddressId& id) {
   Entry* entry = table.find(id);
   known = entry != nullptr;
   if (entry == nullptr || !decode_into(entry->view(), state)) {
-    if (entry != nullptr && !error) {
-      error = Error{ErrorCode::data, "apply", "address state", "malformed value",
-                    "restore the store from a backup"};
-    }
+    if (entry != nullptr) malformed();
     clear_state();
   }
   return entry;
 }
 
-Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict& verdict) {
+Fact fact_of(const Batch& batch, const Event& event, const Verdict& verdict) {
   Fact fact;
   fact.kind = event.kind;
   fact.time_us = event.time_us;
@@ -132,9 +135,15 @@ Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict
   fact.tenant = event.tenant;
   fact.stream = event.stream;
   fact.attempted = !event.has(EventFlags::kNotAttempted);
-  fact.own_mx = event.mta_port == 0 || event.mta_port == 25;
+  fact.relay = event.has(EventFlags::kRelay);
+  fact.own_mx = !fact.relay && (event.mta_port == 0 || event.mta_port == 25);
   fact.provider = event.kind == EventKind::suppressed && event.hint != ProviderHint::none;
   if (verdict.cause == Cause::domain_unknown) fact.null_mx = is_null_mx(batch, event);
+  return fact;
+}
+
+Fact States::Impl::fact_of(const Batch& batch, const Event& event, const Verdict& verdict) {
+  Fact fact = state::fact_of(batch, event, verdict);
   if (policy.of(verdict.cause).block == BlockKind::filtered && event.final_failure()) {
     const std::string domain = ascii_lower(raw_domain(batch.view(event.sender)));
     if (!domain.empty()) {
@@ -411,7 +420,8 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
     // Only the newest delivery is needed, and whether a block waits for DNS to answer.
     const bool blocked = domain->bytes()[3] != 0;
     fact.domain_delivery_us = EncodedHead::last_delivery(domain->bytes());
-    if (blocked && !event.mta_ip.empty() && verdict.cause != Cause::domain_unknown) {
+    const bool reached = !event.mta_ip.empty() && !fact.relay;  // by what DNS says of the domain
+    if (blocked && reached && verdict.cause != Cause::domain_unknown) {
       load(event.domain_id);
       dues.clear();
       forget_listed(event);
@@ -575,16 +585,18 @@ Result<void> States::tick(std::int64_t watermark_us) {
 
 Result<bool> States::command(const Command& command) {
   Impl& m = *impl_;
-  AddressId id, domain;
-  if (command.domain) {
-    id = m.hasher.domain_id(normalise_domain(command.address));
-    m.forget_domains();
-  } else if (!m.hasher.ids(command.address, id, domain)) {
+  AddressId id, of_address;
+  const std::string domain = command.domain ? normalise_domain(command.address) : std::string();
+  if (command.domain && !domain.empty()) {
+    id = m.hasher.domain_id(domain);
+  } else if (command.domain || !m.hasher.ids(command.address, id, of_address)) {
     return fail(ErrorCode::usage, "address", command.address, "not an address",
-                "give it as local@domain");
+                "give it as local@domain, or a domain");
   }
   m.find_entry(id, command.domain);
   m.load(id);
+  // What could not be read must not be taken for nothing, and written over.
+  if (m.error) return tl::unexpected<Error>(*m.error);
   m.dues.clear();
   for (const BlockRecord& b : m.state.blocks) {
     if (b.until_us != 0) m.dues.push_back({b.until_us, id, command.domain, b.kind});
@@ -597,9 +609,9 @@ Result<bool> States::command(const Command& command) {
         command.actor != 0 ? command.actor : m.names.intern(store::Dictionary::actor, "operator");
     decision = decide_block(m.state, record, command.time_us);
   } else {
-    decision = decide_unblock(m.state, command.chosen, command.time_us, command.actor);
+    decision = decide_unblock(m.state, command.kind_mask, command.time_us, command.only);
   }
-  if (m.state.text.empty()) m.state.text = command.address;
+  if (m.state.text.empty()) m.state.text = command.domain ? domain : command.address;
   if (decision.dirty) m.finish(id, command.domain, decision);
   if (m.error) return tl::unexpected<Error>(*m.error);
   return decision.dirty;

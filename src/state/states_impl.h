@@ -107,6 +107,7 @@ struct States::Impl {
   void index_block(const AddressId& id, bool domain, BlockKind kind);
   /// state_ of the id; a new, empty one when there is none.
   Entry* load(const AddressId& id);
+  void malformed();
   void clear_state();
 
   // --- states_ahead.cc

@@ -73,7 +73,7 @@ void States::Impl::take_scanned(const AddressId& id, bool domain, std::string_vi
   ++(domain ? domains : addresses);
   const bool here = table.find(id) != nullptr;
   if (!here) {
-    if (!spilled && value.size() <= Table::kBytesMax && value.size() >= EncodedHead::kSizeMin &&
+    if (!spilled && value.size() <= Table::kBytesMax && EncodedHead::valid(value) &&
         table.put(id, value, domain, false) != nullptr) {
       // Clean: its epoch is 0.
     } else {
@@ -92,9 +92,13 @@ void States::Impl::publish_stored(const AddressId& id, std::string_view value) {
 }
 
 /// What a miss in RAM has found in the store. While the scan runs it brings the block with it: the
-/// scan will skip what is in the table.
+/// scan will skip what is in the table. Null, and `error`, when it is damaged.
 Entry* States::Impl::take_cold(const AddressId& id, bool domain, std::string_view value) {
   ++cold_fetches;
+  if (value.size() > Table::kBytesMax || !EncodedHead::valid(value)) {
+    malformed();
+    return nullptr;
+  }
   if (scanning) publish_stored(id, value);
   return put(id, value, domain);
 }

@@ -4,8 +4,38 @@ import datetime, json, subprocess
 from common import Case
 
 
+def blocks_by_hand(t):
+    """What is named is lifted, and nothing else; to be unblocked, a domain can be named like an address."""
+    data, log = t.path("hand"), t.path("hand.log")
+    line = ("2026-11-01T10:00:00+00:00 mx postfix/smtp[7]: {:010X}: to=<{}>, relay=mx.example[192.0.2.1]:25, delay=1, "
+            "delays=0/0/0/1, dsn={}, status=bounced (host mx.example[192.0.2.1] said: {} (in reply to RCPT TO command))\n")
+    null_mx = line.format(2, "eve@null.example", "5.1.10", "556 5.1.10 null MX")
+    with open(log, "w") as f:
+        f.write(line.format(1, "bob@gone.example", "5.1.1", "550 5.1.1 User unknown") + null_mx)
+    t.expect("it would block" in t.run("explain", null_mx.strip()).stdout, "explain of a null MX")
+    t.run("replay", "--data", data, log)
+
+    def kinds(name):
+        shown = t.ndjson("address", "show", "--json", name, "--data", data)
+        return sorted(b["kind"] for b in shown[0]["blocks"])
+
+    t.run("address", "block", "bob@gone.example", "--data", data)
+    t.expect(kinds("bob@gone.example") == ["dead", "manual"], "two blocks")
+    t.run("unblock", "--cause", "mailbox.unknown", "--yes", "--data", data)
+    t.expect(kinds("bob@gone.example") == ["manual"], "the operator's block went with another one")
+    t.run("unblock", "--cause", "mailbox.unknown", "--yes", "--data", data, status=1)
+
+    told = t.run("address", "unblock", "eve@null.example", "--data", data, status=1).stderr
+    t.expect("unblock null.example" in told, f"not told of the domain: {told}")
+    t.expect(kinds("null.example") == ["dead"], "the domain's block")
+    t.run("address", "unblock", "null.example", "--data", data)
+    t.run("list", "--domains", "--data", data, status=1)
+    t.run("address", "block", "null.example", "--data", data, status=2)  # a slip would stop a whole domain
+
+
 def main():
     t = Case(__doc__)
+    blocks_by_hand(t)
     log, truth = t.generate("mail.log", "4MiB", profile="real", seed=5)
     data = t.path("data")
 

@@ -273,7 +273,7 @@ RC_GTEST_PROP(Blocks, ChangesTellExactlyWhatIsThere, ()) {
 RC_GTEST_PROP(Codec, RoundTrip, ()) {
   AddressState state = run(shuffled(failures(40, *rc::gen::element(20, 2000))), any_level());
   if (*rc::gen::arbitrary<bool>()) testing::deliver_at(state, kT0 + kDayUs, 500);
-  if (*rc::gen::arbitrary<bool>()) decide_unblock(state, ~0u, kT0 + 3 * kDayUs, 1);
+  if (*rc::gen::arbitrary<bool>()) decide_unblock(state, ~0u, kT0 + 3 * kDayUs);
   state.text = *rc::gen::string<std::string>();
   state.evidence = *rc::gen::arbitrary<std::uint32_t>();
   const std::string bytes = bytes_of(state);

@@ -112,6 +112,7 @@ TEST_F(CorrelateTest, ExpiryReachesTheStillDeferredRecipients) {
     e.mta_host = r.batch.add("mx.x.example");
     e.mta_ip = r.batch.add("192.0.2.1");
     e.delay_ms = 10'000;
+    e.flags = EventFlags::kRelay;
   }
   r.event(EventKind::delivered, 1, 400, "b@x.example");
   r.event(EventKind::bounced, 1, 400, "d@x.example", "550 no");
@@ -122,6 +123,7 @@ TEST_F(CorrelateTest, ExpiryReachesTheStillDeferredRecipients) {
   const Event& first = *out[6];
   EXPECT_EQ(first.kind, EventKind::expired);
   EXPECT_TRUE(first.has(EventFlags::kSynthesised));
+  EXPECT_TRUE(first.has(EventFlags::kRelay));
   EXPECT_EQ(text(r, first.recipient), "a@x.example");
   EXPECT_EQ(text(r, out[7]->recipient), "c@x.example");
   EXPECT_EQ(text(r, first.diagnostic), "452 4.2.2 full");

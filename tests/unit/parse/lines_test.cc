@@ -193,6 +193,34 @@ TEST(Relays, ConfiguredHostsAndNetworks) {
   EXPECT_EQ(kind("x.example[192.0.2.7]:24", "lmtp"), EventKind::relayed);
 }
 
+TEST(Relays, FailuresSayWhetherTheHostOnlyPassesMailOn) {
+  Context context;
+  context.smarthosts.names = {"out.example.net"};
+  const auto relay = [&](const std::string& host, const std::string& reason, bool configured) {
+    const Parsed parsed(
+        "Nov 21 20:45:06 mx1 postfix/smtp[7]: 4jX42p2B4Pz1c0Hc: to=<a@b.example>, "
+        "relay=" +
+            host + ", delay=1, delays=0/0/0/1, dsn=4.4.1, status=deferred (" + reason + ")\n",
+        configured ? context : Context{});
+    return parsed.only().has(EventFlags::kRelay);
+  };
+  const auto said = [](const std::string& host) {
+    return "host " + host + " said: 450 4.4.1 later (in reply to RCPT TO command)";
+  };
+  for (const bool configured : {false, true}) {
+    for (const std::string host : {"smtp.sendgrid.net[192.0.2.7]", "127.0.0.1[127.0.0.1]"}) {
+      EXPECT_TRUE(relay(host + ":25", said(host), configured)) << host;
+      EXPECT_TRUE(relay("none", "connect to " + host + ":25: Connection refused", configured));
+    }
+    EXPECT_TRUE(relay("x.example[192.0.2.7]:587", said("x.example[192.0.2.7]"), configured));
+    EXPECT_FALSE(relay("x.example[192.0.2.7]:25", said("x.example[192.0.2.7]"), configured));
+    EXPECT_FALSE(relay("none", "connect to x.example[192.0.2.7]:25: timed out", configured));
+    const std::string ours = "a.out.example.net[192.0.2.7]";
+    EXPECT_EQ(relay(ours + ":25", said(ours), configured), configured);
+    EXPECT_EQ(relay("none", "connect to " + ours + ":25: timed out", configured), configured);
+  }
+}
+
 TEST(Campaign, HeaderNameIsConfigured) {
   Context context;
   context.campaign_header = "X-Mailing";

@@ -525,6 +525,40 @@ TEST(RatesTest, WithoutCommittedNothingIsForgotten) {
   expect_equal(model_of(*store, names), naive.cells());
 }
 
+TEST(RatesTest, TimesThatJumpAskForACut) {
+  TempStore store;
+  Names names;
+  Rates rates(names, {});
+  ASSERT_TRUE(rates.open(&*store));
+  // A busy hour, and jumps between it and others.
+  std::vector<Plain> plains;
+  const auto add = [&](int hour, const std::string& domain) {
+    Plain plain;
+    plain.time_us = hour * kHourUs;
+    plain.recipient = "a@" + domain;
+    plains.push_back(plain);
+  };
+  for (int i = 0; i < 1000; ++i) add(1'000, "d" + std::to_string(i) + ".example");
+  feed(rates, plains);
+  EXPECT_EQ(rates.passing_bytes(), 0u) << "what stays is no reason";
+  plains.clear();
+  for (int i = 0; i < 500; ++i) {
+    add(2'000 + i * 3, "x.example");
+    add(1'000, "x.example");
+  }
+  feed(rates, plains);
+  EXPECT_GT(rates.passing_bytes(), std::size_t{500} * 8192);
+  EXPECT_LT(rates.passing_bytes(), std::size_t{500} * 16384);
+  cut(rates, names, *store);
+  EXPECT_EQ(rates.passing_bytes(), 0u);
+  feed(rates, plains);
+  cut(rates, names, *store);
+  std::uint64_t busy = 0;
+  ASSERT_TRUE(read(*store, Dimension::total, 1'000, 1'001,
+                   [&](const Row& row) { busy += row.cell.delivered; }));
+  EXPECT_EQ(busy, 1000u + 500u + 500u);
+}
+
 TEST(RatesTest, NamesOfOtherAreNotInterned) {
   TempStore store;
   Names names;

@@ -7,6 +7,7 @@ namespace bounced::state {
 namespace {
 
 using testing::block_of;
+using testing::bytes_of;
 using testing::default_policy;
 using testing::deliver_at;
 using testing::fact;
@@ -292,6 +293,7 @@ TEST(Decide, DomainOutageForeignRelayAndDeliveryDoNotCount) {
   EXPECT_TRUE(run([](Fact&) {}));
   EXPECT_FALSE(run([](Fact& f) { f.outage = true; }));
   EXPECT_FALSE(run([](Fact& f) { f.own_mx = false; }));
+  EXPECT_FALSE(run([](Fact& f) { f.relay = true; }));
   EXPECT_FALSE(run([](Fact& f) { f.domain_delivery_us = f.time_us - kDayUs; }));
   EXPECT_TRUE(run([](Fact& f) { f.domain_delivery_us = kT0 - kDayUs; }));
 }
@@ -417,6 +419,25 @@ TEST(Decide, SameFailureToldTwiceIsOne) {
   EXPECT_EQ(state.failures[0].time_us, kT0 + 5);
 }
 
+TEST(Decide, FilteredBlocksWhicheverTellingComesFirst) {
+  const auto tell = [](AddressState& state, Cause cause, std::int64_t time_us) {
+    fail_at(state, cause, time_us, 1);
+  };
+  AddressState one, other, last;
+  tell(one, Cause::domain_down, kT0);
+  tell(one, Cause::mailbox_filtered, kT0 + 1);
+  tell(other, Cause::mailbox_filtered, kT0 + 1);
+  tell(other, Cause::domain_down, kT0);
+  fail_at(last, Cause::rate_limited, kT0 + 2, 2);
+  tell(last, Cause::domain_down, kT0);
+  tell(last, Cause::mailbox_filtered, kT0 + 1);
+  fail_at(one, Cause::rate_limited, kT0 + 2, 2);
+  fail_at(other, Cause::rate_limited, kT0 + 2, 2);
+  EXPECT_NE(block_of(one, BlockKind::filtered), nullptr);
+  EXPECT_EQ(bytes_of(one), bytes_of(other));
+  EXPECT_EQ(bytes_of(one), bytes_of(last));
+}
+
 TEST(Decide, OldFailureTouchesHistoryAndTotalsOnly) {
   AddressState state;
   fail_at(state, Cause::mailbox_full, kT0 - kDayUs, 1);
@@ -441,22 +462,39 @@ TEST(Decide, ManualBlockAndUnblock) {
   EXPECT_EQ(effective_block(state, kT0 + 2).kind, BlockKind::manual);
   deliver_at(state, kT0 + 3, 2);
   EXPECT_EQ(state.blocks.size(), 1u) << "a delivery does not lift the operator's block";
-  decide_unblock(state, 1u << static_cast<unsigned>(BlockKind::manual), kT0 + 4, 4);
+  decide_unblock(state, 1u << static_cast<unsigned>(BlockKind::manual), kT0 + 4);
   EXPECT_TRUE(state.blocks.empty());
 
   AddressState dead;
   fail_at(dead, Cause::mailbox_unknown, kT0, 1);
   fail_at(dead, Cause::mailbox_filtered, kT0, 2);
-  EXPECT_EQ(decide_unblock(dead, 1u << static_cast<unsigned>(BlockKind::filtered), kT0 + 1, 4)
+  EXPECT_EQ(decide_unblock(dead, 1u << static_cast<unsigned>(BlockKind::filtered), kT0 + 1)
                 .changes.size(),
             1u);
   EXPECT_NE(block_of(dead, BlockKind::dead), nullptr);
-  EXPECT_EQ(decide_unblock(dead, ~0u, kT0 + kHourUs, 4).changes.size(), 1u);
+  EXPECT_EQ(decide_unblock(dead, ~0u, kT0 + kHourUs).changes.size(), 1u);
   fail_at(dead, Cause::mailbox_full, kT0 + 2, 3);  // recomputes
   fail_at(dead, Cause::mailbox_filtered, kT0, 2);
   EXPECT_TRUE(dead.blocks.empty()) << "what was lifted does not come back with an old fact";
   fail_at(dead, Cause::mailbox_unknown, kT0 + kDayUs, 5);
   EXPECT_NE(block_of(dead, BlockKind::dead), nullptr);
+}
+
+TEST(Decide, UnblockOfSomeLeavesTheOthers) {
+  AddressState state;
+  fail_at(state, Cause::mailbox_unknown, kT0, 1);
+  for (std::uint32_t sender = 1; sender < 4; ++sender) {
+    Fact f = fact(EventKind::bounced, kT0 + sender, 10 + sender);
+    f.sending_domain = sender;
+    decide(state, f, verdict(Cause::mailbox_filtered), default_policy(), PolicyLevel::address);
+  }
+  ASSERT_EQ(state.blocks.size(), 4u);
+  const std::vector<BlockRecord> only = {*block_of(state, BlockKind::filtered)};
+  const Decision lifted = decide_unblock(state, ~0u, kT0 + kDayUs, only);
+  ASSERT_EQ(lifted.changes.size(), 1u);
+  EXPECT_EQ(lifted.changes[0].record.scope_id, only[0].scope_id);
+  EXPECT_EQ(state.blocks.size(), 3u);
+  EXPECT_NE(block_of(state, BlockKind::dead), nullptr);
 }
 
 TEST(Decide, BlocksAreBounded) {

@@ -30,7 +30,7 @@ AddressState random_state(std::mt19937_64& random) {
     f.incident = random() % 4 == 0;
     decide(state, f, verdict(kCauses[random() % 5], random() % 3 == 0 ? 80 : 98), default_policy(),
            PolicyLevel::address);
-    if (random() % 8 == 0) decide_unblock(state, ~0u, time, 1);
+    if (random() % 8 == 0) decide_unblock(state, ~0u, time);
   }
   state.text = "someone@example.com";
   return state;

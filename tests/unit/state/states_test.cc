@@ -590,40 +590,100 @@ TEST(States, CommandsBlockAndUnblock) {
   EXPECT_FALSE(states.command(command));
 }
 
-TEST(States, ACommandLiftsWhatItChoseOfAnAddressOrOfADomain) {
-  store::Names names;
-  States states(default_policy(), names, {});
-  ASSERT_TRUE(states.open(nullptr));
+TEST(States, CommandsBlockAndUnblockADomain) {
+  TempDir dir;
+  Opened o(dir.path);
   Feed feed;
+  feed.use(*o.store);
+  Event& e = feed.add(EventKind::bounced, "a@gone.example", kT0, 1, Cause::domain_unknown);
+  e.enhanced = {1, 10, 5};
+  feed.apply(*o.states);
+  const AddressId domain = feed.domain("a@gone.example");
+  ASSERT_EQ(o.states->view().word(domain) & 0xff, static_cast<std::uint64_t>(BlockKind::dead));
   States::Command command;
-  command.address = "some@example.com";
-  command.time_us = kT0;
-  for (const BlockKind kind : {BlockKind::manual, BlockKind::complaint}) {
-    command.record.kind = kind;
-    ASSERT_TRUE(states.command(command).value());
-  }
+  command.address = "Gone.Example.";
+  command.domain = true;
   command.kind = States::Command::Kind::unblock;
-  command.time_us = kT0 + 1;
-  command.chosen = [](const BlockRecord& b) { return b.kind == BlockKind::complaint; };
-  ASSERT_TRUE(states.command(command).value());
-  const auto left = states.find(feed.id("some@example.com")).value();
-  ASSERT_EQ(left->blocks.size(), 1u);
-  EXPECT_EQ(left->blocks[0].kind, BlockKind::manual);
+  command.time_us = kT0 + kHourUs;
+  EXPECT_TRUE(o.states->command(command).value());
+  EXPECT_EQ(o.states->view().word(domain), 0u);
+  EXPECT_FALSE(o.states->command(command).value());
 
-  States::Command of_domain;
-  of_domain.address = "Gone.Example";
-  of_domain.domain = true;
-  of_domain.record.kind = BlockKind::manual;
-  of_domain.time_us = kT0;
-  ASSERT_TRUE(states.command(of_domain).value());
-  AddressId address, domain;
-  ASSERT_TRUE(AddressHasher().ids("a@gone.example", address, domain));
-  EXPECT_EQ(states.find_domain(domain).value()->blocks.size(), 1u);
-  EXPECT_FALSE(states.find(feed.id("gone.example")).value()) << "no address is meant";
-  of_domain.kind = States::Command::Kind::unblock;
-  of_domain.time_us = kT0 + 1;
-  ASSERT_TRUE(states.command(of_domain).value());
-  EXPECT_TRUE(states.find_domain(domain).value()->blocks.empty());
+  command.kind = States::Command::Kind::block;
+  command.record.kind = BlockKind::manual;
+  EXPECT_TRUE(o.states->command(command).value());
+  feed.add(EventKind::delivered, "b@gone.example", kT0 + 2 * kHourUs, 2);
+  feed.apply(*o.states);
+  EXPECT_EQ(o.states->view().word(domain) & 0xff, static_cast<std::uint64_t>(BlockKind::manual));
+  const auto state = o.states->find_domain(domain);
+  ASSERT_TRUE(state && *state);
+  EXPECT_EQ((*state)->text, "gone.example");
+  command.address = ".";
+  EXPECT_FALSE(o.states->command(command));
+}
+
+TEST(States, AStateThatCannotBeReadIsNotWrittenOver) {
+  TempDir dir;
+  // Its head says that a delivery follows, which is not there.
+  const std::string damaged = std::string("\x01\x01", 2) + std::string(15, '\0');
+  Feed feed;
+  AddressId id;
+  std::string key;
+  {
+    auto store = open_store(dir.path);
+    feed.use(*store);
+    id = feed.id("a@x.example");
+    store::append_id(key, id);
+    store::WriteSet set;
+    set.put(store::Family::address, key, damaged);
+    ASSERT_TRUE(store->commit(set, true));
+  }
+  Opened o(dir.path);
+  States::Command command;
+  command.address = "a@x.example";
+  command.record.kind = BlockKind::manual;
+  command.time_us = kT0;
+  EXPECT_FALSE(o.states->command(command));
+  cut(*o.states, o.names, *o.store);
+  EXPECT_EQ(o.store->get(store::Family::address, key).value().value(), damaged);
+  feed.add(EventKind::delivered, "a@x.example", kT0, 1);
+  std::vector<Event*> events = {&feed.events[0]};
+  const auto applied = o.states->apply(feed.batch, events, nullptr);
+  ASSERT_FALSE(applied);
+  EXPECT_NE(applied.error().message().find("malformed"), std::string::npos);
+}
+
+TEST(States, WhatARelayOfOursSaysIsNotTheDomainsWord) {
+  TempDir dir;
+  Opened o(dir.path);
+  Feed feed;
+  feed.use(*o.store);
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    Event& refused =
+        feed.add(EventKind::bounced, "a@refused.example",
+                 kT0 + static_cast<std::int64_t>(2 * i) * kDayUs, 10 + i, Cause::relay_denied);
+    refused.mta_port = 25;
+    refused.flags = EventFlags::kRelay;
+    Event& down =
+        feed.add(EventKind::expired, "a@down.example",
+                 kT0 + static_cast<std::int64_t>(2 * i) * kDayUs, 20 + i, Cause::domain_down);
+    down.flags = EventFlags::kRelay;
+  }
+  Event& gone = feed.add(EventKind::bounced, "a@gone.example", kT0, 1, Cause::domain_unknown);
+  gone.enhanced = {1, 10, 5};
+  feed.apply(*o.states);
+  EXPECT_EQ(o.states->view().word(feed.domain("a@refused.example")), 0u);
+  EXPECT_EQ(o.states->view().word(feed.domain("a@down.example")), 0u);
+  const auto answered = [&](std::uint8_t flags) {
+    Event& e =
+        feed.add(EventKind::deferred, "a@gone.example", kT0 + kHourUs, 30, Cause::rate_limited);
+    e.mta_ip = feed.batch.add("192.0.2.1");
+    e.flags = flags;
+    feed.apply(*o.states);
+    return o.states->view().word(feed.domain("a@gone.example")) == 0;
+  };
+  EXPECT_FALSE(answered(EventFlags::kRelay));
+  EXPECT_TRUE(answered(0));
 }
 
 TEST(States, EvidenceOfATriedMessageStaysInItsSlot) {
