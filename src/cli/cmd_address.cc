@@ -141,7 +141,8 @@ void add_address(CLI::App& parser, App& app) {
   const auto add = [&](const char* name, const char* text, const char* shown,
                        int (*run)(App&, const AddressArgs&)) {
     CLI::App* sub = command->add_subcommand(name, text);
-    sub->add_option("ADDRESS", args->addresses, "addresses (show, unblock: domains, too)")->required();
+    sub->add_option("ADDRESS", args->addresses, "addresses (show, unblock: domains, too)")
+        ->required();
     examples(*sub, shown);
     sub->callback([&app, args, run] {
       app.forwardable = true;
