@@ -58,8 +58,13 @@ class PositionBook {
   [[nodiscard]] Match match(std::string_view source, const ReadAt& read_at, Hint hint) const;
   [[nodiscard]] std::uint64_t next_file_key();
   [[nodiscard]] std::vector<Position> all() const;
+  /// All of them, without a copy; `see` must not come back to this book.
+  void visit(const std::function<void(const Position&)>& see) const;
+  /// Changes with every update.
+  [[nodiscard]] std::uint64_t version() const;
 
  private:
+  [[nodiscard]] std::vector<Position> with_head(std::string_view head) const;
   struct Impl;
   std::shared_ptr<Impl> impl_;
 

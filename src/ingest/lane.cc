@@ -26,16 +26,21 @@ constexpr std::size_t kTimesMax = 4096;
 void TailShared::sync_positions() {
   // Those of other sources, too: a log that was replayed by hand, or followed under another name,
   // is not counted again.
-  add_further(book.all(), read);
+  const std::uint64_t version = book.version();
+  if (version == synced) return;
+  add_further(book, read);
+  synced = version;
 }
 
-void TailShared::add_further(const std::vector<Position>& positions, PositionBook& known) {
+void TailShared::add_further(const PositionBook& positions, PositionBook& known) {
   std::map<std::uint64_t, std::uint64_t> offsets;
-  for (const Position& position : known.all()) offsets[position.file] = position.offset;
-  for (const Position& position : positions) {
+  known.visit([&offsets](const Position& position) { offsets[position.file] = position.offset; });
+  std::vector<Position> further;
+  positions.visit([&](const Position& position) {
     const auto found = offsets.find(position.file);
-    if (found == offsets.end() || found->second < position.offset) known.update(position);
-  }
+    if (found == offsets.end() || found->second < position.offset) further.push_back(position);
+  });
+  for (const Position& position : further) known.update(position);
 }
 
 std::optional<Holder> TailShared::holder(std::uint64_t key, const FileInfo& info) const {
@@ -148,12 +153,11 @@ void Lane::add_holders(const FileInfo& except, std::vector<Holder>& holders) con
 void Lane::first_look(std::int64_t now_us) {
   looked_ = true;
   shared_.sync_positions();
-  for (const Position& position : shared_.read.all()) {
-    if (position.path == path_) {
-      read_mtime_us_ = std::max(read_mtime_us_, position.updated_us);
-      first_scan_ = false;
-    }
-  }
+  shared_.read.visit([this](const Position& position) {
+    if (position.path != path_) return;
+    read_mtime_us_ = std::max(read_mtime_us_, position.updated_us);
+    first_scan_ = false;
+  });
   struct stat status {};
   if (::stat(path_.c_str(), &status) != 0) {
     first_scan_ = false;
@@ -559,9 +563,9 @@ Lane::Judged Lane::judge(const Sibling& sibling) {
   const auto at_end = (*reader)->at_end();
   out.kind = at_end ? Kind::known : Kind::broken;
   bool marked = false;
-  for (const Position& position : shared_.read.all()) {
+  shared_.read.visit([&](const Position& position) {
     if (position.file == out.file) marked = position.finished;
-  }
+  });
   out.finished = at_end && *at_end && marked;
   return out;
 }
@@ -573,16 +577,15 @@ bool Lane::ours(const Position& position) const {
 /// Positions of this source that no open file belongs to and that are not at their end.
 std::vector<std::uint64_t> Lane::unfinished_files() const {
   std::vector<std::uint64_t> unfinished;
-  for (const Position& position : shared_.read.all()) {
-    const bool elsewhere =
-        position.path != path_ &&
-        std::any_of(shared_.lanes.begin(), shared_.lanes.end(),
-                    [&](const auto& lane) { return lane->path() == position.path; });
-    if (ours(position) && !position.finished && !elsewhere && position.file != live_file_ &&
-        !shared_.holder(position.file, {})) {
-      unfinished.push_back(position.file);
-    }
-  }
+  shared_.read.visit([&](const Position& position) {
+    if (position.finished || position.file == live_file_ || !ours(position)) return;
+    if (position.path != path_ && shared_.paths.count(position.path) != 0) return;
+    unfinished.push_back(position.file);
+  });
+  unfinished.erase(
+      std::remove_if(unfinished.begin(), unfinished.end(),
+                     [this](std::uint64_t file) { return shared_.holder(file, {}).has_value(); }),
+      unfinished.end());
   return unfinished;
 }
 
@@ -597,10 +600,7 @@ void Lane::judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judg
     const Sibling& sibling = siblings[from - 1];
     Judged& found = judged[from - 1];
     if (stop && unfinished.empty() && has_compressed_name(sibling.path)) break;
-    const bool has_lane =
-        std::any_of(shared_.lanes.begin(), shared_.lanes.end(),
-                    [&](const auto& lane) { return lane->path() == sibling.path; });
-    if (has_lane) {
+    if (shared_.paths.count(sibling.path) != 0) {
       found.kind = Kind::prefix;
       continue;
     }
@@ -612,9 +612,8 @@ void Lane::judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judg
 }
 
 std::size_t Lane::take_siblings(std::size_t index, std::uint64_t copied_file, std::int64_t now_us) {
-  const std::vector<Position> positions = shared_.read.all();
-  const bool any = std::any_of(positions.begin(), positions.end(),
-                               [this](const Position& p) { return ours(p); });
+  bool any = false;
+  shared_.read.visit([&](const Position& position) { any = any || ours(position); });
   if (!any) return 0;  // never read anything: only the live files count
   const std::vector<Sibling> siblings = list_siblings(path_);
   std::vector<Judged> judged(siblings.size());

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct TailShared {
   const Clock& clock;
   PositionBook read;  ///< what was handed out, never behind `book`: blocks may be under way
   std::vector<std::unique_ptr<Lane>> lanes;
+  std::set<std::string> paths;  ///< of the lanes
+
+  std::uint64_t synced = 0;  ///< version of `book` that `read` has seen
 
   mutable std::mutex mutex;  ///< guards what other threads may ask for:
   Tail::Stats stats;
@@ -41,9 +45,9 @@ struct TailShared {
 
   /// Takes over what the pipeline knows and `read` does not.
   void sync_positions();
-  void add_read_to(PositionBook& known) const { add_further(read.all(), known); }
+  void add_read_to(PositionBook& known) const { add_further(read, known); }
   /// Adds positions that `known` does not have, or not so far on.
-  static void add_further(const std::vector<Position>& positions, PositionBook& known);
+  static void add_further(const PositionBook& positions, PositionBook& known);
   void add(std::uint64_t Tail::Stats::*counter, std::uint64_t n = 1) {
     const std::lock_guard lock(mutex);
     stats.*counter += n;

@@ -110,12 +110,14 @@ struct PositionBook::Impl {
   mutable std::mutex mutex;
   std::map<std::uint64_t, Position> positions;
   std::uint64_t next = 1;
+  std::uint64_t version = 0;
 };
 
 PositionBook::PositionBook() : impl_(std::make_shared<Impl>()) {}
 
 void PositionBook::load(std::vector<Position> positions) {
   const std::lock_guard lock(impl_->mutex);
+  ++impl_->version;
   for (Position& position : positions) {
     const std::uint64_t file = position.file;
     impl_->next = std::max(impl_->next, file + 1);
@@ -125,6 +127,7 @@ void PositionBook::load(std::vector<Position> positions) {
 
 void PositionBook::update(const Position& position) {
   const std::lock_guard lock(impl_->mutex);
+  ++impl_->version;
   impl_->next = std::max(impl_->next, position.file + 1);
   impl_->positions[position.file] = position;
 }
@@ -142,22 +145,42 @@ std::vector<Position> PositionBook::all() const {
   return out;
 }
 
+void PositionBook::visit(const std::function<void(const Position&)>& see) const {
+  const std::lock_guard lock(impl_->mutex);
+  for (const auto& [file, position] : impl_->positions) see(position);
+}
+
+std::uint64_t PositionBook::version() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->version;
+}
+
+/// Those whose head is the start of `head`.
+std::vector<Position> PositionBook::with_head(std::string_view head) const {
+  std::vector<Position> found;
+  std::uint32_t hashed_size = 0;
+  std::uint64_t hash = 0;
+  visit([&](const Position& position) {
+    // An empty head belongs to every file and tells nothing.
+    if (position.head_size == 0 || position.head_size > head.size()) return;
+    if (position.head_size != hashed_size) {
+      hashed_size = position.head_size;
+      hash = hash64(head.substr(0, hashed_size));
+    }
+    if (position.head_hash == hash) found.push_back(position);
+  });
+  return found;
+}
+
 PositionBook::Match PositionBook::match(std::string_view source, const ReadAt& read_at,
                                         Hint hint) const {
-  std::vector<Position> candidates;
-  for (Position& position : all()) {
-    // An empty head belongs to every file and tells nothing. The source's name does not matter: a
-    // log that was replayed by hand is not counted again when a daemon follows it.
-    if (position.head_size != 0) candidates.push_back(std::move(position));
-  }
-  if (candidates.empty()) return {};
+  bool any = false;
+  visit([&any](const Position& position) { any = any || position.head_size != 0; });
+  if (!any) return {};
   const std::string head = read_at(0, limits::kHeadHashBytes);
-  const auto other_head = [&head](const Position& position) {
-    return position.head_size > head.size() ||
-           hash64(std::string_view(head).substr(0, position.head_size)) != position.head_hash;
-  };
-  candidates.erase(std::remove_if(candidates.begin(), candidates.end(), other_head),
-                   candidates.end());
+  // The source's name does not matter: a log that was replayed by hand is not counted again when a
+  // daemon follows it.
+  std::vector<Position> candidates = with_head(head);
   std::stable_sort(candidates.begin(), candidates.end(),
                    [hint, source](const Position& a, const Position& b) {
                      const auto hinted = [hint](const Position& p) {

@@ -28,7 +28,6 @@ struct Tail::Impl {
 
   TailShared shared;
   Watch watch;
-  std::set<std::string> paths;
   std::vector<bool> news;  // by lane: something may be there to read
   std::size_t turn = 0;    // lane whose turn it is: nobody starves
   std::int64_t next_poll_us = 0;
@@ -37,7 +36,7 @@ struct Tail::Impl {
 
   void scan();
   void listen();
-  bool step(Block& block, std::int64_t now_us);
+  bool step(Block& block, std::int64_t now_us, std::int64_t deadline_us);
 };
 
 /// Makes lanes for paths that are new, and watches their folders.
@@ -49,12 +48,12 @@ void Tail::Impl::scan() {
   }
   for (const std::string& path : expand_globs(patterns)) {
     watch.add(folder_of(path));
-    if (paths.count(path) != 0) continue;
+    if (shared.paths.count(path) != 0) continue;
     struct stat status {};
     const bool named = std::find(patterns.begin(), patterns.end(), path) != patterns.end();
     // A wildcard that also meets folders does not mean them.
     if (!named && (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode))) continue;
-    paths.insert(path);
+    shared.paths.insert(path);
     const auto number = static_cast<std::uint32_t>(shared.lanes.size());
     {
       const std::lock_guard lock(shared.mutex);
@@ -85,7 +84,9 @@ void Tail::Impl::listen() {
   if (rescan) scan();
 }
 
-bool Tail::Impl::step(Block& block, std::int64_t now_us) {
+/// Gives up at the deadline, to go on there the next time: a first look at a thousand files takes
+/// a while.
+bool Tail::Impl::step(Block& block, std::int64_t now_us, std::int64_t deadline_us) {
   const std::size_t count = shared.lanes.size();
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t lane = (turn + i) % count;
@@ -95,6 +96,10 @@ bool Tail::Impl::step(Block& block, std::int64_t now_us) {
       return true;
     }
     news[lane] = false;
+    if (monotonic_us() >= deadline_us) {
+      turn = lane + 1;
+      return false;
+    }
   }
   return false;
 }
@@ -114,7 +119,7 @@ Result<ReadStatus> Tail::next(Block& block, std::int64_t timeout_us) {
       impl.news.assign(impl.news.size(), true);
       impl.next_poll_us = now_us + impl.shared.options.poll_us;
     }
-    if (impl.step(block, now_us)) return ReadStatus::data;
+    if (impl.step(block, now_us, deadline_us)) return ReadStatus::data;
     now_us = monotonic_us();
     if (impl.woken || now_us >= deadline_us) {
       impl.woken = false;
