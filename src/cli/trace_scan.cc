@@ -24,12 +24,14 @@ bool word_char(char c) {
 }
 
 /// Whether [begin, end) of the text is not a part of a longer address or id. A full stop behind it
-/// ends a sentence.
+/// ends a sentence; an apostrophe that nothing precedes, or nothing follows, is a quotation mark.
 bool is_whole(std::string_view text, std::size_t begin, std::size_t end) {
-  if (begin > 0 && word_char(text[begin - 1])) return false;
+  const auto word_at = [&](std::size_t i) { return i < text.size() && word_char(text[i]); };
+  const bool opened = begin > 0 && text[begin - 1] == '\'' && (begin == 1 || !word_at(begin - 2));
+  if (begin > 0 && word_at(begin - 1) && !opened) return false;
   if (end == text.size()) return true;
-  const bool stop = text[end] == '.' && (end + 1 == text.size() || !word_char(text[end + 1]));
-  return stop || !(word_char(text[end]) || text[end] == '@');
+  const bool closed = (text[end] == '.' || text[end] == '\'') && !word_at(end + 1);
+  return closed || !(word_at(end) || text[end] == '@');
 }
 
 /// The ways in which a JSON line may write the text, the plain one first.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Bad input is a clear error or a counted value: exit status and message as documented."""
-import gzip, json, os, random, shlex, signal, subprocess, tempfile
+import gzip, json, os, random, shlex, signal, subprocess, tempfile, threading
 from common import Case
 
 
@@ -82,12 +82,24 @@ def main():
     # A replay that was stopped in good order says so.
     with open(t.path("events"), "w") as events:
         writer = subprocess.Popen([t.bin, "replay", "--events", "-", "--data", t.path("d8"), "-"], cwd=t.dir,
-                                  text=True, stdin=subprocess.PIPE, stdout=events, stderr=subprocess.PIPE)
-    writer.stdin.write(b"".join(good).decode())
-    writer.stdin.flush()
+                                  stdin=subprocess.PIPE, stdout=events, stderr=subprocess.PIPE)
+
+    lines = b"".join(good)
+
+    def feed():  # a stdin that does not end: that would be the end of the replay, too
+        try:
+            while True:
+                os.write(writer.stdin.fileno(), lines)
+        except OSError:
+            pass
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
     t.until("events", lambda: os.path.getsize(t.path("events")) > 0)
     writer.send_signal(signal.SIGTERM)
-    error = writer.communicate(timeout=30)[1]
+    error = writer.stderr.read().decode()
+    writer.wait(timeout=30)
+    feeder.join()
     t.expect(writer.returncode == 0 and "interrupted" in error, f"an interrupted replay exits {writer.returncode}: {error}")
 
     # Files of a trace: one with a pattern's characters in its name, a pattern that meets nothing, stdin.
