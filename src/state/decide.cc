@@ -478,16 +478,34 @@ Streak streak(const AddressState& state) {
   return out;
 }
 
-BlockRecord effective_block(const AddressState& state, std::int64_t now_us) {
+namespace {
+
+/// The strictest of the blocks that are live by `is_live`.
+template <class Live>
+BlockRecord strictest(const AddressState& state, const Live& is_live) {
   const BlockRecord* best = nullptr;
   for (const BlockRecord& b : state.blocks) {
-    if (b.since_us > now_us || (b.until_us != 0 && b.until_us <= now_us)) continue;
+    if (!is_live(b)) continue;
     if (best == nullptr ||
         std::tuple(rank(b.kind), b.scope) < std::tuple(rank(best->kind), best->scope)) {
       best = &b;
     }
   }
   return best == nullptr ? BlockRecord{} : *best;
+}
+
+}  // namespace
+
+BlockRecord effective_block(const AddressState& state, std::int64_t now_us) {
+  return strictest(state, [now_us](const BlockRecord& b) {
+    return b.since_us <= now_us && (b.until_us == 0 || b.until_us > now_us);
+  });
+}
+
+BlockRecord standing_block(const AddressState& state) {
+  return strictest(state, [](const BlockRecord& b) {
+    return b.kind != BlockKind::unsubscribe || b.until_us == 0;
+  });
 }
 
 }  // namespace bounced::state

@@ -72,5 +72,8 @@ Streak streak(const AddressState& state);
 /// Strictness: manual > complaint > dead > provider > unsubscribe > filtered > soft > incident;
 /// global before scoped.
 BlockRecord effective_block(const AddressState& state, std::int64_t now_us);
+/// The strictest block that nothing has ended yet, for who knows the time himself. Ends are told by
+/// ticks: a single line that is stamped years ahead must not open what it is about.
+BlockRecord standing_block(const AddressState& state);
 
 }  // namespace bounced::state

@@ -107,8 +107,7 @@ void States::Impl::publish(const AddressId& id, bool domain, const Decision& dec
   for (const DueEntry& gone : dues) {
     if (gone.kind != BlockKind::unsubscribe) due.remove(gone, pending);
   }
-  const std::int64_t now = std::max(state.last_event_us, state.last_delivery_us);
-  view.set(id, block_word(effective_block(state, now)));
+  view.set(id, block_word(standing_block(state)));
 }
 
 void States::append_to(store::WriteSet& set) {

@@ -87,8 +87,7 @@ void States::Impl::take_scanned(const AddressId& id, bool domain, std::string_vi
 /// The block of a state that was read from the store, unless apply has said something since.
 void States::Impl::publish_stored(const AddressId& id, std::string_view value) {
   if (value.size() < EncodedHead::kSizeMin || value[3] == 0 || !decode_into(value, state)) return;
-  const std::int64_t now = std::max(state.last_event_us, state.last_delivery_us);
-  view.set_if_absent(id, block_word(effective_block(state, now)));
+  view.set_if_absent(id, block_word(standing_block(state)));
 }
 
 /// What a miss in RAM has found in the store. While the scan runs it brings the block with it: the
