@@ -62,16 +62,16 @@ Readers Engine::Impl::open_replay(const ReplayConfig& config, Replay::Impl& repl
     std::error_code unknown;
     const auto canonical = std::filesystem::canonical(path, unknown);
     if (!unknown && !named.insert(canonical.string()).second) continue;  // the same file twice
-    ingest::FileOptions options;
-    options.source_name = path == "-" ? "stdin" : path.substr(path.rfind('/') + 1);
-    options.source = intern_source(options.source_name);
-    options.format = config.format;
-    options.fresh = config.fresh || store == nullptr;
-    options.settle_us = kSettleUs;
-    options.cancelled = [this, opens, cancelled = config.cancelled] {
+    ingest::FileOptions file_options;
+    file_options.source_name = path == "-" ? "stdin" : path.substr(path.rfind('/') + 1);
+    file_options.source = intern_source(file_options.source_name);
+    file_options.format = config.format;
+    file_options.fresh = config.fresh || store == nullptr;
+    file_options.settle_us = kSettleUs;
+    file_options.cancelled = [this, opens, cancelled = config.cancelled] {
       return stopping || (*opens && cancelled && cancelled());
     };
-    auto reader = ingest::FileReader::open(path, options, known, book);
+    auto reader = ingest::FileReader::open(path, file_options, known, book);
     if (!reader) {
       replay.add_error(reader.error());
       continue;
@@ -140,9 +140,9 @@ void Engine::Impl::begin_replay(const ReplayConfig& config,
   // file needs one of its own, and many files get smaller ones. No more than that: what is in
   // flight should stay in the last-level cache (measured: 4 blocks cost 10 % less CPU than 8, and 8
   // cost 8 % less than 32).
-  const std::size_t blocks = std::max(workers.size() + 3, 2 * readers.size());
+  const std::size_t pool_size = std::max(workers.size() + 3, 2 * readers.size());
   impl.pool = std::make_unique<BlockPool>(
-      blocks, readers.size() > 64 ? limits::kBlockBytes / 4 : limits::kBlockBytes);
+      pool_size, readers.size() > 64 ? limits::kBlockBytes / 4 : limits::kBlockBytes);
   for (auto& reader : readers) {
     impl.bytes_total += reader->file_bytes();
     impl.bytes_read += bytes_read(*reader);
