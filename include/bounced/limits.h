@@ -47,7 +47,7 @@ inline constexpr std::size_t kStateTableBytes = std::size_t{4} << 30;
 // --- commit ---------------------------------------------------------------------------------
 inline constexpr std::int64_t kCutIntervalUs = 1'000'000;
 /// A cut leaves early when this much is dirty: it bounds memory, and large cuts cost less.
-inline constexpr std::size_t kDirtyBytesMax = std::size_t{32} << 20;
+inline constexpr std::size_t kDirtyBytesMax = std::size_t{48} << 20;
 /// Fewer dirty records go in one WriteBatch, more as ingested sorted files.
 inline constexpr std::size_t kSmallCutRecords = 20'000;
 
