@@ -85,6 +85,7 @@ class PostfixParser {
   void fill_domain(const Name& name, const Delivery& found, Event& event);
   std::uint16_t number_of_host(const Name& host, Text text);
   static bool passes_on(const Tag& tag, const Relay& relay);
+  [[nodiscard]] bool host_may_pass_on(const Delivery& found, const Event& event) const;
   EventKind kind_of_sent(const Tag& tag, const Delivery& delivery, const Relay& relay) const;
   const Tag& resolve_tag();
   void fill_tag(Tag& tag);

@@ -160,7 +160,8 @@ BOUNCED_HOT bool PostfixParser::usual_delivery(const Tag& tag, std::string_view 
   if (found.status == Status::sent) {
     fill_usual_sent(tag, found, event);
   } else {
-    if (passes_on(tag, relays_.read_parts(found.relay, found.ip))) {
+    if (host_may_pass_on(found, event) &&
+        passes_on(tag, relays_.read_parts(found.relay, found.ip))) {
       event.flags |= EventFlags::kRelay;
     }
     fill_failure(tag, found, event);
@@ -169,15 +170,20 @@ BOUNCED_HOT bool PostfixParser::usual_delivery(const Tag& tag, std::string_view 
   return true;
 }
 
+/// Whether passes_on() has to be asked for the host of a usual line: for few.
+BOUNCED_HOT bool PostfixParser::host_may_pass_on(const Delivery& found, const Event& event) const {
+  const char* const ip = found.ip.data();  // may be empty
+  const bool near = *ip == ':' || load32(ip) == word4("127.");
+  return near || event.host == 0 || scratch_.passes_on[event.host];
+}
+
 /// As fill_remote() of `status=sent`, when the host's name and address are set.
 BOUNCED_HOT void PostfixParser::fill_usual_sent(const Tag& tag, const Delivery& found,
                                                 Event& event) {
   event.diagnostic = inside(found.reason);
   event.smtp_code = load32(found.reason.data()) == word4("250 ") ? 250 : reply_code(found.reason);
-  const char* const ip = found.ip.data();  // may be empty
-  const bool near = *ip == ':' || load32(ip) == word4("127.");
-  const bool delivered = tag.daemon == Daemon::smtp && event.smtp_code != 0 && event.host != 0 &&
-                         !scratch_.passes_on[event.host] && !near;
+  const bool delivered =
+      tag.daemon == Daemon::smtp && event.smtp_code != 0 && !host_may_pass_on(found, event);
   event.kind = delivered ? EventKind::delivered
                          : kind_of_sent(tag, found, relays_.read_parts(found.relay, found.ip));
 }
