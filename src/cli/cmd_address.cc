@@ -54,7 +54,7 @@ Result<bool> change_one(state::States& states, state::States::Command& command,
   command.address = address;
   command.domain = address.find('@') == std::string::npos;
   auto changed = states.command(command);
-  const bool lifts = command.kind == state::States::Command::Kind::unblock;
+  const bool lifts = command.kind == Kind::unblock;
   if (!changed || *changed || !command.domain || !lifts) return changed;
   command.domain = false;
   return states.command(command);
@@ -71,7 +71,7 @@ void tell_domains_still_blocked(App& app, Session& session, const AddressArgs& a
     const state::AddressState& domain = *(*facts)->domain_state;
     if (state::effective_block(domain, context.now_us).kind == BlockKind::none) continue;
     app.io.notice(fmt::format("{}: its domain is still blocked; bounced address unblock {}",
-                              printable(address), printable(domain.text)));
+                              address, domain.text));
   }
 }
 
@@ -100,7 +100,7 @@ int change_all(App& app, const AddressArgs& args, state::States::Command command
       });
   if (!done) return app.io.report(done.error());
   app.io.out(fmt::format("{} {} of {}\n", done_word, changed, args.addresses.size()));
-  if (command.kind == state::States::Command::Kind::unblock) {
+  if (command.kind == Kind::unblock) {
     app.io.flush();
     tell_domains_still_blocked(app, **session, args);
   }

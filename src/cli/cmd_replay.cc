@@ -210,7 +210,7 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
   for (const Error& error : replay->errors()) {
     if (error.code != ErrorCode::cancelled) status = app.io.report(error);
   }
-  for (const std::string& notice : replay->notices()) app.io.notice(printable(notice));
+  for (const std::string& notice : replay->notices()) app.io.notice(notice);
   if (!result && replay->errors().empty()) status = app.io.report(result.error());
   const auto progress = replay->progress();
   if (progress.files_known != 0) {

@@ -73,51 +73,44 @@ TEST(LocalSocket, RefusesAndReplaces) {
   EXPECT_FALSE(listen_local(dir.path + "/" + std::string(200, 'x')));
 }
 
-TEST(LocalSocket, BoundsMessages) {
-  const TempDir dir;
-  const std::string path = dir.path + "/s";
-  auto listener = listen_local(path);
-  ASSERT_TRUE(listener);
-  auto client = connect_local(path);
-  ASSERT_TRUE(client);
-  auto server = accept_local(*listener, 5000);
-  ASSERT_TRUE(server && *server);
-  ASSERT_TRUE(send_message(*client, std::string(100, 'x'), {}));
-  EXPECT_FALSE(receive_message(*server, 50));
-  unlink(path.c_str());
+/// The two ends of one connection.
+class ConnectedSockets : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto listener = listen_local(path_);
+    ASSERT_TRUE(listener);
+    auto client = connect_local(path_);
+    ASSERT_TRUE(client);
+    auto server = accept_local(*listener, 5000);
+    ASSERT_TRUE(server && *server);
+    client_ = std::move(*client);
+    server_ = std::move(*server);
+  }
+  void TearDown() override { unlink(path_.c_str()); }
+
+  TempDir dir_;
+  std::string path_ = dir_.path + "/s";
+  Fd client_, server_;
+};
+
+TEST_F(ConnectedSockets, BoundsMessages) {
+  ASSERT_TRUE(send_message(client_, std::string(100, 'x'), {}));
+  EXPECT_FALSE(receive_message(server_, 50));
 }
 
-TEST(LocalSocket, GivesUpOnWhoSaysNothing) {
-  const TempDir dir;
-  const std::string path = dir.path + "/s";
-  auto listener = listen_local(path);
-  ASSERT_TRUE(listener);
-  auto client = connect_local(path);
-  ASSERT_TRUE(client);
-  auto server = accept_local(*listener, 5000);
-  ASSERT_TRUE(server && *server);
-  ASSERT_EQ(write(client->get(), "\4\0", 2), 2);  // half a length
+TEST_F(ConnectedSockets, GivesUpOnWhoSaysNothing) {
+  ASSERT_EQ(write(client_.get(), "\4\0", 2), 2);  // half a length
   int asked = 0;
-  const auto message = receive_message(*server, 50, [&] { return ++asked > 2; });
+  const auto message = receive_message(server_, 50, [&] { return ++asked > 2; });
   ASSERT_FALSE(message);
   EXPECT_EQ(message.error().code, ErrorCode::cancelled);
-  unlink(path.c_str());
 }
 
-TEST(LocalSocket, BoundsDescriptors) {
-  const TempDir dir;
-  const std::string path = dir.path + "/s";
-  auto listener = listen_local(path);
-  ASSERT_TRUE(listener);
-  auto client = connect_local(path);
-  ASSERT_TRUE(client);
-  auto server = accept_local(*listener, 5000);
-  ASSERT_TRUE(server && *server);
+TEST_F(ConnectedSockets, BoundsDescriptors) {
   // The body of the first message is made of two more, with three descriptors each.
-  ASSERT_EQ(write(client->get(), "\144\0\0\0", 4), 4);
-  for (int i = 0; i < 2; ++i) ASSERT_TRUE(send_message(*client, "x", {0, 1, 2}));
-  EXPECT_FALSE(receive_message(*server, 200));
-  unlink(path.c_str());
+  ASSERT_EQ(write(client_.get(), "\144\0\0\0", 4), 4);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(send_message(client_, "x", {0, 1, 2}));
+  EXPECT_FALSE(receive_message(server_, 200));
 }
 
 }  // namespace
