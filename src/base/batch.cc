@@ -22,6 +22,7 @@ void Batch::clear() {
   domains.clear();
   hosts.clear();
   providers.clear();
+  keys.clear();
   local.clear();
   note_local.clear();
   joined = false;

@@ -122,10 +122,12 @@ class Batch {
   std::vector<BatchDomain> domains;  ///< distinct ids; Event::domain - 1 indexes it
   std::vector<Text> hosts;  ///< distinct answering hosts, as logged; Event::host - 1 indexes it
   std::vector<std::uint64_t> providers;  ///< of `hosts`, by state; may be shorter
-  Records<LocalMessage> local;           ///< Event::local - 1 indexes it
-  Records<std::uint16_t> note_local;     ///< by note, as Event::local
-  bool joined = false;                   ///< `local` and `note_local` may be used
-  RecordTimes times;                     ///< as parsed; no form: not known
+  /// Of push sources only, by event: what makes it known when it is told again.
+  Records<AddressId> keys;
+  Records<LocalMessage> local;        ///< Event::local - 1 indexes it
+  Records<std::uint16_t> note_local;  ///< by note, as Event::local
+  bool joined = false;                ///< `local` and `note_local` may be used
+  RecordTimes times;                  ///< as parsed; no form: not known
   Prepared prepared;
   std::deque<Event> synthesised;  ///< made by correlate; addresses are stable
   std::vector<Event*> run;        ///< of events and synthesised: what is applied next, in order
