@@ -17,6 +17,8 @@ inline constexpr std::size_t kBlockHeadroom = 64;
 inline constexpr std::size_t kBlockPadding = 64;
 /// A longer line is parsed by its first kLineBytesMax bytes and counted as oversize.
 inline constexpr std::size_t kLineBytesMax = std::size_t{64} << 10;
+/// A file's first line is kept beside its blocks when it is not longer (formats with columns).
+inline constexpr std::size_t kFirstLineBytesMax = std::size_t{16} << 10;
 /// Bytes hashed at the head of a file and before an offset to recognise it by content.
 inline constexpr std::size_t kHeadHashBytes = 256;
 inline constexpr std::size_t kTailHashBytes = 64;
@@ -26,6 +28,8 @@ inline constexpr std::size_t kTailHashBytes = 64;
 inline constexpr std::size_t kAddressBytesMax = 320;
 /// Only this much of a diagnostic is classified; MTAs cut their text near 2 KiB anyway.
 inline constexpr std::size_t kDiagnosticBytesMax = 4096;
+/// Recipients taken from one record (RFC 5321 section 4.5.3.1.8 asks for 100 at least).
+inline constexpr std::size_t kRecipientsMax = 10'000;
 /// Memo entries per classifying thread.
 inline constexpr std::size_t kMemoEntries = 16384;
 

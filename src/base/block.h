@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "bounced/limits.h"
@@ -38,6 +39,8 @@ struct Block {
   std::uint32_t oversize_lines = 0;  ///< lines over kLineBytesMax that were cut
   std::uint64_t skipped_bytes = 0;   ///< NUL runs after copytruncate and tails of oversize lines
   int format = -1;                   ///< index of the parse row; -1 = probe
+  /// The file's first line, which names the columns of some formats; null when it is not known.
+  std::shared_ptr<const std::string> first_line;
 
   [[nodiscard]] std::string_view text() const { return {data, size}; }
 };

@@ -78,6 +78,10 @@ bool domain_matches(std::string_view name, std::string_view suffix) {
   return name.size() == suffix.size() || name[name.size() - suffix.size() - 1] == '.';
 }
 
+bool is_journal_export(std::string_view head) {
+  return head.substr(0, 9) == "__CURSOR=" || head.substr(0, 21) == "__REALTIME_TIMESTAMP=";
+}
+
 void append_json(std::string& out, std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
   out += '"';

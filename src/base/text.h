@@ -16,6 +16,9 @@ bool iequals(std::string_view a, std::string_view b);
 std::string_view trim(std::string_view text);
 /// True when `name` equals `suffix` or ends with "." + suffix; ASCII case-insensitive.
 bool domain_matches(std::string_view name, std::string_view suffix);
+/// Whether a file begins as `journalctl -o export` writes it: its records are of several lines and
+/// end with an empty one.
+bool is_journal_export(std::string_view head);
 /// Appends `text` as a JSON string with quotes. Bad UTF-8 becomes U+FFFD.
 void append_json(std::string& out, std::string_view text);
 /// Nearest of `names` by edit distance (<= 3), or empty: for "did you mean".

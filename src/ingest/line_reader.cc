@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/text.h"
 
 namespace bounced::ingest {
 
@@ -64,7 +65,16 @@ Result<void> LineReader::take_peek() {
   }
   peek_.resize(have);
   if (!input_->plain()) carry_ = peek_;
+  learn_first_line(peek(), false);
   return {};
+}
+
+/// Keeps the first line of what the file begins with, once it is there as a whole.
+void LineReader::learn_first_line(std::string_view text, bool ended) {
+  const std::size_t newline = text.find('\n');
+  const std::size_t size = newline == std::string_view::npos && ended ? text.size() : newline;
+  if (size > limits::kFirstLineBytesMax) return;
+  first_line_ = std::make_shared<const std::string>(text.substr(0, size));
 }
 
 std::string_view LineReader::peek() const {
@@ -194,7 +204,7 @@ bool LineReader::fill(Block& block, std::size_t& have) {
       continue;
     }
     if (error_.has_value()) return true;
-    if (have != 0 && input_->idle() && memrchr(block.data, '\n', have) != nullptr) return false;
+    if (have != 0 && input_->idle() && whole_records(block, have) != 0) return false;
     auto got = input_->read(block.data + have, room, offset_ + have);
     if (!got) {
       error_ = std::move(got.error());
@@ -248,6 +258,25 @@ void LineReader::keep(const char* data, std::size_t size) {
   carry_used_ = 0;
 }
 
+/// How many of the bytes are whole lines, or whole records where those are of several lines (but
+/// for one that is larger than a block).
+std::size_t LineReader::whole_records(const Block& block, std::size_t have) const {
+  const auto after_last = [&](std::string_view end) {
+    const std::size_t at = std::string_view(block.data, have).rfind(end);
+    return at == std::string_view::npos ? 0 : at + end.size();
+  };
+  const std::string_view begin = first_line_ != nullptr        ? std::string_view(*first_line_)
+                                 : offset_ == pending_skipped_ ? std::string_view(block.data, have)
+                                                               : std::string_view();
+  if (is_journal_export(begin)) {
+    const std::size_t records = after_last("\n\n");
+    if (records != 0 || have < block.capacity) return records;
+  }
+  if (have == 0) return 0;
+  const auto* newline = static_cast<const char*>(memrchr(block.data, '\n', have));
+  return newline == nullptr ? 0 : static_cast<std::size_t>(newline - block.data) + 1;
+}
+
 Result<ReadStatus> LineReader::next(Block& block) {
   if (ended_) return ReadStatus::end;
   if (announce_) {
@@ -267,9 +296,7 @@ Result<ReadStatus> LineReader::next(Block& block) {
     have -= drop;
     std::memmove(block.data, block.data + drop, have);
   }
-  const auto* newline =
-      have == 0 ? nullptr : static_cast<const char*>(memrchr(block.data, '\n', have));
-  std::size_t size = newline == nullptr ? 0 : static_cast<std::size_t>(newline - block.data) + 1;
+  std::size_t size = whole_records(block, have);
   const bool ends = ended && !error_.has_value() && !options_.file.live;
   const bool oversize = size == 0 && have == block.capacity;
   if (ends && (size == have || !grows(have))) size = have;
@@ -297,6 +324,11 @@ Result<ReadStatus> LineReader::next(Block& block) {
 }
 
 void LineReader::describe(Block& block, std::size_t size, bool ends) {
+  // A live file may have been empty when it was opened.
+  if (first_line_ == nullptr && size != 0 && offset_ == pending_skipped_) {
+    learn_first_line({block.data, size}, ends);
+  }
+  block.first_line = first_line_;
   std::memcpy(block.data - tail_size_, tail_, tail_size_);
   block.headroom = static_cast<std::uint32_t>(tail_size_);
   block.size = static_cast<std::uint32_t>(size);

@@ -70,7 +70,9 @@ class LineReader {
   [[nodiscard]] bool grows(std::size_t have);
   std::size_t unwanted(const Block& block, std::size_t have, bool ended);
   void keep(const char* data, std::size_t size);
+  [[nodiscard]] std::size_t whole_records(const Block& block, std::size_t have) const;
   void advance(const char* data, std::size_t size);
+  void learn_first_line(std::string_view text, bool ended);
   void describe(Block& block, std::size_t size, bool ends);
 
   std::unique_ptr<Input> input_;
@@ -79,6 +81,7 @@ class LineReader {
   Position position_;
   std::string peek_;
   std::string head_;
+  std::shared_ptr<const std::string> first_line_;  ///< null until it is known
   char tail_[limits::kTailHashBytes] = {};
   std::size_t tail_size_ = 0;
   std::uint64_t offset_ = 0;
