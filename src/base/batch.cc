@@ -11,6 +11,7 @@ void ParseCounts::add(const ParseCounts& other) {
   oversize += other.oversize;
   bad_recipient += other.bad_recipient;
   lost_messages += other.lost_messages;
+  loss_alarms += other.loss_alarms;
 }
 
 void Batch::clear() {

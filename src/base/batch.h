@@ -106,6 +106,7 @@ struct ParseCounts {
   std::uint64_t oversize = 0;
   std::uint64_t bad_recipient = 0;
   std::uint64_t lost_messages = 0;  ///< rate-limit loss told by the logger
+  std::uint64_t loss_alarms = 0;    ///< lines that tell of such loss, with or without a number
   void add(const ParseCounts& other);
 };
 

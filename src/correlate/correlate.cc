@@ -343,6 +343,12 @@ OpenMessage& Correlator::Impl::defer(const Batch& batch, const Event& event) {
     recipient = &table.add_recipient(message, event.recipient_id);
     recipient->domain = event.domain_id;
   }
+  // Formats whose records tell all of their message have no line of their own for these: the final
+  // outcome must have the fingerprint of this attempt.
+  if (!event.message_id.empty() && usable_id(batch.view(event.message_id)) &&
+      text_of(batch, message, Field::message_id).empty()) {
+    copy_text(batch, message, Field::message_id, event.message_id);
+  }
   table.changed(message);
   const bool attempted = !event.has(EventFlags::kNotAttempted);
   // Once there are words of an attempt, a replay of somebody else's failure does not hide them.

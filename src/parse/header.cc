@@ -298,7 +298,7 @@ bool HeaderReader::read_json(std::string_view line, std::size_t padding, Header&
     out.text = message;
   } else {
     out.tag = json_->program;
-    out.full_tag = false;
+    out.full_tag = json_->identifier;
     out.text = json_->message;
   }
   const char* p = out.text.data();

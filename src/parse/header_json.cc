@@ -22,7 +22,7 @@ JsonLine::~JsonLine() = default;
 
 namespace {
 
-enum class Key { none, time, realtime, host, tag, program, pid, message };
+enum class Key { none, time, realtime, host, tag, program, identifier, pid, message };
 
 // rsyslog's property names, its usual templates, syslog-ng's, and journald's fields, by length: a
 // line has half a dozen keys, and comparing each with all names costs more than reading the JSON.
@@ -57,7 +57,7 @@ Key key_of(std::string_view name) {
     case 12:
       return name == "timereported" ? Key::time : Key::none;
     case 17:
-      return name == "SYSLOG_IDENTIFIER" ? Key::program : Key::none;
+      return name == "SYSLOG_IDENTIFIER" ? Key::identifier : Key::none;
     case 20:
       return name == "__REALTIME_TIMESTAMP" ? Key::realtime : Key::none;
     default:
@@ -123,6 +123,10 @@ simdjson::error_code JsonLine::Impl::read(JsonLine& line, std::string_view text,
       case Key::program:
         line.program = string;
         break;
+      case Key::identifier:
+        line.program = string;
+        line.identifier = true;
+        break;
       case Key::pid:
         line.pid = string;
         break;
@@ -139,6 +143,7 @@ simdjson::error_code JsonLine::Impl::read(JsonLine& line, std::string_view text,
 bool JsonLine::read(std::string_view line, std::size_t padding) {
   time = host = tag = program = pid = message = {};
   time_us = 0;
+  identifier = false;
   simdjson::error_code error;
   if (padding >= simdjson::SIMDJSON_PADDING) {
     error = impl_->read(*this, line, line.size() + padding);

@@ -25,6 +25,7 @@ class JsonLine {
   std::string_view host;
   std::string_view tag;  ///< with [pid] and colon
   std::string_view program;
+  bool identifier = false;  ///< `program` is journald's SYSLOG_IDENTIFIER: a whole tag
   std::string_view pid;
   std::string_view message;
 

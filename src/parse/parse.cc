@@ -1,6 +1,9 @@
 #include "parse/parse.h"
 
+#include "parse/journald.h"
+#include "parse/kumomta.h"
 #include "parse/postfix.h"
+#include "parse/powermta.h"
 
 namespace bounced::parse {
 namespace {
@@ -8,6 +11,9 @@ namespace {
 // Evidence in the store names a row by its number: new ones go to the end.
 constexpr Format kFormats[] = {
     {"postfix", probe_postfix, parse_postfix},
+    {"kumomta", probe_kumomta, parse_kumomta},
+    {"powermta", probe_powermta, parse_powermta},
+    {"journald", probe_journald, parse_journald},
 };
 
 /// Probing reads this much of a block.
@@ -69,6 +75,9 @@ std::vector<Field> explain_line(const Context& context, std::string_view line, i
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
   if (format < 0) format = probe_format(line);
   if (format == find_format("postfix")) return explain_postfix(context, line);
+  if (format == find_format("kumomta")) return explain_kumomta(context, line);
+  if (format == find_format("powermta")) return explain_powermta(context, line);
+  if (format == find_format("journald")) return explain_journald(context, line);
   return {};
 }
 

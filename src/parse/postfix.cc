@@ -160,12 +160,23 @@ PostfixParser::Outcome PostfixParser::line(std::string_view line, std::size_t pa
   return told(tag);
 }
 
+void PostfixParser::take(const Header& header, const char* line) {
+  header_ = header;
+  header_.unescaped = true;
+  home_ = nullptr;
+  line_ = line;
+  newline_ = nullptr;
+  truncated_ = false;
+  count(told(resolve_tag()));
+}
+
 /// What header_'s text tells, whatever it looks like.
 PostfixParser::Outcome PostfixParser::told(const Tag& tag) {
   if (tag.daemon == Daemon::logger) {
-    const std::uint64_t lost = lost_messages(header_.text);
-    batch_.counts.lost_messages += lost;
-    return lost != 0 ? Outcome::ignored : Outcome::foreign;
+    const LossReport loss = read_loss(header_.text);
+    batch_.counts.lost_messages += loss.messages;
+    batch_.counts.loss_alarms += loss.alarm ? 1 : 0;
+    return loss.alarm ? Outcome::ignored : Outcome::foreign;
   }
   if (tag.daemon == Daemon::quiet) return Outcome::ignored;
   if (tag.daemon == Daemon::foreign) return Outcome::foreign;

@@ -1,7 +1,9 @@
 // What `probe`, `explain` and `trace` want to know of Postfix's lines; no part of parsing a block.
 #include "parse/header.h"
+#include "parse/kumomta.h"
 #include "parse/postfix.h"
 #include "parse/postfix_line.h"
+#include "parse/powermta.h"
 #include "parse/scan.h"
 
 namespace bounced::parse {
@@ -127,6 +129,8 @@ std::vector<Field> explain_postfix(const Context& context, std::string_view line
 std::optional<LineHead> read_line_head(std::string_view line) {
   while (!line.empty() && line.front() == '\0') line.remove_prefix(1);
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  if (auto kumomta = kumomta_head(line); kumomta) return kumomta;
+  if (auto powermta = powermta_head(line); powermta) return powermta;
   HeaderReader reader;
   Header header;
   if (line.empty() || !reader.read(line, 0, header)) return {};

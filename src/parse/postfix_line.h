@@ -154,7 +154,11 @@ void read_remark(Daemon daemon, std::string_view text, std::string_view campaign
 /// VALUE, addresses and HELO are the sender's own words: see the .cc file.
 bool read_header_check(std::string_view text, std::string_view header, std::string_view& value);
 
-/// Number of lost messages that a logger's line tells of; 0 = none.
-std::uint64_t lost_messages(std::string_view text);
+/// What a logger's line tells of messages that it did not write.
+struct LossReport {
+  bool alarm = false;
+  std::uint64_t messages = 0;  ///< 0 = it does not tell how many
+};
+LossReport read_loss(std::string_view text);
 
 }  // namespace bounced::parse

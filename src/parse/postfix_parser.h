@@ -49,6 +49,10 @@ class PostfixParser {
   PostfixParser(const Context& context, Batch& batch);
 
   void run();
+  /// Instead of run(), where another reader walks the block: a message whose header it has read
+  /// (its texts are copied), in the line that begins there. finish() after the last one.
+  void take(const Header& header, const char* line);
+  void finish() { scratch_.local.finish(batch_); }
 
  private:
   enum class Outcome : std::uint8_t { used, ignored, unparsed, foreign };

@@ -211,23 +211,26 @@ void read_remark(Daemon daemon, std::string_view text, std::string_view campaign
 
 // rsyslog: "imuxsock lost 12 messages from pid 7 due to rate-limiting",
 // "imuxsock[pid: 7, name: ..] from <x>: 12 messages lost due to rate-limiting (..)",
-// "12 messages lost due to rate-limiting"; journald: "Suppressed 12 messages from postfix.service".
-std::uint64_t lost_messages(std::string_view text) {
-  for (const std::string_view key :
-       {std::string_view(" messages lost due to rate"), std::string_view(" messages from ")}) {
-    const auto at = text.find(key);
-    if (at == std::string_view::npos) continue;
-    auto begin = at;
-    while (begin > 0 && is_digit(text[begin - 1])) --begin;
-    if (begin == at) continue;
-    if (key[10] == 'f' && text.find("rate-limiting") == std::string_view::npos &&
-        !starts(text, "Suppressed ")) {
-      continue;
-    }
+// "12 messages lost due to rate-limiting", "imjournal: begin to drop messages due to
+// rate-limiting". journald: "Suppressed 12 messages from postfix.service", "Forwarding to syslog
+// missed 12 messages.", "Missed 12 kernel messages" (of no interest).
+LossReport read_loss(std::string_view text) {
+  const auto has = [text](std::string_view words) {
+    return text.find(words) != std::string_view::npos;
+  };
+  LossReport found;
+  const bool limited = has("rate-limiting") || has("rate limiting");
+  const bool of_journal = starts(text, "Suppressed ") || has("Forwarding to syslog missed ");
+  const auto at = text.find(" messages");
+  if (at == std::string_view::npos || !(limited || of_journal)) return found;
+  auto begin = at;
+  while (begin > 0 && is_digit(text[begin - 1])) --begin;
+  if (begin < at) {
     const char* p = text.data() + begin;
-    return read_number(p, text.data() + at);
+    found.messages = read_number(p, text.data() + at);
   }
-  return 0;
+  found.alarm = found.messages != 0 || has("begin to drop messages");
+  return found;
 }
 
 }  // namespace bounced::parse

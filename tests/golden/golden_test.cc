@@ -62,8 +62,9 @@ class Renderer {
     EXPECT_EQ(note, batch_.notes.size());
     const ParseCounts& n = batch_.counts;
     out_ += fmt::format(
-        "lines={} ignored={} unparsed={} foreign={} bad_recipient={} oversize={} lost={}\n",
-        n.lines, n.ignored, n.unparsed, n.foreign, n.bad_recipient, n.oversize, n.lost_messages);
+        "lines={} ignored={} unparsed={} foreign={} bad_recipient={} oversize={} lost={}{}\n",
+        n.lines, n.ignored, n.unparsed, n.foreign, n.bad_recipient, n.oversize, n.lost_messages,
+        n.loss_alarms != 0 ? fmt::format(" loss_alarms={}", n.loss_alarms) : "");
     return out_;
   }
 
@@ -114,7 +115,25 @@ class Renderer {
     for (const auto& [flag, name] : kFlags) {
       if (event.has(flag)) out_ += name;
     }
+    add_own_texts(event);
     out_ += fmt::format(" | {}\n", batch_.view(event.diagnostic));
+  }
+
+  /// Of formats whose records tell all of their message; Postfix's events get these later.
+  void add_own_texts(const Event& event) {
+    const auto text = [&](const char* name, Text at) {
+      if (!at.empty()) out_ += fmt::format(" {}={}", name, batch_.view(at));
+    };
+    if (event.has(EventFlags::kNullSender)) out_ += " from=<>";
+    text("from", event.sender);
+    text("id", event.message_id);
+    text("campaign", event.campaign);
+    text("source", event.sending_ip);
+    static constexpr const char* kHints[] = {"",    "hard",      "soft",      "blocked",  "full",
+                                             "dns", "transient", "autoreply", "challenge"};
+    if (event.hint != ProviderHint::none) {
+      out_ += fmt::format(" hint={}", kHints[static_cast<std::size_t>(event.hint)]);
+    }
   }
 
   const Batch& batch_;
