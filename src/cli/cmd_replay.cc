@@ -89,10 +89,13 @@ std::string summary_json(const pipeline::Metrics& before, const pipeline::Metric
     first = false;
   }
   json += fmt::format(
-      "}},\"unparsed\":{},\"oversize\":{},\"addresses\":{},\"blocked\":{},\"seconds\":{:.3f},"
+      "}},\"unparsed\":{},\"oversize\":{},\"lost_messages\":{},\"loss_alarms\":{},"
+      "\"addresses\":{},\"blocked\":{},\"seconds\":{:.3f},"
       "\"cpu_seconds\":{:.3f},\"peak_rss_bytes\":{}}}\n",
       after.lines.unparsed - before.lines.unparsed, after.lines.oversize - before.lines.oversize,
-      after.states.addresses, after.states.blocked, seconds, cpu, peak_rss_bytes());
+      after.lines.lost_messages - before.lines.lost_messages,
+      after.lines.loss_alarms - before.lines.loss_alarms, after.states.addresses,
+      after.states.blocked, seconds, cpu, peak_rss_bytes());
   return json;
 }
 
@@ -116,6 +119,11 @@ std::string summary_text(const pipeline::Metrics& before, const pipeline::Metric
   }
   const std::uint64_t unparsed = after.lines.unparsed - before.lines.unparsed;
   text += fmt::format("{:<12}{:>14}\n", "unparsed", with_commas(unparsed));
+  if (after.lines.loss_alarms != before.lines.loss_alarms) {
+    text +=
+        fmt::format("{:<12}{:>14}   messages that loggers dropped: bounces are missing\n", "lost",
+                    with_commas(after.lines.lost_messages - before.lines.lost_messages));
+  }
   text += fmt::format("{:<12}{:>14}   with a state\n", "addresses",
                       with_commas(after.states.addresses));
   text += fmt::format("{:<12}{:>14}\n", "blocked", with_commas(after.states.blocked));

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/app.h"
@@ -27,6 +28,12 @@ std::string as_text(const pipeline::Metrics& m, const std::vector<ingest::Tail::
   text += fmt::format("queued     {} blocks, {} batches\n", m.blocks_queued, m.batches_queued);
   text += fmt::format("lag        {}, {:.1f} s\n", human_bytes(static_cast<double>(m.lag_bytes)),
                       static_cast<double>(m.lag_us) / 1e6);
+  if (const std::string loss = pipeline::loss_trouble(m, system_clock().now_us()); !loss.empty()) {
+    text += "TROUBLE    " + loss + "\n";
+  } else if (m.lines.loss_alarms != 0) {
+    text += fmt::format("lost       {} messages, more than an hour ago, told by loggers\n",
+                        with_commas(m.lines.lost_messages));
+  }
   if (m.watermark_us != 0) text += fmt::format("newest     {}\n", format_time(m.watermark_us));
   text += fmt::format("addresses  {} with a state\n", with_commas(m.states.addresses));
   text += fmt::format("blocked    {} addresses and domains\n", with_commas(m.states.blocked));
@@ -56,9 +63,11 @@ std::string as_json(const pipeline::Metrics& m, const std::vector<ingest::Tail::
   json += fmt::format(
       "}},\"queue\":{{\"blocks\":{},\"batches\":{}}},\"lag\":{{\"bytes\":{},\"seconds\":{:.3f}}},"
       "\"lines\":{},\"bytes\":{},\"unparsed\":{},\"oversize\":{},\"lost_messages\":{},"
+      "\"loss_alarms\":{},\"healthy\":{},"
       "\"addresses\":{},\"blocked\":{},\"files\":[",
       m.blocks_queued, m.batches_queued, m.lag_bytes, static_cast<double>(m.lag_us) / 1e6,
       m.lines.lines, m.lines.bytes, m.lines.unparsed, m.lines.oversize, m.lines.lost_messages,
+      m.lines.loss_alarms, pipeline::loss_trouble(m, system_clock().now_us()).empty(),
       m.states.addresses, m.states.blocked);
   first = true;
   for (const auto& file : files) {

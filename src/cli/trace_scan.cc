@@ -143,6 +143,17 @@ bool QueueIdSet::may_have_line(std::string_view line) const {
   return false;
 }
 
+bool QueueIdSet::may_have_record(std::string_view line) const {
+  const char* const end = line.data() + line.size();
+  for (const char* p = line.data(); p < end;) {
+    const char* const quote = parse::find_byte(p, end, '"');
+    const std::string_view word(p, static_cast<std::size_t>(quote - p));
+    if (word.size() >= 6 && has(word)) return true;
+    p = quote + 1;
+  }
+  return false;
+}
+
 std::string_view queued_as(std::string_view text) {
   const std::size_t sent = text.find(", status=sent (");
   if (sent == std::string_view::npos) return {};
@@ -214,7 +225,8 @@ Result<void> scan_lines_of(const std::string& path, const QueueIdSet& wanted,
       const std::size_t end = std::min(text.find('\n', begin), text.size());
       const std::string_view line = text.substr(begin, end - begin);
       const bool json = !line.empty() && line.front() == '{';
-      if (wanted.may_have_line(json ? line : line.substr(0, kHeadBytes)) &&
+      if ((wanted.may_have_line(json ? line : line.substr(0, kHeadBytes)) ||
+           (json && wanted.may_have_record(line))) &&
           !visit({line, block.offset + begin})) {
         return false;
       }

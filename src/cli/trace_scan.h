@@ -28,6 +28,8 @@ class QueueIdSet {
   [[nodiscard]] bool has(std::string_view id) const;
   /// False for nearly all lines that are not of these ids, and then right.
   [[nodiscard]] bool may_have_line(std::string_view line) const;
+  /// The same of a JSON object that has the id as a field of its own.
+  [[nodiscard]] bool may_have_record(std::string_view line) const;
 
  private:
   // First by a bitmap over a cheap hash, so that most lines cost one load.

@@ -367,8 +367,17 @@ void Apply::finish_batch(Lane& lane, bool applied) {
     spdlog::warn("parse: {}: first unparsed line at offset {}", lane.position.path,
                  batch.sample_unparsed);
   }
+  if (batch.counts.loss_alarms != 0) warn_of_loss(lane);
   if (!applied) return stage_.push(std::move(lane.head), lane.info);
   engine_.put_batch(std::move(lane.head), *lane.info);
+}
+
+void Apply::warn_of_loss(const Lane& lane) {
+  constexpr std::int64_t kQuietUs = 60 * kSecondUs;
+  const std::int64_t now_us = system_clock().now_us();
+  const bool told = metrics_.loss_seen_us != 0 && now_us - metrics_.loss_seen_us < kQuietUs;
+  metrics_.loss_seen_us = now_us;
+  if (!told) spdlog::warn("{}: {}", lane.position.path, loss_trouble(metrics_, now_us));
 }
 
 void Apply::check_replays() {

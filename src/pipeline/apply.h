@@ -32,6 +32,7 @@ class Apply {
   void correlate(Lane& lane, std::int64_t until_us);
   /// Every record of the lane's batch is taken; `applied`: states have seen them, too.
   void finish_batch(Lane& lane, bool applied);
+  void warn_of_loss(const Lane& lane);
   void check_replays();
   // --- cuts
   void note_position(Lane& lane, std::uint64_t offset);

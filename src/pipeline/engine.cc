@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/text.h"
+#include "base/time.h"
 #include "pipeline/engine_impl.h"
 
 namespace bounced::pipeline {
@@ -293,6 +295,16 @@ Metrics Engine::metrics() const {
     m.lag_us = std::max<std::int64_t>(0, system_clock().now_us() - m.watermark_us);
   }
   return m;
+}
+
+std::string loss_trouble(const Metrics& metrics, std::int64_t now_us) {
+  if (metrics.loss_seen_us == 0 || now_us - metrics.loss_seen_us > kHourUs) return {};
+  const std::string count = metrics.lines.lost_messages == 0
+                                ? std::string("messages")
+                                : with_commas(metrics.lines.lost_messages) + " messages";
+  return "a logger dropped " + count +
+         " (rate limit): bounces are missing; raise RateLimitBurst= of journald or "
+         "RateLimit.Burst of rsyslog's imuxsock and imjournal";
 }
 
 std::vector<ingest::Tail::FileState> Engine::files() const {

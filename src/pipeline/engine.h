@@ -95,7 +95,13 @@ struct Metrics {
   std::int64_t watermark_us = 0;  ///< newest event time applied
   std::uint64_t lag_bytes = 0;    ///< of all live files: size - applied
   std::int64_t lag_us = 0;        ///< clock - watermark while there is a lag, else 0
+  std::int64_t loss_seen_us = 0;  ///< clock: a logger last told of lost messages; 0 = never
 };
+
+/// What operators are to be told of messages that loggers dropped before anybody could read them;
+/// empty when none of it was told within the last hour. Bounces are missing then: a daemon with
+/// such a trouble is not healthy.
+std::string loss_trouble(const Metrics& metrics, std::int64_t now_us);
 
 /// A replay that runs; progress may be read from any thread.
 class Replay {
