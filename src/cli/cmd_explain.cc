@@ -116,6 +116,7 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
       failure.enhanced = event.enhanced;
       failure.phase = event.phase;
       failure.kind = event.kind;
+      failure.hint = event.hint;
       failure.mta_host = batch.view(event.mta_host);
       failure.recipient_domain = raw_domain(recipient);
       Classifier::Options options;

@@ -60,9 +60,14 @@ int probe_format(std::string_view head) {
   return best;
 }
 
+int probe_format(const Block& block) {
+  const int format = probe_format(block.text().substr(0, kProbeBytes));
+  return format < 0 && block.first_line != nullptr ? probe_format(*block.first_line) : format;
+}
+
 void parse(const Context& context, Batch& batch) {
   Block& block = *batch.block;
-  if (block.format < 0) block.format = probe_format(block.text().substr(0, kProbeBytes));
+  if (block.format < 0) block.format = probe_format(block);
   const auto rows = formats();
   if (block.format < 0 || static_cast<std::size_t>(block.format) >= rows.size()) {
     count_foreign(batch);

@@ -45,6 +45,9 @@ std::span<const Format> formats();
 int find_format(std::string_view name);
 /// The surest format for these bytes; -1 when none recognises anything.
 int probe_format(std::string_view head);
+/// The same of a block, which may begin anywhere in its file: by its text, else by the file's first
+/// line.
+int probe_format(const Block& block);
 
 /// Parses batch.block by its row (probing when block->format is -1 and recording the choice).
 void parse(const Context& context, Batch& batch);

@@ -77,7 +77,7 @@ void Engine::Impl::feed_tail(std::size_t index, const TailConfig& config, std::u
       registry.set_file(block->file, std::move(info));
     }
     if (block->starts_file) lane.format = config.tail.format;
-    if (lane.format < 0) lane.format = parse::probe_format(block->text());
+    if (lane.format < 0) lane.format = parse::probe_format(*block);
     block->format = lane.format;
     block->source = source;
     block->sequence = sequences[block->lane]++;
