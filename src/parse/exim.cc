@@ -227,6 +227,12 @@ EximParser::Outcome EximParser::remark(std::string_view queue_id, std::string_vi
     note(queue_id, NoteKind::removed, {}, 0);
     return Outcome::used;
   }
+  // By timeout_frozen_after or an administrator: who is still deferred is given up, and the sender
+  // told so, without a line for each of them.
+  if (starts(text, "cancelled by ")) {
+    note(queue_id, NoteKind::expired, {}, 0);
+    return Outcome::used;
+  }
   std::string_view reason;
   if (is_exim_attempt(text, reason)) {
     note(queue_id, NoteKind::mx_failure, decoded_text(reason, false), 0);
@@ -248,7 +254,9 @@ EximParser::Outcome EximParser::delivery(std::string_view queue_id, EximFlag fla
   Event event;
   zero(event);
   if (!fill_recipient(found, event)) {
-    ++batch_.counts.bad_recipient;
+    // An ACL or a filter threw the message away, for nobody by name.
+    const bool nobody = found.address == "blackhole" || found.address == "discarded";
+    batch_.counts.bad_recipient += nobody ? 0 : 1;
     return Outcome::ignored;
   }
   Event& kept = batch_.events.append();

@@ -479,6 +479,11 @@ std::string_view exim_recipient(const EximDelivery& found) {
   if (!is_address || same_text(found.original, address)) return found.original;
   const auto original_at = found.original.rfind('@');
   if (original_at == std::string_view::npos) return address;
+  // A local part that went to a host without SMTPUTF8 (RFC 6531): Exim has made an A-label of it.
+  const auto high = [](char c) { return static_cast<unsigned char>(c) >= 0x80; };
+  if (starts(address, "xn--") && std::any_of(found.original.begin(), found.original.end(), high)) {
+    return found.original;
+  }
   const bool same_domain = iequals(address.substr(at + 1), found.original.substr(original_at + 1));
   return same_domain && is_part_of(address.substr(0, at), found.original.substr(0, original_at))
              ? found.original
