@@ -1,5 +1,6 @@
 #include "parse/parse.h"
 
+#include "parse/mail/mail.h"
 #include "parse/postfix.h"
 
 namespace bounced::parse {
@@ -8,6 +9,7 @@ namespace {
 // Evidence in the store names a row by its number: new ones go to the end.
 constexpr Format kFormats[] = {
     {"postfix", probe_postfix, parse_postfix},
+    {"mail", probe_mail, parse_mail},
 };
 
 /// Probing reads this much of a block.
