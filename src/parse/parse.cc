@@ -1,6 +1,7 @@
 #include "parse/parse.h"
 
 #include "parse/exim.h"
+#include "parse/mail/mail.h"
 #include "parse/postfix.h"
 #include "parse/push.h"
 
@@ -11,6 +12,7 @@ namespace {
 constexpr Format kFormats[] = {
     {"postfix", probe_postfix, parse_postfix},
     {"exim", probe_exim, parse_exim},
+    {"mail", probe_mail, parse_mail},
     // Push sources. Their rows differ by name only, which events tell as their source's format.
     {"push", probe_push, parse_push},
     {"ses", probe_push, parse_push},
