@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/text.h"
+#include "parse/exim.h"
 #include "parse/header.h"
 #include "parse/postfix.h"
 #include "parse/postfix_parser.h"
@@ -19,6 +20,7 @@ struct Program {
 };
 constexpr Program kPrograms[] = {
     {probe_postfix, parse_postfix, explain_postfix},
+    {probe_exim, parse_exim, explain_exim},
 };
 
 const Program& program_of(std::string_view text) {

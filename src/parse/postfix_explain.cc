@@ -1,4 +1,5 @@
 // What `probe`, `explain` and `trace` want to know of Postfix's lines; no part of parsing a block.
+#include "parse/exim.h"
 #include "parse/header.h"
 #include "parse/kumomta.h"
 #include "parse/postfix.h"
@@ -131,6 +132,7 @@ std::optional<LineHead> read_line_head(std::string_view line) {
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   if (auto kumomta = kumomta_head(line); kumomta) return kumomta;
   if (auto powermta = powermta_head(line); powermta) return powermta;
+  if (auto exim = read_exim_head(line); exim) return exim;
   HeaderReader reader;
   Header header;
   if (line.empty() || !reader.read(line, 0, header)) return {};
@@ -152,6 +154,9 @@ std::optional<LineHead> read_line_head(std::string_view line) {
 }
 
 bool is_queue_id(std::string_view text) {
+  if (exim_id_size(text.data(), text.data() + text.size()) == text.size() && !text.empty()) {
+    return true;
+  }
   const std::string line = std::string(text) + ": ";
   return queue_id_size(line.data(), line.data() + line.size()) == text.size() && !text.empty();
 }
