@@ -23,6 +23,12 @@ inline constexpr std::size_t kFirstLineBytesMax = std::size_t{16} << 10;
 inline constexpr std::size_t kHeadHashBytes = 256;
 inline constexpr std::size_t kTailHashBytes = 64;
 
+/// A live file that grows by this much while no line of it can be parsed is in trouble.
+inline constexpr std::size_t kSilentBytesMax = std::size_t{1} << 20;
+/// Positions of files that were read to their end are kept this long (log time): a copy of the file
+/// that turns up later would be read again.
+inline constexpr std::int64_t kPositionAgeMaxUs = std::int64_t{400} * 86'400 * 1'000'000;
+
 // --- parse, classify ------------------------------------------------------------------------
 /// Longer recipients are counted as malformed (RFC 5321 section 4.5.3.1: 64 + 1 + 255).
 inline constexpr std::size_t kAddressBytesMax = 320;

@@ -103,6 +103,7 @@ void add_rules(CLI::App& parser, App& app);
 void add_whatif(CLI::App& parser, App& app);
 void add_config(CLI::App& parser, App& app);
 void add_digest(CLI::App& parser, App& app);
+void add_doctor(CLI::App& parser, App& app);
 void add_status(CLI::App& parser, App& app);
 void add_version(CLI::App& parser, App& app);
 

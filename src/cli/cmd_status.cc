@@ -17,7 +17,10 @@ constexpr Stage kStages[] = {
     {"classify", &pipeline::Metrics::classify}, {"correlate", &pipeline::Metrics::correlate},
     {"state", &pipeline::Metrics::state},       {"commit", &pipeline::Metrics::commit}};
 
-std::string as_text(const pipeline::Metrics& m, const std::vector<ingest::Tail::FileState>& files) {
+using Files = std::vector<ingest::Tail::FileState>;
+using Troubles = std::vector<std::string>;
+
+std::string as_text(const pipeline::Metrics& m, const Files& files, const Troubles& troubles) {
   std::string text = fmt::format("{:<10}{:>16}{:>16}{:>16}{:>10}\n", "stage", "received", "sent",
                                  "dropped", "errors");
   for (const auto& [name, member] : kStages) {
@@ -48,10 +51,11 @@ std::string as_text(const pipeline::Metrics& m, const std::vector<ingest::Tail::
                     with_commas(file.size), file.rotated ? "  (rotated)" : "",
                     file.trouble.empty() ? "" : "  TROUBLE: " + printable(file.trouble));
   }
+  for (const std::string& trouble : troubles) text += "TROUBLE    " + printable(trouble) + "\n";
   return text;
 }
 
-std::string as_json(const pipeline::Metrics& m, const std::vector<ingest::Tail::FileState>& files) {
+std::string as_json(const pipeline::Metrics& m, const Files& files, const Troubles& troubles) {
   std::string json = "{\"stages\":{";
   bool first = true;
   for (const auto& [name, member] : kStages) {
@@ -82,6 +86,11 @@ std::string as_json(const pipeline::Metrics& m, const std::vector<ingest::Tail::
     json += '}';
     first = false;
   }
+  json += "],\"troubles\":[";
+  for (const std::string& trouble : troubles) {
+    if (json.back() != '[') json += ',';
+    append_json(json, trouble);
+  }
   return json + "]}\n";
 }
 
@@ -103,7 +112,8 @@ void add_status(CLI::App& parser, App& app) {
       }
       const auto metrics = app.live->metrics();
       const auto files = app.live->files();
-      app.io.out(*json ? as_json(metrics, files) : as_text(metrics, files));
+      const auto troubles = app.live->troubles();
+      app.io.out(*json ? as_json(metrics, files, troubles) : as_text(metrics, files, troubles));
       return 0;
     };
   });

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/time.h"
 #include "bounced/result.h"
+#include "store/store.h"
 
 namespace bounced::ingest {
 
@@ -32,6 +33,9 @@ struct Position {
 };
 std::string encode(const Position& position);  ///< versioned codec; value only, key = file
 Result<Position> decode_position(std::uint64_t file, std::string_view value);
+
+/// All positions of a store. Errors: data, I/O.
+Result<std::vector<Position>> load_positions(const store::Store& store);
 
 /// All known positions. Thread safety: all methods. The pipeline owns the stored truth; this is
 /// the copy that readers consult when a file appears.

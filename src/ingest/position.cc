@@ -105,6 +105,25 @@ Result<Position> decode_position(std::uint64_t file, std::string_view value) {
   return position;
 }
 
+Result<std::vector<Position>> load_positions(const store::Store& store) {
+  std::vector<Position> positions;
+  std::optional<Error> bad;
+  auto scanned = store.scan(
+      store::Family::positions, {}, {}, [&](std::string_view key, std::string_view value) {
+        if (key.size() != 8) return true;
+        auto position = decode_position(store::read_u64_be(key.data()), value);
+        if (position) {
+          positions.push_back(std::move(*position));
+        } else {
+          bad = position.error();
+        }
+        return !bad.has_value();
+      });
+  if (!scanned) return tl::unexpected(scanned.error());
+  if (bad.has_value()) return tl::unexpected(*bad);
+  return positions;
+}
+
 // A std::map: a source has a few, rarely a few hundred positions, looked through when a file opens.
 struct PositionBook::Impl {
   mutable std::mutex mutex;

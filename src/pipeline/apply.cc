@@ -379,6 +379,11 @@ void Apply::finish_batch(Lane& lane, bool applied) {
   batch.counts.oversize += block.oversize_lines;
   metrics_.lines.add(batch.counts);
   metrics_.parse.received += batch.counts.lines;
+  if (batch.counts.lines > batch.counts.unparsed + batch.counts.foreign) {
+    lane.info->silent_bytes.store(0, std::memory_order_relaxed);
+  } else {
+    lane.info->silent_bytes.fetch_add(block.size, std::memory_order_relaxed);
+  }
   metrics_.parse.sent += batch.events.size() + batch.notes.size();
   metrics_.parse.errors += batch.counts.unparsed;
   metrics_.parse.dropped += batch.counts.ignored + batch.counts.foreign;

@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
 
 #include "base/text.h"
 #include "base/time.h"
@@ -33,6 +38,28 @@ Result<void> Engine::Impl::open_store() {
   store = std::move(*opened);
   return names.load(*store);
 }
+
+namespace {
+
+/// Positions of files that are long gone, out of the store and the list.
+Result<void> drop_old(store::Store& store, std::vector<ingest::Position>& positions) {
+  std::int64_t newest_us = INT64_MIN;
+  for (const auto& position : positions) newest_us = std::max(newest_us, position.updated_us);
+  const auto is_old = [&](const ingest::Position& position) {
+    return position.finished && newest_us - position.updated_us > limits::kPositionAgeMaxUs;
+  };
+  store::WriteSet set;
+  for (const auto& position : positions) {
+    std::string key;
+    store::append_u64_be(key, position.file);
+    if (is_old(position)) set.erase(store::Family::positions, key);
+  }
+  if (set.empty()) return {};
+  positions.erase(std::remove_if(positions.begin(), positions.end(), is_old), positions.end());
+  return store.commit(set, true);
+}
+
+}  // namespace
 
 Result<void> Engine::Impl::start() {
   // A store that is there says how causes are numbered; none is made for rules that do not load.
@@ -66,22 +93,10 @@ Result<void> Engine::Impl::start() {
     rates = std::make_unique<rates::Rates>(names, rates::Options{});
   }
   if (store != nullptr) {
-    std::vector<ingest::Position> positions;
-    std::optional<Error> bad;
-    auto scanned = store->scan(
-        store::Family::positions, {}, {}, [&](std::string_view key, std::string_view value) {
-          if (key.size() != 8) return true;
-          auto position = ingest::decode_position(store::read_u64_be(key.data()), value);
-          if (position) {
-            positions.push_back(std::move(*position));
-          } else {
-            bad = position.error();
-          }
-          return true;
-        });
-    if (!scanned) return scanned;
-    if (bad.has_value()) return tl::unexpected(*bad);
-    book.load(std::move(positions));
+    auto positions = ingest::load_positions(*store);
+    if (!positions) return tl::unexpected(positions.error());
+    if (auto dropped = drop_old(*store, *positions); !dropped) return dropped;
+    book.load(std::move(*positions));
     auto opened = correlator->load(*store);
     if (!opened) return opened;
   }
@@ -324,6 +339,21 @@ std::vector<ingest::Tail::FileState> Engine::files() const {
     for (auto& file : tail->files()) all.push_back(std::move(file));
   }
   return all;
+}
+
+std::vector<std::string> Engine::troubles() const {
+  std::vector<std::string> troubles;
+  for (const auto& file : files()) {
+    if (!file.trouble.empty()) troubles.push_back(file.path + ": " + file.trouble);
+  }
+  for (std::size_t id = 0; id < impl_->registry.lanes(); ++id) {
+    const auto lane = impl_->registry.lane(static_cast<std::uint32_t>(id));
+    const std::uint64_t silent = lane->silent_bytes.load(std::memory_order_relaxed);
+    if (!lane->live || silent < limits::kSilentBytesMax) continue;
+    troubles.push_back(fmt::format("{}: no line of the last {} bytes could be parsed", lane->path,
+                                   with_commas(silent)));
+  }
+  return troubles;
 }
 
 const store::Store* Engine::store() const {

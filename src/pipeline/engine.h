@@ -202,6 +202,9 @@ class Engine {
 
   [[nodiscard]] Metrics metrics() const;
   [[nodiscard]] std::vector<ingest::Tail::FileState> files() const;
+  /// What is wrong with a source now, in words; empty = healthy. Files that cannot be read, files
+  /// that grow (limits::kSilentBytesMax) while no line of theirs can be parsed.
+  [[nodiscard]] std::vector<std::string> troubles() const;
   [[nodiscard]] const store::Store* store() const;  ///< nullptr without one
   [[nodiscard]] const store::Names& names() const;
   [[nodiscard]] std::shared_ptr<const RuleSet> rules() const;

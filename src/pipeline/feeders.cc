@@ -61,6 +61,9 @@ void Engine::Impl::feed_tail(std::size_t index, const TailConfig& config, std::u
       auto lane = std::make_shared<LaneInfo>();
       lane->live = true;
       lane->timezone = config.timezone;
+      for (const auto& file : tail->files()) {
+        if (file.lane == lanes.size()) lane->path = file.path;
+      }
       registry.add(lane);
       lanes.push_back(std::move(lane));
       sequences.push_back(0);

@@ -45,6 +45,9 @@ struct LaneInfo {
   std::atomic<bool> active{true};
   std::atomic<std::uint64_t> blocks_total{UINT64_MAX};  ///< set when the last block is known
   std::atomic<std::uint32_t> in_flight{0};
+  std::string path;  ///< of a live lane
+  /// Live: what was read since a line could last be parsed.
+  std::atomic<std::uint64_t> silent_bytes{0};
   static constexpr std::int64_t kNotKnown = INT64_MIN;
   /// What the times of the last batch that was taken whole lacked to be UTC: a good guess for the
   /// next ones.

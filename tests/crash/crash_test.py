@@ -6,22 +6,24 @@
 replay: `bounced replay` over a generated log is killed and run again until it gets through.
 filled: the same into a store that has states already: killed while they are still being read, with
         a table of states that holds all or a part of them.
-tail:   `bounced run` follows a file that is written and rotated by rename meanwhile; it is killed
-        and started again. Cuts of both kinds (one batch, ingested files) are made to happen.
+tail:   `bounced run` follows logs that are written and rotated in every way meanwhile (rotation.py); it is
+        killed and started again, also in the middle of rotations. Cuts of both kinds (one batch,
+        ingested files) are made to happen.
 Prints the seed; the same seed draws the same plan. Exit 0: every digest was equal.
 """
-import argparse, json, os, random, shutil, signal, subprocess, sys, tempfile, time
+import argparse, json, os, random, re, shutil, signal, subprocess, sys, tempfile, time
+from rotation import ROTATIONS, Source
 
 
-def config(folder, rng, live=None, small=False):
+def config(folder, rng, lives=(), form="postfix", small=False):
     """Cut intervals from 5 ms (one batch) to 150 ms (ingested files)."""
     path = os.path.join(folder, "bounced.toml")
     interval = rng.choice(["5ms", "20ms", "60ms", "150ms"])
     text = f'data_dir = "{folder}/data"\nlog_level = "error"\ncut_interval = "{interval}"\n'
     if small and rng.random() < 0.5:
         text += 'state_memory = "24MiB"\n'
-    if live:
-        text += f'[[tail]]\nname = "live"\npaths = ["{live}"]\nformat = "postfix"\npoll = "20ms"\n'
+    if lives:
+        text += f'[[tail]]\nname = "live"\npaths = {json.dumps(lives)}\nformat = "{form}"\npoll = "20ms"\n'
         text += 'rotated_wait = "50ms"\n'
     with open(path, "w") as out:
         out.write(text)
@@ -130,108 +132,171 @@ def crash_replay(a, rng, base, log, filled=None):
     return kills, rounds
 
 
-class Writer:
-    """Appends a log's lines to a live file, rotating it by rename at random moments."""
+class Daemon:
+    """`bounced run` over live logs, killed and started again at random moments until the kills are used up."""
 
-    def __init__(self, rng, log, live):
-        self.rng, self.live, self.rotations = rng, live, 0
-        with open(log, "rb") as f:
-            self.data = f.read()
-        self.at = 0
-        self.out = open(live, "ab", buffering=0)
+    def __init__(self, a, rng, folder, lives):
+        self.a, self.rng, self.folder, self.lives = a, rng, folder, lives
+        self.kills, self.kills_max, self.process = 0, 0, None
 
-    def step(self):
-        """Some bytes, not always whole lines. False at the end."""
-        if self.at >= len(self.data):
-            return False
-        size = self.rng.choice([1, 200, 5_000, 60_000, 300_000])
-        self.out.write(self.data[self.at:self.at + size])
-        self.at += size
-        if self.rng.random() < 0.03:
-            # A writer reopens between lines; the rest of the line goes to the old file.
-            end = self.data.find(b"\n", min(self.at, len(self.data) - 1)) + 1
-            self.out.write(self.data[self.at:end])
-            self.at = max(self.at, end)
-            self.out.close()
-            for n in range(9, 0, -1):
-                if os.path.exists(f"{self.live}.{n}"):
-                    os.rename(f"{self.live}.{n}", f"{self.live}.{n + 1}")
-            os.rename(self.live, self.live + ".1")
-            self.out = open(self.live, "ab", buffering=0)
-            self.rotations += 1
-        return True
+    def up(self):
+        return self.process is not None
 
-
-def wait_caught_up(a, folder, wanted, seconds=60):
-    """Until the daemon has the expected digest, or time is up; the comparison comes after its stop."""
-    end = time.time() + seconds
-    while time.time() < end:
-        out = run([a.bounced, "digest", "--parts", "--data", f"{folder}/data"])
-        if out.returncode == 0 and out.stdout == wanted:
+    def start(self):
+        """Nothing when it runs."""
+        if self.up():
             return
-        time.sleep(0.1)
+        cfg = config(self.folder, self.rng, self.lives, self.a.format)
+        self.process = subprocess.Popen([self.a.bounced, "run", "--config", cfg], stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True)
 
-
-def wait_first_cut(a, folder):
-    """A source is known from its first durable cut on; before it, a rotation leaves nothing to find."""
-    end = time.time() + 30
-    while time.time() < end:
-        out = run([a.bounced, "status", "--json", "--data", f"{folder}/data"])
-        if out.returncode == 0 and json.loads(out.stdout)["lines"] > 0:
-            digest(a.bounced, folder)  # reads after a cut
+    def kill(self):
+        """Nothing when it does not run."""
+        if not self.up():
             return
-        time.sleep(0.02)
-    sys.exit("the daemon never made its first cut: " + out.stderr)
+        self.check()
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stderr.close()
+        self.process = None
+        self.kills += 1
+
+    def check(self):
+        if self.process.poll() is not None:
+            sys.exit(f"the daemon ended by itself: {self.process.communicate()[1]}")
+
+    def disturb(self):
+        """In the middle of a rotation: a kill, perhaps a new start at once, or nothing."""
+        if self.kills < self.kills_max and self.rng.random() < 0.5:
+            self.kill()
+            if self.rng.random() < 0.5:
+                self.start()
+
+    def status(self):
+        out = run([self.a.bounced, "status", "--json", "--data", f"{self.folder}/data"])
+        return json.loads(out.stdout) if out.returncode == 0 else None
+
+    def wait(self, what, test, seconds=60):
+        end = time.time() + seconds
+        while time.time() < end:
+            self.check()
+            status = self.status()
+            if status and test(status):
+                return
+            time.sleep(0.02)
+        sys.exit(f"timed out: {what}: {self.status()}")
+
+    def wait_applied(self):
+        """Until everything that was written is applied and durable."""
+        def applied(status):
+            sizes = {file["path"]: file["size"] for file in status["files"] if not file["rotated"]}
+            return status["lag"]["bytes"] == 0 and all(
+                sizes.get(live) == os.path.getsize(live) for live in self.lives if os.path.exists(live))
+        self.end_lines()
+        self.start()
+        self.wait("what was written is not applied", applied)
+        digest(self.a.bounced, self.folder)  # reads after a cut
+
+    def wait_first_cut(self):
+        """A source is known from its first durable cut on; before it, a rotation leaves nothing to find."""
+        self.wait("no first cut", lambda status: len(status["files"]) == len(self.lives) and
+                  all(file["offset"] > 0 for file in status["files"]) and status["lag"]["bytes"] < 1000)
+        digest(self.a.bounced, self.folder)
+
+    def wait_digest(self, wanted, seconds=60):
+        """Until it has the expected digest, or time is up; the comparison comes after its stop."""
+        end = time.time() + seconds
+        while time.time() < end:
+            out = run([self.a.bounced, "digest", "--parts", "--data", f"{self.folder}/data"])
+            if out.returncode == 0 and out.stdout == wanted:
+                return
+            time.sleep(0.1)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        error = self.process.communicate(timeout=60)[1]
+        if self.process.returncode != 0:
+            sys.exit(f"the daemon did not stop well: {self.process.returncode} {error}")
 
 
-def crash_tail(a, rng, base, log):
+def crash_tail(a, rng, base, logs):
     folder = fresh(base, "reference")
-    done = run([a.bounced, "replay", "--config", config(folder, rng), "--format", "postfix", "--tz", "UTC", "--quiet", log])
+    cfg = config(folder, rng)
+    done = run([a.bounced, "replay", "--config", cfg, "--format", a.format, "--tz", "UTC", "--quiet", *logs])
     if done.returncode != 0:
         sys.exit(f"replay failed: {done.stderr}")
-    wanted = digest(a.bounced, folder)
-    kills = rounds = rotations = 0
+    wanted, wanted_rates = digest(a.bounced, folder), rates(a.bounced, folder)
+    kills = rounds = reused = 0
+    rotations = {kind: 0 for kind in a.rotations}
     while kills < a.kills:
         rounds += 1
         folder = fresh(base, "killed")
-        live = os.path.join(folder, "mail.log")
-        writer = Writer(rng, log, live)
-        process, known, more = None, False, True
-        writer.out.write(writer.data[:200_000])
-        writer.at = 200_000
+        lives = [os.path.join(folder, f"mail{n}.log") for n in range(len(logs))]
+        sources = [Source(rng, log, live, a.rotations) for log, live in zip(logs, lives)]
+        daemon = Daemon(a, rng, folder, lives)
+        daemon.kills_max = a.kills - kills
+        daemon.end_lines = lambda: [source.end_line() for source in sources]
+        for source in sources:
+            source.write(100_000)
+            source.end_line()
+        daemon.start()
+        daemon.wait_first_cut()
+        more = list(sources)
         while more:
-            cfg = config(folder, rng, live)
-            process = subprocess.Popen([a.bounced, "run", "--config", cfg], stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.PIPE, text=True)
-            if not known:
-                wait_first_cut(a, folder)
-                known = True
             end = time.time() + rng.uniform(0.02, 0.7)
             while more and time.time() < end:
-                more = writer.step()
+                source = rng.choice(more)
+                if not source.step(daemon):
+                    more.remove(source)
                 time.sleep(rng.choice([0, 0, 0.002, 0.01]))
-            if process.poll() is not None:
-                sys.exit(f"the daemon ended by itself: {process.communicate()[1]}")
-            if more and kills < a.kills:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                process.stderr.close()
-                kills += 1
-                if rng.random() < 0.3:
-                    writer.step()  # written while nobody watches
-            elif more:
-                while writer.step():
-                    pass
-                more = False
-        wait_caught_up(a, folder, wanted)
-        process.send_signal(signal.SIGTERM)
-        error = process.communicate(timeout=60)[1]
-        if process.returncode != 0:
-            sys.exit(f"the daemon did not stop well: {process.returncode} {error}")
-        rotations += writer.rotations
-        compare(f"tail, round {rounds}, {kills} kills, {rotations} rotations", digest(a.bounced, folder), wanted)
-    print(f"rotations: {rotations}")
+            if daemon.kills < daemon.kills_max:
+                daemon.kill()
+                for _ in range(rng.choice([0, 0, 1, 4])):  # while nobody watches
+                    if more and not more[0].step(daemon):
+                        more.pop(0)
+            daemon.start()
+        kills += daemon.kills
+        daemon.wait_digest(wanted)
+        daemon.stop()
+        for source in sources:
+            reused += source.reused
+            for kind, number in source.done.items():
+                rotations[kind] += number
+        what = f"round {rounds}, {kills} kills, {rotations}"
+        compare(f"tail, {what}", digest(a.bounced, folder), wanted)
+        compare(f"rates, {what}", rates(a.bounced, folder), wanted_rates)
+    print("rotations: " + ", ".join(f"{number} {kind}" for kind, number in rotations.items()) +
+          f" ({reused} inodes reused)")
     return kills, rounds
+
+
+def seed_number(seed):
+    return str(seed % 1000 + 1)
+
+
+def generate(a, base, name, seed, size, more=()):
+    log = os.path.join(base, name + ".generated")
+    profile = "exim" if a.logs == "exim" else "real"
+    subprocess.run([a.loggen, "--profile", profile, "--bytes", a.bytes or size, "--seed", seed_number(seed),
+                    "--header", "rfc3339", "--out", log, *more], check=True, stdout=subprocess.DEVNULL)
+    return log
+
+
+def tail_logs(a, base, seed):
+    """The bytes that the live logs will hold. Which of several live logs is applied first is a matter of chance, and
+    deliveries to unknown addresses leave nothing behind: so no two of them tell of one recipient or domain."""
+    if a.logs != "hosts":
+        return [generate(a, base, "mail", seed, "12MiB")]
+    logs = []
+    for host in range(3):
+        log = generate(a, base, f"mail{host}", seed + host, "4MiB")
+        with open(log, "rb") as file:
+            text = file.read()
+        text = re.sub(rb"(to=<[^>@]*@)", rb"\1h%d." % host, text)
+        with open(log, "wb") as file:
+            file.write(re.sub(rb"(?m)^(\S+ )\S+", rb"\1mx%d" % host, text))
+        logs.append(log)
+    return logs
 
 
 def main():
@@ -240,6 +305,10 @@ def main():
     p.add_argument("--kills", type=int, default=50)
     p.add_argument("--bounced", required=True)
     p.add_argument("--loggen", required=True)
+    p.add_argument("--logs", choices=["postfix", "exim", "hosts"], default="postfix",
+                   help="tail: one log of that MTA, or those of three Postfix hosts, each with recipients of its own")
+    p.add_argument("--rotations", type=lambda text: text.split(","), default=ROTATIONS,
+                   help=f"tail: which of {','.join(ROTATIONS)}; default all")
     p.add_argument("--bytes", default=None)
     p.add_argument("--seed", type=int, default=None)
     p.add_argument("--keep", action="store_true")
@@ -248,18 +317,18 @@ def main():
     print(f"seed: {seed}", flush=True)
     rng = random.Random(seed)
     base = tempfile.mkdtemp(prefix="bounced-crash-")
+    a.format = "exim" if a.logs == "exim" else "postfix"
     try:
-        log, number = os.path.join(base, "mail.log.generated"), str(seed % 1000 + 1)
-        size = a.bytes or {"replay": "64MiB", "filled": "24MiB", "tail": "12MiB"}[a.mode]
-        args = [a.loggen, "--profile", "real", "--bytes", size, "--seed", number, "--header", "rfc3339", "--out", log]
-        filled = None
-        if a.mode == "filled":
-            filled = fill(a, base, number)
-            args += ["--recipients", "500000", "--known-fraction", "0.8", "--day", "60"]
-        subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
         begun = time.time()
-        kills, rounds = crash_tail(a, rng, base, log) if a.mode == "tail" else crash_replay(a, rng, base, log, filled)
-        print(f"{a.mode}: {kills} kills in {rounds} rounds, every digest equal ({time.time() - begun:.0f} s)")
+        if a.mode == "tail":
+            kills, rounds = crash_tail(a, rng, base, tail_logs(a, base, seed))
+        else:
+            filled = fill(a, base, seed_number(seed)) if a.mode == "filled" else None
+            known = ["--recipients", "500000", "--known-fraction", "0.8", "--day", "60"] if filled else []
+            log = generate(a, base, "mail", seed, {"replay": "64MiB", "filled": "24MiB"}[a.mode], known)
+            kills, rounds = crash_replay(a, rng, base, log, filled)
+        what = f"tail of {a.logs}" if a.mode == "tail" else a.mode
+        print(f"{what}: {kills} kills in {rounds} rounds, every digest equal ({time.time() - begun:.0f} s)")
     finally:
         if not a.keep:
             shutil.rmtree(base, ignore_errors=True)

@@ -1,0 +1,105 @@
+"""Live logs that are rotated in every way that logrotate, operators and accidents know."""
+import gzip, os, shutil
+
+ROTATIONS = ["rename", "copytruncate", "gzip", "truncate", "inode"]
+
+
+class Source:
+    """One live log, to which the bytes of a generated one are appended bit by bit.
+
+    rename        live -> live.1, a new live
+    copytruncate  live copied to live.1, then cut to nothing; nobody writes in between (what is written there is lost
+                  by definition)
+    gzip          as rename, and live.1 becomes live.1.gz a while later, as `delaycompress` does
+    truncate      cut to nothing without a copy, once everything in it has been applied
+    inode         the daemon is killed, the file removed and made anew, which gives it the same inode where the file
+                  system reuses them; again once everything has been applied
+    """
+
+    def __init__(self, rng, log, live, kinds):
+        self.rng, self.live, self.kinds = rng, live, kinds
+        self.done = {kind: 0 for kind in kinds}
+        self.reused = 0  # inodes
+        with open(log, "rb") as f:
+            self.data = f.read()
+        self.at = 0
+        self.out = open(live, "ab", buffering=0)
+
+    def write(self, size):
+        self.out.write(self.data[self.at:self.at + size])
+        self.at = min(self.at + size, len(self.data))
+
+    def end_line(self):
+        """A writer reopens between lines; the rest of the line goes to the old file."""
+        if self.at == 0 or self.data[self.at - 1:self.at] == b"\n":
+            return
+        end = self.data.find(b"\n", self.at) + 1
+        self.write((end or len(self.data)) - self.at)
+
+    def step(self, daemon):
+        """Some bytes, not always whole lines, and now and then a rotation. False at the end."""
+        if self.at >= len(self.data):
+            return False
+        self.write(self.rng.choice([1, 200, 5_000, 60_000, 300_000]))
+        if self.kinds and self.rng.random() < 0.04:
+            self.rotate(daemon)
+        if self.rng.random() < 0.1:
+            self.compress()
+        return True
+
+    def rotate(self, daemon):
+        kind = self.rng.choice(self.kinds)
+        self.end_line()
+        if kind in ("truncate", "inode"):
+            daemon.wait_applied()
+        else:
+            self.shift()
+        getattr(self, kind)(daemon)
+        self.done[kind] += 1
+
+    def shift(self):
+        """live.1 -> live.2 and so on, compressed or not."""
+        for n in range(200, 0, -1):
+            for end in ("", ".gz"):
+                if os.path.exists(f"{self.live}.{n}{end}"):
+                    os.rename(f"{self.live}.{n}{end}", f"{self.live}.{n + 1}{end}")
+
+    def reopen(self):
+        self.out.close()
+        self.out = open(self.live, "ab", buffering=0)
+
+    def rename(self, daemon):
+        os.rename(self.live, self.live + ".1")
+        daemon.disturb()
+        self.reopen()
+
+    gzip = rename
+
+    def copytruncate(self, daemon):
+        shutil.copyfile(self.live, self.live + ".1")
+        daemon.disturb()
+        os.truncate(self.live, 0)
+
+    def truncate(self, daemon):
+        os.truncate(self.live, 0)
+        daemon.disturb()
+
+    def inode(self, daemon):
+        daemon.kill()
+        before = os.stat(self.live).st_ino
+        self.out.close()
+        os.remove(self.live)
+        self.reopen()
+        self.reused += os.stat(self.live).st_ino == before
+        daemon.start()
+
+    def compress(self):
+        """What gzip does to the newest rotated file that is plain: beside it, then in its place."""
+        plain = [f"{self.live}.{n}" for n in range(1, 20) if os.path.exists(f"{self.live}.{n}")]
+        if "gzip" not in self.kinds or not plain:
+            return
+        with open(plain[0], "rb") as file, gzip.open(plain[0] + ".gz", "wb") as out:
+            shutil.copyfileobj(file, out)
+        times = os.stat(plain[0])
+        os.utime(plain[0] + ".gz", ns=(times.st_atime_ns, times.st_mtime_ns))
+        os.remove(plain[0])
