@@ -396,6 +396,7 @@ void EximParser::fill_failure(const EximDelivery& found, EximFlag flag, Event& e
   event.phase = reason.phase;
   if (flag == EximFlag::failed) {
     event.kind = reason.expired ? EventKind::expired : EventKind::bounced;
+    if (reason.expired && reason.session) event.flags |= EventFlags::kSession;
     if (has_suppression_marker(reason.diagnostic, event.enhanced)) {
       event.kind = EventKind::suppressed;
     }

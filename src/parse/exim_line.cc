@@ -203,7 +203,8 @@ namespace {
 std::string_view authenticated_user(std::string_view value) {
   const auto colon = value.find(':');
   if (colon == std::string_view::npos) return {};
-  return value.substr(colon + 1);
+  value.remove_prefix(colon + 1);
+  return value.substr(0, value.find(':'));
 }
 
 }  // namespace
@@ -303,7 +304,10 @@ const char* read_no_address(const char* begin, const char* end, EximDelivery& ou
     if (close == nullptr) break;
     const bool ends = close == end || *close == ':' || *close == ' ';
     const std::string_view inside = between(p + 1, close - 1);
-    if (!ends || inside.find('@') == std::string_view::npos || inside.front() == '/') continue;
+    const bool odd = inside.front() != '"' && inside.find_first_of("< ") != std::string_view::npos;
+    if (!ends || odd || inside.find('@') == std::string_view::npos || inside.front() == '/') {
+      continue;
+    }
     out.original = inside;
     out.address = between(begin, p - 1);
     // A pipe's parents stand between.
@@ -532,6 +536,7 @@ bool is_exim_attempt(std::string_view text, std::string_view& reason) {
   const char* const end = text.data() + text.size();
   const char* p = read_host(text.data() + 2, end, host);
   if (host.ip.empty()) return false;
+  if (starts(p, end, " I=[")) p = word_end(p + 1, end);
   if (p < end && *p == ':') ++p;
   if (end - p < 2 || *p != ' ') return false;
   const std::string_view said = between(p + 1, end);
