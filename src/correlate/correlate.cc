@@ -488,6 +488,10 @@ Correlator::Correlator(Options options, store::Names& names)
     : impl_(std::make_unique<Impl>(std::move(options), names)) {}
 Correlator::~Correlator() = default;
 
+void Correlator::set_expired(const Verdict& expired) {
+  impl_->expired = expired;
+}
+
 Result<void> Correlator::load(const store::Store& store) {
   return impl_->table.load(store);
 }
