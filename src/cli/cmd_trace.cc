@@ -166,7 +166,7 @@ class Trace {
       life.lines.push_back(i);
       life.wanted = life.wanted || lines_[i].named || head->queue_id == query_ ||
                     (by_queue_id_ && queued_as(head->text) == query_);
-      if (head->text == "removed") current.erase(at);
+      if (head->text == "removed" || head->text.rfind("Completed", 0) == 0) current.erase(at);
     }
   }
 

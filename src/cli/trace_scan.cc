@@ -140,6 +140,17 @@ bool QueueIdSet::may_have_line(std::string_view line) const {
     const std::string_view word(id, static_cast<std::size_t>(p - id));
     if (word.size() >= kIdBytesMin && has(word)) return true;
   }
+  // Exim's ids have two dashes, the first one behind six characters, and nothing behind them but a
+  // blank.
+  constexpr std::ptrdiff_t kBeforeDash = 6;
+  for (const char* p = parse::find_byte(begin, end, '-'); p < end;
+       p = parse::find_byte(p + 1, end, '-')) {
+    if (p - begin < kBeforeDash) continue;
+    const char* const id = p - kBeforeDash;
+    const char* const space = parse::find_byte(id, end, ' ');
+    const std::string_view word(id, static_cast<std::size_t>(space - id));
+    if (word.size() > 2 * kIdBytesMin && has(word)) return true;
+  }
   return false;
 }
 
@@ -154,18 +165,30 @@ bool QueueIdSet::may_have_record(std::string_view line) const {
   return false;
 }
 
+namespace {
+
+/// The word behind the last `mark`, when it can be an id.
+std::string_view id_behind(std::string_view text, std::string_view mark) {
+  const std::size_t at = text.rfind(mark);
+  if (at == std::string_view::npos) return {};
+  const std::size_t begin = at + mark.size();
+  std::size_t end = begin;
+  while (end < text.size() && (id_char(text[end]) || text[end] == '-')) ++end;
+  return end - begin >= 6 && end - begin <= 40 ? text.substr(begin, end - begin)
+                                               : std::string_view{};
+}
+
+}  // namespace
+
 std::string_view queued_as(std::string_view text) {
-  const std::size_t sent = text.find(", status=sent (");
+  const bool exim = text.substr(0, 3) == "=> " || text.substr(0, 3) == "-> ";
+  const std::size_t sent = text.find(exim ? " C=\"" : ", status=sent (");
   if (sent == std::string_view::npos) return {};
   text.remove_prefix(sent);
   for (const std::string_view mark :
-       {std::string_view(" queued as "), std::string_view("(forwarded as ")}) {
-    const std::size_t at = text.rfind(mark);
-    if (at == std::string_view::npos) continue;
-    const std::size_t begin = at + mark.size();
-    std::size_t end = begin;
-    while (end < text.size() && id_char(text[end])) ++end;
-    if (end - begin >= 6 && end - begin <= 40) return text.substr(begin, end - begin);
+       {std::string_view(" queued as "), std::string_view("(forwarded as "),
+        std::string_view(" OK id=")}) {
+    if (const std::string_view id = id_behind(text, mark); !id.empty()) return id;
   }
   return {};
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "ingest/split_record.h"
 
 namespace bounced::ingest {
 
@@ -301,6 +302,11 @@ Result<ReadStatus> LineReader::next(Block& block) {
   const bool oversize = size == 0 && have == block.capacity;
   if (ends && (size == have || !grows(have))) size = have;
   if (oversize) size = std::min(have, limits::kLineBytesMax);
+  if (size != 0 && !oversize && !ends && !error_.has_value()) {
+    const std::size_t before = before_split_record({block.data, size});
+    // A block that is one record has no better place to be cut.
+    if (before != 0 || have < block.capacity) size = before;
+  }
   if (size == 0 && !ends) {
     keep(block.data, have);
     if (error_.has_value()) return tl::unexpected(*error_);

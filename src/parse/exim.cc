@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/hash_inline.h"
 #include "base/message.h"
 #include "base/text.h"
 #include "base/zero.h"
@@ -143,6 +144,7 @@ EximParser::Outcome EximParser::record(const char* p, const char* end) {
   const std::size_t size = exim_id_size(p, end);
   if (size == 0) return Outcome::ignored;
   const std::string_view queue_id(p, size);
+  set_key(queue_id);
   if (end - p <= static_cast<std::ptrdiff_t>(size)) return Outcome::ignored;
   return told(queue_id, p + size + 1, end);
 }
@@ -151,9 +153,9 @@ EximParser::Outcome EximParser::told(std::string_view queue_id, const char* p, c
   const EximFlag flag = exim_flag(p, end);
   switch (flag) {
     case EximFlag::none:
-      return remark(queue_id, between(p, end));
+      return remark(between(p, end));
     case EximFlag::received:
-      return received(queue_id, between(p + 3, end));
+      return received(between(p + 3, end));
     case EximFlag::delivered:
     case EximFlag::suppressed:
     case EximFlag::failed:
@@ -165,10 +167,10 @@ EximParser::Outcome EximParser::told(std::string_view queue_id, const char* p, c
 
 // --- notes ----------------------------------------------------------------------------------
 
-void EximParser::note(std::string_view queue_id, NoteKind kind, Text text, std::uint64_t text_key) {
+void EximParser::note(NoteKind kind, Text text, std::uint64_t text_key) {
   Note& note = batch_.notes.append();
   note.time_us = time_us_;
-  note.queue_key = key_of(queue_id);
+  note.queue_key = key_;
   note.offset = line_offset();
   note.text_key = text_key;
   note.text = text;
@@ -188,23 +190,26 @@ void EximParser::note(std::string_view queue_id, NoteKind kind, Text text, std::
 /// One line tells what Postfix has three for. The sender comes last: it begins the message.
 /// Exim's own count of recipients is not that of its `=>` lines, so none is told: `Completed` ends
 /// the message.
-EximParser::Outcome EximParser::received(std::string_view queue_id, std::string_view text) {
+EximParser::Outcome EximParser::received(std::string_view text) {
   EximReceived found;
   if (!read_exim_received(text, found)) return Outcome::unparsed;
   if (!found.authenticated.empty()) {
-    note(queue_id, NoteKind::sasl_user, text_of(found.authenticated), 0);
+    note(NoteKind::sasl_user, text_of(found.authenticated), 0);
   }
   if (!found.message_id.empty()) {
     std::string& id = scratch_.decoded;
     id.assign(1, '<').append(found.message_id).append(1, '>');
-    note(queue_id, NoteKind::message_id, batch_.add(id), message_fingerprint(id));
+    note(NoteKind::message_id, batch_.add(id), message_fingerprint(id));
   }
-  note(queue_id, NoteKind::begin, text_of(found.sender), domain_key(found.sender));
+  const auto at = found.sender.rfind('@');
+  const std::uint64_t domain =
+      at == std::string_view::npos ? 0 : domain_name_key(found.sender.substr(at + 1), padded());
+  note(NoteKind::begin, text_of(found.sender), domain);
   return Outcome::used;
 }
 
 /// `campaign=VALUE[ from <..]` or `X-Campaign: VALUE`, as an ACL's logwrite may say.
-bool EximParser::campaign(std::string_view queue_id, std::string_view text) {
+bool EximParser::campaign(std::string_view text) {
   constexpr std::string_view kKey = "campaign=";
   const std::string_view header = context_.campaign_header;
   std::string_view value;
@@ -218,27 +223,27 @@ bool EximParser::campaign(std::string_view queue_id, std::string_view text) {
   }
   while (!value.empty() && value.back() == ' ') value.remove_suffix(1);
   if (value.empty()) return false;
-  note(queue_id, NoteKind::campaign, decoded_text(value, false), 0);
+  note(NoteKind::campaign, decoded_text(value, false), 0);
   return true;
 }
 
-EximParser::Outcome EximParser::remark(std::string_view queue_id, std::string_view text) {
+EximParser::Outcome EximParser::remark(std::string_view text) {
   if (text == "Completed" || starts(text, "Completed ")) {
-    note(queue_id, NoteKind::removed, {}, 0);
+    note(NoteKind::removed, {}, 0);
     return Outcome::used;
   }
   // By timeout_frozen_after or an administrator: who is still deferred is given up, and the sender
   // told so, without a line for each of them.
   if (starts(text, "cancelled by ")) {
-    note(queue_id, NoteKind::expired, {}, 0);
+    note(NoteKind::expired, {}, 0);
     return Outcome::used;
   }
   std::string_view reason;
   if (is_exim_attempt(text, reason)) {
-    note(queue_id, NoteKind::mx_failure, decoded_text(reason, false), 0);
+    note(NoteKind::mx_failure, decoded_text(reason, false), 0);
     return Outcome::used;
   }
-  return campaign(queue_id, text) ? Outcome::used : Outcome::ignored;
+  return campaign(text) ? Outcome::used : Outcome::ignored;
 }
 
 // --- deliveries -----------------------------------------------------------------------------
@@ -251,51 +256,60 @@ EximParser::Outcome EximParser::delivery(std::string_view queue_id, EximFlag fla
     // Cut before what makes it one, or not by Exim.
     if (!truncated_) return Outcome::unparsed;
   }
-  Event event;
-  zero(event);
-  if (!fill_recipient(found, event)) {
+  if (!find_recipient(found)) {
     // An ACL or a filter threw the message away, for nobody by name.
     const bool nobody = found.address == "blackhole" || found.address == "discarded";
     batch_.counts.bad_recipient += nobody ? 0 : 1;
     return Outcome::ignored;
   }
-  Event& kept = batch_.events.append();
-  kept = event;
-  fill_line(queue_id, found, kept);
+  Event& event = batch_.events.append();
+  zero(event);
+  fill_line(queue_id, found, event);
   if (flag == EximFlag::delivered || flag == EximFlag::suppressed) {
-    fill_sent(found, flag, kept);
+    fill_sent(found, flag, event);
   } else {
-    fill_failure(found, flag, kept);
+    fill_failure(found, flag, event);
   }
-  scratch_.local.event(batch_, kept);
+  scratch_.local.event(batch_, event);
   return Outcome::used;
 }
 
-/// Recipient and domain; false when it is no address.
-bool EximParser::fill_recipient(const EximDelivery& found, Event& event) {
-  const std::string_view recipient = exim_recipient(found);
-  if (recipient.empty()) return false;
-  if (context_.hasher != nullptr) {
-    NormalisedAddress normal;
-    if (!context_.hasher->address(recipient, normal, event.recipient_id)) return false;
-    fill_domain(normal.domain(), raw_domain(recipient), event);
+/// The recipient, its id, and its domain in normal form; false when it is no address.
+bool EximParser::find_recipient(const EximDelivery& found) {
+  usual_recipient_ = context_.hasher != nullptr && padded() && is_usual_recipient(found);
+  if (usual_recipient_) {
+    recipient_ = found.address;
+    recipient_id_ = context_.hasher->normal_id(recipient_);
+    domain_ = between(find_byte(recipient_.data(), recipient_.data() + recipient_.size(), '@') + 1,
+                      recipient_.data() + recipient_.size());
+    return true;
   }
-  event.recipient = text_of(recipient);
+  recipient_ = exim_recipient(found);
+  if (recipient_.empty()) return false;
+  if (context_.hasher == nullptr) return true;
+  if (!context_.hasher->address(recipient_, normal_, recipient_id_)) return false;
+  domain_ = normal_.domain();
   return true;
 }
 
 void EximParser::fill_line(std::string_view queue_id, const EximDelivery& found, Event& event) {
   const Block& block = *batch_.block;
   const std::uint64_t identity[3] = {block.file, line_offset(), 0};
-  event.id = hash64({reinterpret_cast<const char*>(identity), sizeof identity});
+  event.id = hash64_inline(identity, sizeof identity, 0);
   event.time_us = time_us_;
   event.time_form = time_form_;
   event.offset = identity[1];
   event.source = block.source;
   event.format = static_cast<std::uint8_t>(block.format < 0 ? 0 : block.format);
   event.origin = origin_;
+  event.recipient = text_of(recipient_);
+  if (context_.hasher != nullptr) {
+    event.recipient_id = recipient_id_;
+    fill_domain(Name(domain_, usual_recipient_),
+                usual_recipient_ ? domain_ : raw_domain(recipient_), event);
+  }
   event.queue_id = text_of(queue_id);
-  event.queue_key = key_of(queue_id);
+  event.queue_key = key_;
   event.sending_ip = text_of(found.local_ip);
   if (truncated_) event.flags |= EventFlags::kTruncated;
   if (!found.queue_time.empty()) event.delay_ms = exim_duration_ms(found.queue_time);
@@ -320,30 +334,30 @@ void EximParser::fill_host(std::string_view host, std::string_view ip, std::uint
   event.host = number_of_host(host, event.mta_host);
 }
 
-/// Routers and transports that are named for it (Debian's: smarthost, remote_smtp_smarthost).
-bool EximParser::is_smarthost(const EximDelivery& found) {
-  if (found.router == router_ && found.transport == transport_) return smarthost_;
-  if (home_.empty()) {
-    router_ = found.router;
-    transport_ = found.transport;
+/// Routers and transports tell by their names (Debian's: smarthost, remote_smtp_smarthost).
+void EximParser::look_at_route(const EximDelivery& found) {
+  if (found.transport == transport_ && found.router == router_ && transport_.data() != nullptr) {
+    return;
   }
   const auto named = [](std::string_view name) {
     return name.find("smarthost") != std::string_view::npos ||
            name.find("smart_host") != std::string_view::npos ||
            name.find("smart_route") != std::string_view::npos;
   };
-  const bool answer = named(found.router) || named(found.transport);
-  if (home_.empty()) smarthost_ = answer;
-  return answer;
+  smarthost_ = named(found.router) || named(found.transport);
+  lmtp_ = found.transport.find("lmtp") != std::string_view::npos;
+  router_ = padded() ? found.router : std::string_view{};
+  transport_ = padded() ? found.transport : std::string_view{};
 }
 
 /// Whether mail that this host takes is only passed on.
 bool EximParser::passes_on(const EximDelivery& found, const Event& event) {
   if (found.host.empty() && found.ip.empty()) return false;
-  if (is_smarthost(found)) return true;
+  look_at_route(found);
+  if (smarthost_) return true;
   const bool near = starts(found.ip, "127.") || found.ip == "::1";
   const bool usual_port = found.port == 0 || found.port == 25;
-  const bool lmtp = found.port == 24 || found.transport.find("lmtp") != std::string_view::npos;
+  const bool lmtp = found.port == 24 || lmtp_;
   if (!near && usual_port && !relays_.configured() && event.host != 0) {
     return scratch_.passes_on[event.host] && !lmtp;
   }
@@ -382,6 +396,7 @@ void EximParser::fill_failure(const EximDelivery& found, EximFlag flag, Event& e
   event.phase = reason.phase;
   if (flag == EximFlag::failed) {
     event.kind = reason.expired ? EventKind::expired : EventKind::bounced;
+    if (reason.expired && reason.session) event.flags |= EventFlags::kSession;
     if (has_suppression_marker(reason.diagnostic, event.enhanced)) {
       event.kind = EventKind::suppressed;
     }
@@ -396,22 +411,20 @@ void EximParser::fill_failure(const EximDelivery& found, EximFlag flag, Event& e
 
 /// The number of the domain's entry: listed now if it was not. 0 = there is no room. `domain` is
 /// normalised, so that equal names are equal ids.
-void EximParser::fill_domain(std::string_view domain, std::string_view raw, Event& event) {
-  if (domain.empty()) {
-    event.domain_id = context_.hasher->domain_id(domain);
-    return;
-  }
-  const Name name(domain, false);
+void EximParser::fill_domain(const Name& name, std::string_view raw, Event& event) {
   const auto same_long = [&](std::uint16_t number) {
-    return batch_.domains[number - 1u].id == context_.hasher->domain_id(domain);
+    return batch_.domains[number - 1u].id == context_.hasher->domain_id(name.text);
   };
-  event.domain = scratch_.domains.find(name, same_long);
+  event.domain = name.text.empty() ? std::uint16_t{0} : scratch_.domains.find(name, same_long);
   if (event.domain != 0) {
     event.domain_id = batch_.domains[event.domain - 1u].id;
     return;
   }
-  event.domain_id = context_.hasher->domain_id(domain);
-  if (!scratch_.domains.has_room() || batch_.domains.size() >= NameTable::kNamesMax) return;
+  event.domain_id = context_.hasher->domain_id(name.text);
+  if (name.text.empty() || !scratch_.domains.has_room() ||
+      batch_.domains.size() >= NameTable::kNamesMax) {
+    return;
+  }
   batch_.domains.push_back({event.domain_id, text_of(raw)});
   event.domain = static_cast<std::uint16_t>(batch_.domains.size());
   scratch_.domains.add(name, event.domain);
@@ -420,7 +433,7 @@ void EximParser::fill_domain(std::string_view domain, std::string_view raw, Even
 /// The host's number by its bytes: listed now if it was not. 0 = no host, or there is no room.
 std::uint16_t EximParser::number_of_host(std::string_view host, Text text) {
   if (host.empty()) return 0;
-  const Name name(host, false);
+  const Name name(host, padded());
   const auto same_long = [&](std::uint16_t number) {
     return batch_.view(batch_.hosts[number - 1u]) == host;
   };
@@ -447,9 +460,10 @@ void EximParser::set_origin(std::string_view host, std::string_view instance) {
   origin_ = at->second;
 }
 
-std::uint64_t EximParser::key_of(std::string_view queue_id) const {
-  const std::uint64_t key = hash64(queue_id, seed_);
-  return key == 0 ? 1 : key;
+void EximParser::set_key(std::string_view queue_id) {
+  key_ = queue_id.size() == 16 ? hash64_inline(queue_id.data(), 16, seed_)
+                               : hash64_inline(queue_id.data(), 23, seed_);
+  if (key_ == 0) key_ = 1;
 }
 
 /// The Text of bytes of this record. One that is not in the block is copied when the first of its

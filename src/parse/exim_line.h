@@ -69,6 +69,10 @@ struct EximDelivery {
 /// `text` behind the flag; false when it names nobody.
 bool read_exim_delivery(std::string_view text, EximDelivery& out);
 
+/// Whether the address is the recipient, and normalise_address() would not change it; it may be so
+/// where this says no. Reads 64 bytes at its begin.
+bool is_usual_recipient(const EximDelivery& found);
+
 /// The recipient: the address, or the original where the other is no address, or only another
 /// spelling of it (case, quotes, subaddress). Empty when neither is one.
 std::string_view exim_recipient(const EximDelivery& found);

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/address.h"
 #include "base/hash.h"
 #include "parse/exim_line.h"
 #include "parse/exim_reason.h"
@@ -48,22 +49,24 @@ class EximParser {
   Outcome piece(const EximPiece& piece, const char* p, const char* end);
   Outcome record(const char* p, const char* end);
   Outcome told(std::string_view queue_id, const char* p, const char* end);
-  Outcome received(std::string_view queue_id, std::string_view text);
+  Outcome received(std::string_view text);
   Outcome delivery(std::string_view queue_id, EximFlag flag, std::string_view text);
-  Outcome remark(std::string_view queue_id, std::string_view text);
-  bool campaign(std::string_view queue_id, std::string_view text);
-  void note(std::string_view queue_id, NoteKind kind, Text text, std::uint64_t text_key);
-  bool fill_recipient(const EximDelivery& found, Event& event);
+  Outcome remark(std::string_view text);
+  bool campaign(std::string_view text);
+  void note(NoteKind kind, Text text, std::uint64_t text_key);
+  bool find_recipient(const EximDelivery& found);
   void fill_line(std::string_view queue_id, const EximDelivery& found, Event& event);
   void fill_host(std::string_view host, std::string_view ip, std::uint16_t port, Event& event);
   void fill_sent(const EximDelivery& found, EximFlag flag, Event& event);
   void fill_failure(const EximDelivery& found, EximFlag flag, Event& event);
-  void fill_domain(std::string_view domain, std::string_view raw, Event& event);
+  void fill_domain(const Name& name, std::string_view raw, Event& event);
   std::uint16_t number_of_host(std::string_view host, Text text);
   bool passes_on(const EximDelivery& found, const Event& event);
-  bool is_smarthost(const EximDelivery& found);
+  void look_at_route(const EximDelivery& found);
   void set_origin(std::string_view host, std::string_view instance);
-  [[nodiscard]] std::uint64_t key_of(std::string_view queue_id) const;
+  void set_key(std::string_view queue_id);
+  /// Bytes of this record lie in the block, with readable ones on both sides.
+  [[nodiscard]] bool padded() const { return home_.data() == nullptr; }
   Text text_of(std::string_view bytes);
   Text decoded_text(std::string_view bytes, bool quoted);
   void count(Outcome outcome);
@@ -90,8 +93,16 @@ class EximParser {
   bool has_origin_ = false;
   std::int64_t seen_us_ = INT64_MIN;
   TimeForm seen_form_ = TimeForm::utc;
-  std::string_view router_, transport_;  ///< whose answer is smarthost_
-  bool smarthost_ = false;
+  std::uint64_t key_ = 0;  ///< of the record's message
+  // Of the recipient of the line at hand.
+  std::string_view recipient_;
+  AddressId recipient_id_;
+  NormalisedAddress normal_;
+  std::string_view domain_;  ///< in normal form
+  bool usual_recipient_ = false;
+  // The last route, and what is to be known of it.
+  std::string_view router_, transport_;
+  bool smarthost_ = false, lmtp_ = false;
 };
 
 }  // namespace bounced::parse

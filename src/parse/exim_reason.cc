@@ -198,9 +198,8 @@ bool has_windows_path(std::string_view text) {
   return false;
 }
 
-}  // namespace
-
-void decode_exim(std::string_view text, bool quoted, std::string& out) {
+/// Undoes what Exim's printing of a text did.
+void decode_printed(std::string_view text, std::string& out) {
   const bool path = has_windows_path(text);
   const auto octal = [&](std::size_t i) {
     return i < text.size() && text[i] >= '0' && text[i] <= '7' ? text[i] - '0' : -1;
@@ -221,16 +220,27 @@ void decode_exim(std::string_view text, bool quoted, std::string& out) {
       out += byte < 0x20 || byte == 0x7F ? '?' : static_cast<char>(byte);
       i += 3;
       continue;
-    } else if (quoted && (next == '"' || next == '\\')) {
-      out += next;
-      ++i;
-      continue;
     } else if (next == 'r' && i + 3 < text.size() && text[i + 2] == '\\' && text[i + 3] == 'n') {
       ++i;  // "\r\n" is one end of a line
       continue;
     }
     out += c;
   }
+}
+
+}  // namespace
+
+void decode_exim(std::string_view text, bool quoted, std::string& out) {
+  if (!quoted) return decode_printed(text, out);
+  // Printed first, then quoted.
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escaped =
+        text[i] == '\\' && i + 1 < text.size() && (text[i + 1] == '"' || text[i + 1] == '\\');
+    i += escaped ? 1 : 0;
+    plain += text[i];
+  }
+  decode_printed(plain, out);
 }
 
 }  // namespace bounced::parse

@@ -148,6 +148,48 @@ TEST_F(CorrelateTest, ExpiryReachesTheStillDeferredRecipients) {
   EXPECT_EQ(correlator_->stats().expired_events, 2u);
 }
 
+TEST_F(CorrelateTest, AnExpiryThatNamesItsRecipientTakesTheCauseOfTheAttempts) {
+  const Verdict full = verdict(Cause::mailbox_full, Fault::recipient);
+  const Verdict listed = verdict(Cause::rate_limited, Fault::sender);
+  const Verdict age = verdict(Cause::network_expired, Fault::network);
+  RecordBuilder r;
+  r.note(NoteKind::begin, 1, 0, "s@news.example");
+  const auto attempt = [&](const char* who, const char* words, const Verdict& because) {
+    Event& e = r.event(EventKind::deferred, 1, 10, who, words, &because);
+    e.smtp_code = 452;
+    e.phase = Phase::rcpt;
+    e.mta_host = r.batch.add("mx.x.example");
+  };
+  attempt("a@x.example", "452 4.2.2 full", full);
+  attempt("b@x.example", "452 4.2.2 full", full);
+  attempt("b@x.example", "421 slow down", listed);
+  attempt("c@x.example", "452 4.2.2 full", full);
+  r.event(EventKind::deferred, 1, 10, "d@x.example", "retry time not reached", &age).flags =
+      EventFlags::kNotAttempted;
+  for (const char* who : {"a@x.example", "b@x.example", "d@x.example"}) {
+    r.event(EventKind::expired, 1, 3610, who, "retry timeout exceeded", &age);
+  }
+  Event& own = r.event(EventKind::expired, 1, 3610, "c@x.example", "450 try later", &age);
+  own.smtp_code = 450;
+  own.phase = Phase::mail;
+  const auto out = run(r);
+  ASSERT_EQ(out.size(), 9u);
+  const auto cause = [&](std::size_t i) { return r.batch.verdict(*out[i])->cause; };
+  EXPECT_EQ(cause(5), Cause::mailbox_full);
+  EXPECT_EQ(text(r, out[5]->diagnostic), "452 4.2.2 full");
+  EXPECT_EQ(text(r, out[5]->mta_host), "mx.x.example");
+  EXPECT_EQ(out[5]->smtp_code, 452);
+  EXPECT_EQ(out[5]->phase, Phase::rcpt);
+  EXPECT_EQ(out[5]->delay_ms, 3'600'000u) << "since the first attempt that is known";
+  EXPECT_EQ(cause(6), Cause::rate_limited) << "an attempt that exempts";
+  EXPECT_EQ(text(r, out[6]->diagnostic), "421 slow down");
+  EXPECT_EQ(cause(7), Cause::network_expired) << "never attempted";
+  EXPECT_EQ(text(r, out[7]->diagnostic), "retry timeout exceeded");
+  EXPECT_EQ(cause(8), Cause::mailbox_full) << "the most specific one";
+  EXPECT_EQ(text(r, out[8]->diagnostic), "450 try later") << "words of its own";
+  EXPECT_EQ(out[8]->smtp_code, 450);
+}
+
 TEST_F(CorrelateTest, ExpiryWithoutKnownRecipientsIsCounted) {
   RecordBuilder r;
   r.note(NoteKind::expired, 9, 0, "s@x");

@@ -51,6 +51,24 @@ TEST_P(TailFollows, ALastLineWithoutNewlineWaitsAndARotatedOneCounts) {
   EXPECT_EQ(follower.tail().stats().rotations, 1U);
 }
 
+TEST_P(TailFollows, ASplitRecordWaitsForItsPiecesAndARotatedOneCounts) {
+  const auto piece = [](const char* mark) {
+    return std::string("Nov 21 21:06:58 mx exim[1027]: ") + mark + " text\n";
+  };
+  append_file(log, "one\n" + piece("[1/3]") + piece("[2/3]"));
+  Follower follower(options({log}));
+  follower.follow(4);
+  EXPECT_EQ(follower.text(), "one\n");
+  append_file(log, piece("[3/3]") + piece("[1/2]"));
+  const std::string whole = "one\n" + piece("[1/3]") + piece("[2/3]") + piece("[3/3]");
+  follower.follow(whole.size());
+  EXPECT_EQ(follower.text(), whole);
+  rotator.rename();
+  append_file(log, "three\n");
+  follower.follow(whole.size() + piece("[1/2]").size() + 6);
+  EXPECT_EQ(follower.text(), whole + piece("[1/2]") + "three\n");
+}
+
 /// A glob that meets the rotated files, too, and a rotation that packs at once.
 TEST_P(TailFollows, APackedCopyThatIsReadFirstTakesThePlaceOfTheFile) {
   const auto rotate = [this] {
