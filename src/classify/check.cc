@@ -123,7 +123,8 @@ class SampleCheck {
   void check_shadowed() {
     for (std::size_t r = 0; r < rules_->rule_count(); ++r) {
       const Rule& rule = rules_->rules()[r];
-      if (!rule.has_text() || !rule.all.empty() || !rule.regex.empty()) continue;
+      if (!rule.has_text() || !rule.all.empty() || !rule.with.empty() || !rule.regex.empty())
+        continue;
       for (const string& literal : rule.any) {
         Sample bare;
         bare.text = literal;
@@ -227,6 +228,7 @@ std::vector<RuleListing> list_rules(const RuleSet& rules) {
   std::vector<RuleListing> listings;
   for (const Rule& rule : rules.rules()) {
     RuleListing listing{rule.id, rule.cause, rule.where(), rule.any};
+    for (const string& text : rule.with) listing.literals.push_back("&" + text);
     for (const string& text : rule.all) listing.literals.push_back("+" + text);
     for (const string& text : rule.none) listing.literals.push_back("-" + text);
     for (const string& text : rule.regex) listing.literals.push_back("/" + text + "/");

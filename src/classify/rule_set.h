@@ -30,7 +30,9 @@ class RuleSet {
   static constexpr ProviderId kNoProvider = 0;
 
   /// How a rule uses a pattern.
-  enum class Use : std::uint32_t { any, all, none };
+  enum class Use : std::uint32_t { any, with, all, none };
+  /// One of `any` or of the regexes must match; one of `with`.
+  static constexpr std::uint32_t kNeedsAny = 1, kNeedsWith = 2;
   struct Reference {
     std::uint32_t rule;
     Use use;
@@ -46,7 +48,7 @@ class RuleSet {
     Cause cause = Cause::none;
     Severity severity = Severity::none;  ///< override
     std::uint8_t confidence = 0;         ///< percent
-    std::uint32_t needs_any = 0;         ///< 1 = one of `any` or of the regexes must match
+    std::uint32_t needs = 0;             ///< kNeedsAny, kNeedsWith
     Range smtp, enhanced, phases, kinds, providers;
     std::uint32_t unused = 0;
   };

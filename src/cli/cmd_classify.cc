@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "base/text.h"
+#include "classify/code_meaning.h"
 #include "cli/app.h"
 #include "report/event_json.h"
 
@@ -131,6 +132,9 @@ void print_text(Io& io, const Input& input, const Verdict& v, const RuleSet& rul
                 const Explanation* why) {
   const CauseInfo& info = cause_info(rules, v.cause);
   std::string text = printable(input.diagnostic) + "\n";
+  if (const std::string says = classify::bare_code_meaning(input.diagnostic); !says.empty()) {
+    text += fmt::format("  says      {}\n", says);
+  }
   text += fmt::format("  cause     {}  ({}, {}, confidence {:.2f})\n", cause_id(rules, v.cause),
                       to_string(v.bounce_class), to_string(v.severity), v.confidence / 100.0);
   if (v.category != Category::none) text += fmt::format("  category  {}\n", to_string(v.category));
@@ -216,6 +220,7 @@ void add_classify(CLI::App& parser, App& app) {
   command->add_flag("--explain", args->explain, "all matching rules, and why the winner won");
   examples(*command,
            "  bounced classify '550 5.1.1 <bob@example.com>: user unknown'\n"
+           "  bounced classify 421 5.7.26                  what bare codes say\n"
            "  bounced classify --explain --mta mx.example.com '452 4.2.2 mailbox full'\n"
            "  bounced classify --format ndjson < replies.ndjson\n\n"
            "A line of stdin that begins with { is one object: {\"diagnostic\":..., and optionally\n"
