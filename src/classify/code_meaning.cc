@@ -161,7 +161,7 @@ constexpr std::array<string_view, 6> kSecondDigit = {
     "about the syntax",     "about information", "about the connection", "", "",
     "about the mail system"};
 
-string_view class_of(unsigned digit) {
+string_view word_for(unsigned digit) {
   return digit == 2 ? "success" : digit == 3 ? "go on" : digit == 4 ? "temporary" : "permanent";
 }
 
@@ -170,18 +170,18 @@ string_view class_of(unsigned digit) {
 string reply_meaning(std::uint16_t code) {
   if (code < 200 || code > 599) return {};
   for (const ReplyMeaning& row : kReplies) {
-    if (row.code == code) return string(class_of(code / 100u)) + ": " + string(row.text);
+    if (row.code == code) return string(word_for(code / 100u)) + ": " + string(row.text);
   }
   const unsigned second = code / 10u % 10u;
   const string_view about = second < kSecondDigit.size() ? kSecondDigit[second] : "";
-  string text = string(class_of(code / 100u)) + ", ";
+  string text = string(word_for(code / 100u)) + ", ";
   if (!about.empty()) text += string(about) + ", ";
   return text + "by its digits; the code itself is not in the standard";
 }
 
 string enhanced_meaning(const EnhancedCode& code) {
   if (!code.present()) return {};
-  const string prefix = string(class_of(code.klass)) + ": ";
+  const string prefix = string(word_for(code.klass)) + ": ";
   const EnhancedMeaning* subject = nullptr;
   for (const EnhancedMeaning& row : kEnhanced) {
     if (row.subject != code.subject) continue;
