@@ -55,6 +55,8 @@ void unhash(std::string& text) {
   text.resize(to);
 }
 
+constexpr ucs4_t kReplacement = 0xfffd;
+
 enum class Kind { keep, blank, drop };
 
 Kind kind_of(ucs4_t c) {
@@ -91,6 +93,10 @@ bool repair(std::string_view in, std::string& out) {
         continue;
       case Kind::keep:
         break;
+    }
+    if (c == kReplacement) {
+      out.push_back('?');  // as those mask a letter that could not show it
+      continue;
     }
     std::uint8_t bytes[6];
     const int size = u8_uctomb(bytes, c, sizeof bytes);

@@ -66,7 +66,9 @@ void Matcher::note(std::uint32_t pattern) {
       continue;
     }
     if (reference.use == RuleSet::Use::any) {
-      c.any = true;
+      c.needs |= RuleSet::kNeedsAny;
+    } else if (reference.use == RuleSet::Use::with) {
+      c.needs |= RuleSet::kNeedsWith;
     } else {
       ++c.all;
     }
@@ -101,8 +103,8 @@ bool Matcher::match(std::string_view text, const Facts& facts, Match& winner,
   for (const std::uint32_t rule : touched_) {
     const Counts& c = counts_[rule];
     const RuleSet::Compiled& r = rules_.compiled[rule];
-    if (c.none || (r.needs_any != 0 && !c.any) || c.all != r.all_needed) continue;
-    if (r.needs_any == 0 && r.all_needed == 0) continue;  // a code rule: below
+    if (c.none || c.needs != r.needs || c.all != r.all_needed) continue;
+    if (r.needs == 0 && r.all_needed == 0) continue;  // a code rule: below
     consider({rule, c.length, c.pattern});
   }
   for (const std::uint32_t rule : rules_.code_rules) {

@@ -51,7 +51,7 @@ class Matcher {
     std::uint32_t all = 0;
     std::uint32_t length = 0;
     std::uint32_t pattern = 0;
-    bool any = false;
+    std::uint32_t needs = 0;  ///< kNeedsAny, kNeedsWith: those that are met
     bool none = false;
   };
   static int on_match(unsigned id, unsigned long long, unsigned long long, unsigned, void* self);

@@ -61,10 +61,10 @@ struct Rule {
   std::string cause;
   std::string file;  ///< as shown in messages
   std::uint32_t line = 0;
-  std::uint32_t precedence = 0;                    ///< of its directory: operators' above 0
-  std::uint8_t confidence = 95;                    ///< percent
-  Severity severity = Severity::none;              ///< override
-  std::vector<std::string> any, all, none, regex;  ///< `none`: key "not"
+  std::uint32_t precedence = 0;                          ///< of its directory: operators' above 0
+  std::uint8_t confidence = 95;                          ///< percent
+  Severity severity = Severity::none;                    ///< override
+  std::vector<std::string> any, with, all, none, regex;  ///< `none`: key "not"
   std::vector<CodePattern> smtp;
   std::vector<EnhancedPattern> enhanced;
   std::vector<Phase> phases;
@@ -72,7 +72,9 @@ struct Rule {
   std::vector<std::string> providers;  ///< lower case
   std::vector<Sample> samples, misses;
 
-  [[nodiscard]] bool has_text() const { return !any.empty() || !all.empty() || !regex.empty(); }
+  [[nodiscard]] bool has_text() const {
+    return !any.empty() || !with.empty() || !all.empty() || !regex.empty();
+  }
   [[nodiscard]] std::uint32_t predicates() const {
     return (smtp.empty() ? 0u : 1u) + (enhanced.empty() ? 0u : 1u) + (phases.empty() ? 0u : 1u) +
            (kinds.empty() ? 0u : 1u) + (providers.empty() ? 0u : 1u);

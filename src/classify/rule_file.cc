@@ -122,8 +122,8 @@ class TableReader {
 };
 
 const std::vector<string_view> kRuleKeys = {
-    "id",       "cause", "confidence", "any",  "all",      "not",     "regex", "smtp",
-    "enhanced", "phase", "provider",   "kind", "severity", "samples", "misses"};
+    "id",   "cause",    "confidence", "any",      "with", "all",      "not",     "regex",
+    "smtp", "enhanced", "phase",      "provider", "kind", "severity", "samples", "misses"};
 const std::vector<string_view> kCauseKeys = {"id",
                                              "class",
                                              "fault",
@@ -258,6 +258,7 @@ void read_rule(const toml::table& table, const string& file, std::uint32_t prece
   rule.cause = reader.text("cause", true);
   read_confidence(reader, rule);
   reader.list("any", rule.any);
+  reader.list("with", rule.with);
   reader.list("all", rule.all);
   reader.list("not", rule.none);
   reader.list("regex", rule.regex);

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "classify/codes.h"
+#include "classify/masked.h"
 #include "classify/normalise.h"
 #include "classify/rule_file.h"
 
@@ -48,7 +49,7 @@ void check_literal(classify::Normaliser& normaliser, const Rule& rule, const str
 void check_rules_alone(RuleFiles& files) {
   classify::Normaliser normaliser;
   for (const Rule& rule : files.rules) {
-    for (const auto* list : {&rule.any, &rule.all, &rule.none}) {
+    for (const auto* list : {&rule.any, &rule.with, &rule.all, &rule.none}) {
       for (const string& literal : *list) check_literal(normaliser, rule, literal, files);
     }
     for (const string& regex : rule.regex) {
@@ -101,9 +102,12 @@ void check_causes(RuleFiles& files) {
   }
 }
 
-/// `all` counts distinct texts.
+/// `all` counts distinct texts; the others gain the forms in which logs show them.
 void settle_texts(std::vector<Rule>& rules) {
   for (Rule& rule : rules) {
+    classify::add_masked(rule.any);
+    classify::add_masked(rule.with);
+    classify::add_masked(rule.none);
     std::sort(rule.all.begin(), rule.all.end());
     rule.all.erase(std::unique(rule.all.begin(), rule.all.end()), rule.all.end());
   }
@@ -260,9 +264,11 @@ classify::Patterns RuleSet::add_patterns() {
   for (std::uint32_t r = 0; r < rules_.size(); ++r) {
     const Rule& rule = rules_[r];
     compiled[r].all_needed = static_cast<std::uint32_t>(rule.all.size());
-    compiled[r].needs_any = !rule.any.empty() || !rule.regex.empty() ? 1 : 0;
-    for (const auto& [list, use] : {std::pair{&rule.any, Use::any}, std::pair{&rule.all, Use::all},
-                                    std::pair{&rule.none, Use::none}}) {
+    compiled[r].needs = (!rule.any.empty() || !rule.regex.empty() ? kNeedsAny : 0) |
+                        (rule.with.empty() ? 0 : kNeedsWith);
+    for (const auto& [list, use] :
+         {std::pair{&rule.any, Use::any}, std::pair{&rule.with, Use::with},
+          std::pair{&rule.all, Use::all}, std::pair{&rule.none, Use::none}}) {
       for (const string& t : *list) pending.push_back({add(t, patterns.literals), {r, use}, false});
     }
   }
@@ -341,7 +347,8 @@ void RuleSet::hash_contents() {
     const Rule& rule = rules_[r];
     all += '\x02' + rule.id + '\n' + rule.cause + '\n' + std::to_string(rule.confidence) + ' ' +
            std::to_string(static_cast<int>(rule.severity)) + ' ' + std::to_string(compiled[r].rank);
-    add(rule.any), add(rule.all), add(rule.none), add(rule.regex), add(rule.providers);
+    add(rule.any), add(rule.with), add(rule.all), add(rule.none), add(rule.regex),
+        add(rule.providers);
     for (const auto& p : rule.smtp)
       all += std::to_string(p.low) + '-' + std::to_string(p.high) + ' ';
     for (const auto& p : rule.enhanced) {

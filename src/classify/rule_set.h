@@ -31,7 +31,9 @@ class RuleSet {
   static constexpr std::uint64_t kProviderRank = 1u << 9, kTextRank = 1u << 8;  ///< of Compiled::rank
 
   /// How a rule uses a pattern.
-  enum class Use : std::uint32_t { any, all, none };
+  enum class Use : std::uint32_t { any, with, all, none };
+  /// One of `any` or of the regexes must match; one of `with`.
+  static constexpr std::uint32_t kNeedsAny = 1, kNeedsWith = 2;
   struct Reference {
     std::uint32_t rule;
     Use use;
@@ -47,7 +49,7 @@ class RuleSet {
     Cause cause = Cause::none;
     Severity severity = Severity::none;  ///< override
     std::uint8_t confidence = 0;         ///< percent
-    std::uint32_t needs_any = 0;         ///< 1 = one of `any` or of the regexes must match
+    std::uint32_t needs = 0;             ///< kNeedsAny, kNeedsWith
     Range smtp, enhanced, phases, kinds, providers;
     std::uint32_t unused = 0;
   };

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/text.h"
+#include "classify/code_meaning.h"
 #include "cli/app.h"
 #include "cli/failure_input.h"
 #include "cli/policy_text.h"
@@ -92,8 +93,12 @@ void answer(Io& io, const FailureInput& input, Judge& judge, bool as_json) {
   }
   const CauseInfo& info = cause_info(judge.rules, v.cause);
   out = printable(input.diagnostic) + "\n";
-  out += fmt::format("  cause     {}  ({}, {}, confidence {:.2f})\n", cause_id(judge.rules, v.cause),
-                     to_string(v.bounce_class), to_string(v.severity), v.confidence / 100.0);
+  if (const std::string says = classify::bare_code_meaning(input.diagnostic); !says.empty()) {
+    out += fmt::format("  says      {}\n", says);
+  }
+  out +=
+      fmt::format("  cause     {}  ({}, {}, confidence {:.2f})\n", cause_id(judge.rules, v.cause),
+                  to_string(v.bounce_class), to_string(v.severity), v.confidence / 100.0);
   if (v.category != Category::none) out += fmt::format("  category  {}\n", to_string(v.category));
   out += fmt::format("  rule      {}\n", rule_name(judge.rules, v.rule));
   out += fmt::format("  meaning   {}\n  advice    {}\n", info.meaning, info.advice);
@@ -167,6 +172,7 @@ void add_classify(CLI::App& parser, App& app) {
   command->add_flag("--explain", args->explain, "all matching rules, and why the winner won");
   examples(*command,
            "  bounced classify '550 5.1.1 <bob@example.com>: user unknown'\n"
+           "  bounced classify 421 5.7.26                  what bare codes say\n"
            "  bounced classify --explain --mta mx.example.com '452 4.2.2 mailbox full'\n"
            "  bounced classify --format ndjson < replies.ndjson\n\n"
            "A line of stdin that begins with { is one object: {\"diagnostic\":..., and optionally\n"

@@ -343,5 +343,30 @@ TEST_F(Rules, GenerationFollowsContent) {
   EXPECT_NE(generation(*other), generation(*rules_));
 }
 
+// `any` and `with`: one of each, in any order.
+TEST(Classifier, WithNeedsOneOfEachList) {
+  const auto rules = make_rules(R"(
+[[rule]]
+id = "t/both"
+cause = "mailbox.unknown"
+any = ["isn't one of ours", "never heard of"]
+with = ["user", "empfänger"]
+not = ["sender"]
+)");
+  ASSERT_NE(rules, nullptr);
+  Classifier classifier(rules);
+  const auto cause = [&](std::string_view text) {
+    Failure failure;
+    failure.diagnostic = text;
+    return classifier.classify(failure).cause;
+  };
+  EXPECT_EQ(cause("550 that user? never heard of"), Cause::mailbox_unknown);
+  EXPECT_EQ(cause("550 never heard of that user"), Cause::mailbox_unknown);
+  EXPECT_EQ(cause("550 Empf?nger: never heard of"), Cause::mailbox_unknown) << "masked";
+  EXPECT_EQ(cause("550 never heard of it"), Cause::unknown_permanent);
+  EXPECT_EQ(cause("550 that user, no"), Cause::unknown_permanent);
+  EXPECT_EQ(cause("550 never heard of that sender, user"), Cause::unknown_permanent);
+}
+
 }  // namespace
 }  // namespace bounced::classify

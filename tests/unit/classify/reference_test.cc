@@ -103,12 +103,14 @@ class Reference {
       any = true;
       length = std::max<std::size_t>(length, width);
     }
+    bool with = rule.with.empty();
+    for (const std::string& literal : rule.with) with = note(literal) || with;
     bool all = true;
     for (const std::string& literal : rule.all) all = note(literal) && all;
     for (const std::string& literal : rule.none) {
       if (in_text(literal)) return false;
     }
-    if (!any || !all) return false;
+    if (!any || !with || !all) return false;
     const auto one_of = [](const auto& list, auto test) {
       return list.empty() || std::any_of(list.begin(), list.end(), test);
     };
