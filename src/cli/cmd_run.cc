@@ -11,15 +11,20 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/app.h"
+#include "cli/http_service.h"
 
 namespace bounced::cli {
 namespace {
 
-// Waits for SIGTERM, SIGINT, or a fatal error; returns the signal.
-int wait_for_end(const sigset_t& signals, pipeline::Engine& engine) {
+// Waits for SIGTERM, SIGINT, or a fatal error; returns the signal. SIGHUP: files are opened again.
+int wait_for_end(const sigset_t& signals, pipeline::Engine& engine, HttpService* http) {
   while (true) {
     const timespec wait{0, 500'000'000};
     const int signal = sigtimedwait(&signals, nullptr, &wait);
+    if (signal == SIGHUP) {
+      if (http != nullptr) http->reload();
+      continue;
+    }
     if (signal > 0) return signal;
     if (engine.fatal().has_value()) return 0;
   }
@@ -34,6 +39,7 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   auto config = app.config();
@@ -44,9 +50,9 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     for (const std::string& path : extra) tail.paths.push_back(app.path(path));
     config->tails.push_back(std::move(tail));
   }
-  if (config->tails.empty()) {
+  if (config->tails.empty() && !config->serve_http) {
     return app.io.report({ErrorCode::usage, "run", config->file, "nothing to follow",
-                          "add a [[tail]] to the configuration, or name files"});
+                          "add a [[tail]] or [http] to the configuration, or name files"});
   }
   init_logging(app.log_level.empty() ? config->log_level : app.log_level);
   for (const std::string& warning : config->warnings) spdlog::warn("config: {}", warning);
@@ -69,14 +75,23 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     }
     if (auto added = (*engine)->add_tail(std::move(t)); !added) return app.io.report(added.error());
   }
-  auto control = ControlServer::start(**engine, *config);
+  std::unique_ptr<HttpService> http;
+  if (config->serve_http) {
+    const std::filesystem::path file = app.path(config->file);
+    auto started = HttpService::start(**engine, *config, file.parent_path().string());
+    if (!started) return app.io.report(started.error());
+    http = std::move(*started);
+    for (const std::string& address : http->addresses()) spdlog::info("http: {}", address);
+  }
+  auto control = ControlServer::start(**engine, *config, http.get());
   if (!control) return app.io.report(control.error());
   spdlog::info("running: data {}, {} source(s), ready after {} ms", config->data_dir,
-               config->tails.size(), (monotonic_us() - begun) / 1000);
+               config->tails.size() + config->webhooks.size(), (monotonic_us() - begun) / 1000);
 
-  const int signal = wait_for_end(signals, **engine);
+  const int signal = wait_for_end(signals, **engine, http.get());
   if (signal != 0) spdlog::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
   control->reset();
+  http.reset();
   auto stopped = (*engine)->stop();
   if (!stopped) return app.io.report(stopped.error());
   spdlog::info("stopped");
@@ -93,6 +108,7 @@ void add_run(CLI::App& parser, App& app) {
            "  bounced run --config /etc/bounced/bounced.toml\n"
            "  bounced run --data /var/lib/bounced /var/log/mail.log   without a configuration\n\n"
            "SIGTERM and SIGINT: drain what was read, make it durable, exit 0.\n"
+           "SIGHUP: read the TLS certificate again, open the access log again.\n"
            "Other commands given with the same --data run inside the daemon.");
   command->callback([&app, files] { app.run = [&app, files] { return run_daemon(app, *files); }; });
 }
