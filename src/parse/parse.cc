@@ -30,7 +30,6 @@ constexpr Format kFormats[] = {
     {"elasticemail", probe_push, parse_push},
     {"eventbridge", probe_push, parse_push},
     {"cloudevents", probe_push, parse_push},
-    {"forwardemail", probe_push, parse_push},
 };
 
 /// Probing reads this much of a block.

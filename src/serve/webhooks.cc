@@ -91,7 +91,7 @@ Result<std::unique_ptr<Webhooks>> Webhooks::make(std::vector<WebhookSettings> se
     const auto& provider = endpoint->provider();
     auto source = made->sink_.add(s, provider.retry_horizon_us);
     if (!source) return tl::unexpected(source.error());
-    auto entry = std::make_unique<Endpoint>(std::move(s), std::move(*endpoint));
+    auto entry = std::make_shared<Endpoint>(std::move(s), std::move(*endpoint));
     entry->source = *source;
     entry->statuses = provider.statuses;
     if (entry->settings.overloaded != 0) entry->statuses.overloaded = entry->settings.overloaded;
@@ -107,17 +107,18 @@ std::vector<net::HttpRoute> Webhooks::routes() {
     net::HttpRoute route;
     route.path = s.token.empty() ? s.path : s.path + "/" + s.token;
     route.label = s.token.empty() ? s.path : s.path + "/...";
-    route.handler = [this, e = endpoint.get()](const net::HttpRequest& request,
-                                               net::Responder responder) {
-      handle(*e, request, std::move(responder));
+    route.handler = [this, e = endpoint](const net::HttpRequest& request,
+                                         net::Responder responder) {
+      handle(e, request, std::move(responder));
     };
     routes.push_back(std::move(route));
   }
   return routes;
 }
 
-void Webhooks::handle(Endpoint& endpoint, const net::HttpRequest& request,
+void Webhooks::handle(const std::shared_ptr<Endpoint>& at, const net::HttpRequest& request,
                       net::Responder responder) {
+  Endpoint& endpoint = *at;
   endpoint.count.requests.fetch_add(1, std::memory_order_relaxed);
   parse::providers::Request asked;
   // Kept from one request to the next, as the batch is: they have their memory.
@@ -151,7 +152,7 @@ void Webhooks::handle(Endpoint& endpoint, const net::HttpRequest& request,
   endpoint.count.unparsed.fetch_add(parsed.unparsed, std::memory_order_relaxed);
   switch (parsed.kind) {
     case Parsed::Kind::events:
-      return accept(endpoint, batch, std::move(responder));
+      return accept(at, batch, std::move(responder));
     case Parsed::Kind::malformed:
       endpoint.count.malformed.fetch_add(1, std::memory_order_relaxed);
       return reject(endpoint, request, endpoint.statuses.malformed, "malformed: " + parsed.detail,
@@ -177,25 +178,26 @@ void Webhooks::handle(Endpoint& endpoint, const net::HttpRequest& request,
   responder.answer(std::move(response));
 }
 
-void Webhooks::accept(Endpoint& endpoint, const Batch& batch, net::Responder responder) {
+void Webhooks::accept(const std::shared_ptr<Endpoint>& endpoint, const Batch& batch,
+                      net::Responder responder) {
   if (batch.events.empty()) {
-    endpoint.count.accepted.fetch_add(1, std::memory_order_relaxed);
-    return responder.answer(status_only(endpoint.statuses.accepted));
+    endpoint->count.accepted.fetch_add(1, std::memory_order_relaxed);
+    return responder.answer(status_only(endpoint->statuses.accepted));
   }
   const std::uint64_t events = batch.events.size();
   auto held = std::make_shared<net::Responder>(std::move(responder));
-  sink_.accept(endpoint.source, batch, [&endpoint, held, events](const Result<void>& result) {
-    auto& count = endpoint.count;
+  sink_.accept(endpoint->source, batch, [endpoint, held, events](const Result<void>& result) {
+    auto& count = endpoint->count;
     if (result) {
       count.accepted.fetch_add(1, std::memory_order_relaxed);
       count.events.fetch_add(events, std::memory_order_relaxed);
       count.last_us.store(system_clock().now_us(), std::memory_order_relaxed);
-      return held->answer(status_only(endpoint.statuses.accepted));
+      return held->answer(status_only(endpoint->statuses.accepted));
     }
     const bool overloaded =
         result.error().code == ErrorCode::busy || result.error().code == ErrorCode::cancelled;
     (overloaded ? count.overloaded : count.failed).fetch_add(1, std::memory_order_relaxed);
-    held->answer(status_only(endpoint.statuses.overloaded));
+    held->answer(status_only(endpoint->statuses.overloaded));
   });
 }
 

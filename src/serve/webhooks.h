@@ -75,12 +75,15 @@ class Webhooks {
  private:
   struct Endpoint;
   Webhooks();
-  void handle(Endpoint& endpoint, const net::HttpRequest& request, net::Responder responder);
-  void accept(Endpoint& endpoint, const Batch& batch, net::Responder responder);
+  void handle(const std::shared_ptr<Endpoint>& at, const net::HttpRequest& request,
+              net::Responder responder);
+  void accept(const std::shared_ptr<Endpoint>& endpoint, const Batch& batch,
+              net::Responder responder);
   void reject(Endpoint& endpoint, const net::HttpRequest& request, unsigned status,
               std::string reason, net::Responder responder);
 
-  std::vector<std::unique_ptr<Endpoint>> endpoints_;
+  /// Shared with those that wait to be durable: they may outlive this.
+  std::vector<std::shared_ptr<Endpoint>> endpoints_;
   parse::Context context_;
   Sink sink_;
   std::atomic<bool> draining_{false};
