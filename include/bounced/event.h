@@ -70,18 +70,27 @@ enum class TimeForm : std::uint8_t {
   yearless,  ///< civil time of the source's zone in the (leap) year 2000, microseconds since 1970
 };
 
-/// 0 = the source gave no hint.
+/// The class that a provider put a failure into, where its own words or codes may say more.
+/// 0 = the source gave no hint. Stored: append only.
 enum class ProviderHint : std::uint8_t {
   none,
-  hard,
+  hard,  ///< permanent, with a server's words or code beside it
   soft,
   blocked,
   full,
   dns,
   transient,
   autoreply,
-  challenge
+  challenge,
+  no_mailbox,   ///< "no such mailbox", and nothing else was told
+  bad_mailbox,  ///< permanent, and nothing else was told; or "no such mailbox" beside other words
+  spam,
+  content,
+  too_big,
+  network,
 };
+inline constexpr std::size_t kProviderHints = 15;
+std::string_view to_string(ProviderHint hint);  // "no_mailbox"; "" for none
 
 struct EventFlags {
   /// Deferral without a remote attempt ("delivery temporarily suspended"): attempted = false.

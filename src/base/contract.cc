@@ -103,6 +103,10 @@ constexpr std::array<std::string_view, kEventKinds> kKinds = {
     "autoreplied", "discarded",  "probed"};
 constexpr std::array<std::string_view, 7> kPhases = {"",     "connect", "helo", "mail",
                                                      "rcpt", "data",    "eod"};
+constexpr std::array<std::string_view, kProviderHints> kHints = {
+    "",          "hard",      "soft",      "blocked",    "full",        "dns",
+    "transient", "autoreply", "challenge", "no_mailbox", "bad_mailbox", "spam",
+    "content",   "too_big",   "network"};
 constexpr std::array<std::string_view, kBlockKinds> kBlocks = {
     "none",      "dead",        "soft",   "incident", "filtered",
     "complaint", "unsubscribe", "manual", "provider"};
@@ -134,6 +138,9 @@ std::string_view to_string(Severity value) {
 }
 std::string_view to_string(EventKind kind) {
   return name_of(kKinds, kind);
+}
+std::string_view to_string(ProviderHint hint) {
+  return name_of(kHints, hint);
 }
 std::string_view to_string(Phase phase) {
   return name_of(kPhases, phase);

@@ -35,10 +35,18 @@ static_assert(sizeof(KeyTail) <= classify::Normaliser::kSlack);
 static_assert(sizeof(KeyTail) <= classify::Sketch::kSlack);
 constexpr std::uint32_t kNormalised = 0, kSketched = 1;
 
-Severity said_by(std::uint16_t smtp_code, const EnhancedCode& enhanced, EventKind kind) {
+/// A provider gives up on what it calls soft, too: without a code its class says which it was.
+bool said_soft(ProviderHint hint) {
+  return hint == ProviderHint::soft || hint == ProviderHint::full || hint == ProviderHint::dns ||
+         hint == ProviderHint::transient || hint == ProviderHint::network;
+}
+
+Severity said_by(std::uint16_t smtp_code, const EnhancedCode& enhanced, EventKind kind,
+                 ProviderHint hint) {
   const unsigned digit = smtp_code != 0 ? smtp_code / 100u : enhanced.klass;
   if (digit == 4) return Severity::temporary;
   if (digit == 5) return Severity::permanent;
+  if (said_soft(hint)) return Severity::temporary;
   return kind == EventKind::bounced ? Severity::permanent : Severity::temporary;
 }
 
@@ -130,7 +138,7 @@ AddressId Classifier::Impl::hash(char* text, std::size_t size, const KeyTail& ta
 }
 
 Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
-  const Severity said = said_by(facts.smtp_code, facts.enhanced, facts.kind);
+  const Severity said = said_by(facts.smtp_code, facts.enhanced, facts.kind, failure.hint);
   if (winner != nullptr) {
     const RuleSet::Compiled& rule = rules->compiled[winner->rule];
     return rules->verdict(rule.cause, said, rule.severity, rule.confidence, winner->rule + 1);

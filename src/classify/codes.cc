@@ -105,7 +105,16 @@ constexpr std::array kHints = {
     CodeRow{"hint/transient", Cause::unknown_temporary, 50},
     CodeRow{"hint/autoreply", Cause::notice_autoreply, 70},
     CodeRow{"hint/challenge", Cause::notice_challenge, 70},
+    // What stops an address at once is only what was said without a doubt; the other needs a
+    // second event (rules/policy.toml: mailbox.unknown).
+    CodeRow{"hint/no-mailbox", Cause::mailbox_unknown, 97},
+    CodeRow{"hint/bad-mailbox", Cause::mailbox_unknown, 60},
+    CodeRow{"hint/spam", Cause::spam_content, 60},
+    CodeRow{"hint/content", Cause::content_rejected, 60},
+    CodeRow{"hint/too-big", Cause::content_too_big, 70},
+    CodeRow{"hint/network", Cause::network_connection, 50},
 };
+static_assert(kHints.size() + 1 == kProviderHints);
 
 /// Order: enhanced of class 4, of class 5, replies, 4xx and 5xx, hints, kinds.
 struct Table {

@@ -18,6 +18,8 @@ class App;
 
 namespace bounced::cli {
 
+class HttpService;
+
 /// What a command gets to work with.
 struct App {
   explicit App(Io& i) : io(i) {}
@@ -26,8 +28,9 @@ struct App {
   std::uint32_t uid = 0;             ///< of the caller
   pipeline::Engine* live = nullptr;  ///< inside the daemon: its engine
   const Config* live_config = nullptr;
-  bool process_ends = false;        ///< behind the command: its memory need not be freed
-  std::function<bool()> cancelled;  ///< true when the caller is gone or asked to stop
+  const HttpService* live_http = nullptr;  ///< inside the daemon, if it has one
+  bool process_ends = false;               ///< behind the command: its memory need not be freed
+  std::function<bool()> cancelled;         ///< true when the caller is gone or asked to stop
 
   // --- common options
   std::string data_dir;     ///< --data
@@ -56,8 +59,10 @@ Result<int> forward(const std::string& data_dir, const App& app,
 /// Serves the control socket of a running daemon until destroyed.
 class ControlServer {
  public:
+  /// `http` may be null; it must not go before this.
   static Result<std::unique_ptr<ControlServer>> start(pipeline::Engine& engine,
-                                                      const Config& config);
+                                                      const Config& config,
+                                                      const HttpService* http);
   ~ControlServer();
 
  private:
@@ -106,6 +111,7 @@ void add_digest(CLI::App& parser, App& app);
 void add_doctor(CLI::App& parser, App& app);
 void add_status(CLI::App& parser, App& app);
 void add_version(CLI::App& parser, App& app);
+void add_webhook(CLI::App& parser, App& app);
 
 /// The rule set of --config (or built in); `known_causes`: as the store numbers them, if there is
 /// one.

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/app.h"
+#include "cli/http_service.h"
 
 namespace bounced::cli {
 namespace {
@@ -23,17 +24,17 @@ void reload(pipeline::Engine& engine) {
     return;
   }
   spdlog::info("SIGHUP: {} rules {} after {} ms", done->rules,
-               done->changed ? "in force" : "read again, nothing new",
-               done->elapsed_us / 1000);
+               done->changed ? "in force" : "read again, nothing new", done->elapsed_us / 1000);
 }
 
 // Waits for SIGTERM, SIGINT, or a fatal error; returns the signal. SIGHUP reloads.
-int wait_for_end(const sigset_t& signals, pipeline::Engine& engine) {
+int wait_for_end(const sigset_t& signals, pipeline::Engine& engine, HttpService* http) {
   while (true) {
     const timespec wait{0, 500'000'000};
     const int signal = sigtimedwait(&signals, nullptr, &wait);
     if (signal == SIGHUP) {
       reload(engine);
+      if (http != nullptr) http->reload();
     } else if (signal > 0) {
       return signal;
     }
@@ -61,9 +62,9 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     for (const std::string& path : extra) tail.paths.push_back(app.path(path));
     config->tails.push_back(std::move(tail));
   }
-  if (config->tails.empty()) {
+  if (config->tails.empty() && !config->serve_http) {
     return app.io.report({ErrorCode::usage, "run", config->file, "nothing to follow",
-                          "add a [[tail]] to the configuration, or name files"});
+                          "add a [[tail]] or [http] to the configuration, or name files"});
   }
   init_logging(app.log_level.empty() ? config->log_level : app.log_level);
   for (const std::string& warning : config->warnings) spdlog::warn("config: {}", warning);
@@ -86,14 +87,23 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     }
     if (auto added = (*engine)->add_tail(std::move(t)); !added) return app.io.report(added.error());
   }
-  auto control = ControlServer::start(**engine, *config);
+  std::unique_ptr<HttpService> http;
+  if (config->serve_http) {
+    const std::filesystem::path file = app.path(config->file);
+    auto started = HttpService::start(**engine, *config, file.parent_path().string());
+    if (!started) return app.io.report(started.error());
+    http = std::move(*started);
+    for (const std::string& address : http->addresses()) spdlog::info("http: {}", address);
+  }
+  auto control = ControlServer::start(**engine, *config, http.get());
   if (!control) return app.io.report(control.error());
   spdlog::info("running: data {}, {} source(s), ready after {} ms", config->data_dir,
-               config->tails.size(), (monotonic_us() - begun) / 1000);
+               config->tails.size() + config->webhooks.size(), (monotonic_us() - begun) / 1000);
 
-  const int signal = wait_for_end(signals, **engine);
+  const int signal = wait_for_end(signals, **engine, http.get());
   if (signal != 0) spdlog::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
   control->reset();
+  http.reset();
   auto stopped = (*engine)->stop();
   if (!stopped) return app.io.report(stopped.error());
   spdlog::info("stopped");
@@ -106,12 +116,14 @@ void add_run(CLI::App& parser, App& app) {
   CLI::App* command = parser.add_subcommand("run", "the daemon: follows every source");
   auto files = std::make_shared<std::vector<std::string>>();
   command->add_option("FILE", *files, "log files to follow beside those of the configuration");
-  examples(*command,
-           "  bounced run --config /etc/bounced/bounced.toml\n"
-           "  bounced run --data /var/lib/bounced /var/log/mail.log   without a configuration\n\n"
-           "SIGTERM and SIGINT: drain what was read, make it durable, exit 0.\n"
-           "SIGHUP: read the rule files and the policy file again, as `bounced rules reload` does.\n"
-           "Other commands given with the same --data run inside the daemon.");
+  examples(
+      *command,
+      "  bounced run --config /etc/bounced/bounced.toml\n"
+      "  bounced run --data /var/lib/bounced /var/log/mail.log   without a configuration\n\n"
+      "SIGTERM and SIGINT: drain what was read, make it durable, exit 0.\n"
+      "SIGHUP: read the rule files and the policy file again, as `bounced rules reload` does; and "
+      "the\nTLS certificate; open the access log again.\n"
+      "Other commands given with the same --data run inside the daemon.");
   command->callback([&app, files] { app.run = [&app, files] { return run_daemon(app, *files); }; });
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "base/time.h"
+#include "parse/providers/providers.h"
 
 namespace bounced::cli {
 namespace {
@@ -238,13 +239,80 @@ Check read_stream(const toml::table& table, const std::string& file, Config& con
   return {};
 }
 
-// Sections that belong to the contract of the file but that this version does not act upon.
-void accept_unused(Section& root, Config& config) {
-  for (const std::string_view key : {"http", "webhook"}) {
-    if (root.take(key) != nullptr) {
-      config.warnings.push_back(std::string(key) + ": this version takes no webhooks; ignored");
+Check read_http(Section& s, Config& config) {
+  net::HttpOptions& http = config.http;
+  config.serve_http = true;
+  BOUNCED_TRY(s.list("listen", http.listen));
+  BOUNCED_TRY(s.text("certificate", http.certificate));
+  BOUNCED_TRY(s.text("key", http.key));
+  std::uint64_t threads = http.threads, connections = http.connections_max;
+  std::uint64_t body = http.body_bytes_max;
+  BOUNCED_TRY(s.number("threads", threads, 1, 64));
+  BOUNCED_TRY(s.number("connections", connections, 1, 1'000'000));
+  BOUNCED_TRY(s.bytes("body_limit", body));
+  BOUNCED_TRY(s.duration("header_timeout", http.header_timeout_us));
+  BOUNCED_TRY(s.duration("body_timeout", http.body_timeout_us));
+  BOUNCED_TRY(s.duration("idle_timeout", http.idle_timeout_us));
+  BOUNCED_TRY(s.text("access_log", http.access_log));
+  BOUNCED_TRY(s.addresses("trusted_proxies", config.trusted_proxies, true));
+  http.threads = static_cast<unsigned>(threads);
+  http.connections_max = static_cast<std::size_t>(connections);
+  http.body_bytes_max = static_cast<std::size_t>(body);
+  if (auto networks = net::Networks::make(config.trusted_proxies)) {
+    http.trusted_proxies = std::move(*networks);
+  }
+  return {};
+}
+
+Check read_webhook(const toml::table& table, const std::string& file, Config& config) {
+  Section s(table, "webhook", file);
+  WebhookConfig w;
+  config.serve_http = true;
+  BOUNCED_TRY(s.text("provider", w.provider));
+  BOUNCED_TRY(s.text("path", w.path));
+  BOUNCED_TRY(s.text("name", w.name));
+  BOUNCED_TRY(s.text("token", w.token));
+  BOUNCED_TRY(s.text("url", w.url));
+  BOUNCED_TRY(s.list("secrets", w.secrets));
+  BOUNCED_TRY(s.list("topics", w.topics));
+  BOUNCED_TRY(s.list("certificates", w.certificates));
+  BOUNCED_TRY(s.text("basic_auth", w.basic_auth));
+  BOUNCED_TRY(s.text("bearer", w.bearer));
+  BOUNCED_TRY(s.text("auth_header", w.auth_header));
+  BOUNCED_TRY(s.text("auth_value", w.auth_value));
+  BOUNCED_TRY(s.addresses("networks", w.networks, true));
+  BOUNCED_TRY(s.flag("allow_unsigned", w.allow_unsigned));
+  BOUNCED_TRY(s.duration("replay_window", w.replay_window_us));
+  BOUNCED_TRY(s.text("tenant", w.tenant));
+  BOUNCED_TRY(s.text("stream", w.stream));
+  std::uint64_t status = 0;
+  BOUNCED_TRY(s.number("overloaded_status", status, 400, 599));
+  BOUNCED_TRY(s.done());
+  w.overloaded_status = static_cast<std::uint16_t>(status);
+  if (parse::providers::find(w.provider) == nullptr) {
+    std::vector<std::string_view> names;
+    for (const auto& row : parse::providers::table()) names.push_back(row.name);
+    const std::string_view near = nearest(w.provider, names);
+    const toml::node* const node = table.get("provider");
+    return s.bad(node != nullptr ? *node : static_cast<const toml::node&>(table), "provider",
+                 w.provider.empty() ? "is missing" : "= \"" + w.provider + "\" is not known",
+                 near.empty() ? "`bounced webhook providers` lists them all"
+                              : "did you mean \"" + std::string(near) + "\"?");
+  }
+  if (w.path.empty() || w.path.front() != '/' ||
+      w.path.find_first_of("?#* ") != std::string::npos) {
+    return s.bad(table, "path", "is missing, or no path",
+                 "give e.g. \"/hooks/" + w.provider + "\"");
+  }
+  if (w.name.empty()) w.name = w.provider;
+  for (const WebhookConfig& other : config.webhooks) {
+    if (other.path == w.path) return s.bad(table, "path", "\"" + w.path + "\" is used twice");
+    if (other.name == w.name) {
+      return s.bad(table, "name", "\"" + w.name + "\" is used twice", "give each a name");
     }
   }
+  config.webhooks.push_back(std::move(w));
+  return {};
 }
 
 Check read_root(const toml::table& table, Config& config) {
@@ -294,7 +362,10 @@ Check read_root(const toml::table& table, Config& config) {
   }));
   BOUNCED_TRY(
       sub("policy", [&](Section& s) -> Check { return s.text("file", config.policy_file); }));
-  accept_unused(root, config);
+  BOUNCED_TRY(sub("http", [&](Section& s) -> Check { return read_http(s, config); }));
+  BOUNCED_TRY(each_table(root, "webhook", config.file, [&](const toml::table& t, std::size_t) {
+    return read_webhook(t, config.file, config);
+  }));
   return root.done();
 }
 
@@ -409,6 +480,39 @@ overrides = []                       # directories of own rules that come first
 
 [policy]
 file = ""                            # replaces the built-in policy
+
+# [http]                             # webhooks, /healthz, /readyz, /metrics
+# listen          = "127.0.0.1:8025" # or a list; "[::1]:8025"
+# certificate     = ""               # PEM; TLS when given; read again on SIGHUP or when it changes
+# key             = ""
+# threads         = 1
+# connections     = 16384            # at once
+# body_limit      = "8MiB"           # of a request, also of what gzip unpacks to
+# header_timeout  = "10s"
+# body_timeout    = "60s"
+# idle_timeout    = "75s"            # between requests of a connection
+# trusted_proxies = []               # whose X-Forwarded-For is believed
+# access_log      = ""               # a file; addresses, queries and secret paths are masked
+
+# [[webhook]]                        # one provider's events; `bounced webhook providers` lists them
+# provider  = "sendgrid"
+# path      = "/hooks/sendgrid"
+# name      = ""                     # the source's name in events; default: the provider
+# token     = ""                     # the path becomes PATH/TOKEN; a secret, as those below
+# secrets   = ["file:sendgrid.pub"]  # or "env:NAME"; any of them may have signed
+# topics    = []                     # SNS topics (ARN) that are ours
+# certificates   = []                # PEM, SNS signing certificates
+# basic_auth     = ""                # "user:password"
+# bearer         = ""
+# auth_header    = ""                # a header of your own, and what it must say
+# auth_value     = ""
+# networks       = []                # only these may send (CIDR)
+# allow_unsigned = false             # nothing is asked for: only behind something that asks
+# replay_window  = "5m"              # default: the provider's
+# url            = ""                # as entered at the provider, where it signs that
+# tenant         = ""
+# stream         = ""
+# overloaded_status = 503            # default: what makes the provider come again
 )";
 }
 

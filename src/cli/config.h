@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bounced/result.h"
+#include "net/http_server.h"
 #include "pipeline/engine.h"
 
 namespace bounced::cli {
@@ -19,6 +20,21 @@ struct Tail {
   std::int64_t poll_us = 250'000;
   std::int64_t rotated_wait_us = 5'000'000;
   bool from_start = true;
+};
+
+/// [[webhook]]. What may be secret can be "file:PATH" or "env:NAME", which are read by who uses it.
+struct WebhookConfig {
+  std::string provider, path;
+  std::string name;   ///< source of its events; empty = the provider
+  std::string token;  ///< path is PATH/TOKEN then
+  std::string url;    ///< public URL, for providers that sign it
+  std::vector<std::string> secrets, topics, certificates;
+  std::string basic_auth, bearer, auth_header, auth_value;
+  std::vector<std::string> networks;
+  bool allow_unsigned = false;
+  std::int64_t replay_window_us = 0;  ///< 0 = the provider's
+  std::string tenant, stream;
+  std::uint16_t overloaded_status = 0;  ///< 0 = the provider's
 };
 
 struct Config {
@@ -40,6 +56,10 @@ struct Config {
   std::int64_t cut_interval_us = 1'000'000;
   std::vector<Tail> tails;
   std::vector<correlate::StreamRule> streams;
+  bool serve_http = false;  ///< [http] or a [[webhook]] is there
+  net::HttpOptions http;
+  std::vector<std::string> trusted_proxies;  ///< as http.trusted_proxies
+  std::vector<WebhookConfig> webhooks;
   std::vector<std::string> warnings;  ///< accepted, but without effect
 };
 

@@ -16,6 +16,9 @@ constexpr Format kFormats[] = {
     {"postfix", probe_postfix, parse_postfix},
     {"exim", probe_exim, parse_exim},
     {"mail", probe_mail, parse_mail},
+    {"kumomta", probe_kumomta, parse_kumomta},
+    {"powermta", probe_powermta, parse_powermta},
+    {"journald", probe_journald, parse_journald},
     // Push sources. Their rows differ by name only, which events tell as their source's format.
     {"push", probe_push, parse_push},
     {"ses", probe_push, parse_push},
@@ -37,10 +40,6 @@ constexpr Format kFormats[] = {
     {"elasticemail", probe_push, parse_push},
     {"eventbridge", probe_push, parse_push},
     {"cloudevents", probe_push, parse_push},
-    {"forwardemail", probe_push, parse_push},
-    {"kumomta", probe_kumomta, parse_kumomta},  // its log files
-    {"powermta", probe_powermta, parse_powermta},
-    {"journald", probe_journald, parse_journald},
 };
 
 /// Probing reads this much of a block.

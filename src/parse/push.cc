@@ -32,6 +32,7 @@ enum Field : std::uint32_t {
   kDelay = 1u << 11,
   kPort = 1u << 12,
   kDetails = 1u << 13,  ///< phase, hint, flags
+  kOrigin = 1u << 14,   ///< who it was sent for, in the source's words
 };
 struct TextField {
   Field field;
@@ -101,6 +102,7 @@ std::uint32_t fields_of(const Batch& batch, const Event& e, std::size_t at) {
   for (const TextField& t : kTexts) {
     if (!(e.*t.text).empty()) fields |= t.field;
   }
+  if (batch.origin(e.origin) != nullptr) fields |= kOrigin;
   if (e.queue_key != 0) fields |= kQueueKey;
   if (has_codes(e)) fields |= kCodes;
   if (e.delay_ms != 0) fields |= kDelay;
@@ -127,14 +129,33 @@ struct Reader {
     if (!bytes.empty()) out = batch.inside(bytes);
     return true;
   }
+  bool origin(std::string_view& in, Event& e) const;
   bool details(std::string_view& in, std::uint32_t fields, Event& e) const;
   bool event(std::string_view& in, std::uint32_t nth);
 };
+
+bool Reader::origin(std::string_view& in, Event& e) const {
+  Origin origin;
+  if (!text(in, origin.host) || !text(in, origin.instance)) return false;
+  const std::string_view host = batch.view(origin.host), instance = batch.view(origin.instance);
+  // Those of one request mostly have one.
+  if (!batch.origins.empty() && batch.view(batch.origins.back().host) == host &&
+      batch.view(batch.origins.back().instance) == instance) {
+    e.origin = static_cast<std::uint16_t>(batch.origins.size());
+    return true;
+  }
+  if (batch.origins.size() == UINT16_MAX) return true;  // without, then
+  origin.hash = hash64(instance, hash64(host));
+  batch.origins.push_back(origin);
+  e.origin = static_cast<std::uint16_t>(batch.origins.size());
+  return true;
+}
 
 bool Reader::details(std::string_view& in, std::uint32_t fields, Event& e) const {
   for (const TextField& t : kTexts) {
     if ((fields & t.field) != 0 && !text(in, e.*t.text)) return false;
   }
+  if ((fields & kOrigin) != 0 && !origin(in, e)) return false;
   if ((fields & kQueueKey) != 0 && !read_number(in, e.queue_key)) return false;
   if ((fields & kCodes) != 0 &&
       !(read_number(in, e.smtp_code) && read_number(in, e.enhanced.klass) &&
@@ -144,7 +165,8 @@ bool Reader::details(std::string_view& in, std::uint32_t fields, Event& e) const
   if ((fields & kDelay) != 0 && !read_number(in, e.delay_ms)) return false;
   if ((fields & kPort) != 0 && !read_number(in, e.mta_port)) return false;
   return (fields & kDetails) == 0 ||
-         (read_enum(in, e.phase, Phase::eod) && read_enum(in, e.hint, ProviderHint::challenge) &&
+         (read_enum(in, e.phase, Phase::eod) &&
+          read_enum(in, e.hint, static_cast<ProviderHint>(kProviderHints - 1)) &&
           read_number(in, e.flags));
 }
 
@@ -216,6 +238,10 @@ bool append_push_event(std::string& out, std::uint32_t source, const Batch& batc
   if ((fields & kKey) != 0) append_id(out, batch.keys[at]);
   for (const TextField& t : kTexts) {
     if ((fields & t.field) != 0) append_text(out, view(batch, e.*t.text));
+  }
+  if ((fields & kOrigin) != 0) {
+    append_text(out, view(batch, batch.origin(e.origin)->host));
+    append_text(out, view(batch, batch.origin(e.origin)->instance));
   }
   if ((fields & kQueueKey) != 0) append_varint(out, e.queue_key);
   if ((fields & kCodes) != 0) {

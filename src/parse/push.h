@@ -26,7 +26,7 @@ struct PushSource {
 
 /// Texts of an event are cut to this; so an event never has more than kPushEventBytesMax.
 inline constexpr std::size_t kPushTextBytesMax = std::size_t{8} << 10;
-inline constexpr std::size_t kPushEventBytesMax = std::size_t{80} << 10;
+inline constexpr std::size_t kPushEventBytesMax = std::size_t{96} << 10;
 /// A stamp further ahead of the clock than this is not believed.
 inline constexpr std::int64_t kPushAheadUs = std::int64_t{15} * 60 * 1'000'000;
 

@@ -164,6 +164,7 @@ Result<void> Inbox::put(std::vector<Draft>& drafts, std::vector<Record>& records
   for (const Draft& draft : drafts) {
     Record record;
     record.sequence = sequence++;
+    record.backlog = draft.events.size();
     std::map<std::uint32_t, const parse::PushSource*> sources;
     {
       const std::lock_guard lock(mutex_);
@@ -216,9 +217,8 @@ void Inbox::feed() {
     if (lane == nullptr) lane = new_lane(true);
     for (Record& record : records) {
       if (!push(*lane, record.sequence, record.bytes)) return;
-      const std::size_t bytes = std::exchange(record.bytes, {}).size();
-      backlog_.fetch_sub(std::min(bytes, backlog_.load(std::memory_order_relaxed)),
-                         std::memory_order_relaxed);
+      record.bytes = {};
+      backlog_.fetch_sub(record.backlog, std::memory_order_relaxed);
     }
     records.clear();
     flush(*lane);
@@ -238,7 +238,7 @@ void Inbox::feed_stored(std::shared_ptr<LaneInfo>& lane) {
           if (at.size() != 8) return true;
           const std::uint64_t sequence = store::read_u64_be(at.data());
           if (sequence >= stored_end_) return false;
-          records.push_back({sequence, std::string(value)});
+          records.push_back({sequence, std::string(value), 0});
           return records.size() < kStoredAtOnce;
         });
     if (!scanned) return engine_.die(scanned.error());

@@ -61,6 +61,7 @@ class Inbox {
   struct Record {
     std::uint64_t sequence = 0;
     std::string bytes;
+    std::size_t backlog = 0;  ///< of backlog_
   };
   [[nodiscard]] Error refusal() const;
   void write();

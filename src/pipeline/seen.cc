@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::size_t kKeyBytes = 4 + 16;
 /// Removed from the store with one cut: a day's keys go in many cuts.
-constexpr std::size_t kRemovedMax = 4096;
+constexpr std::size_t kRemovedMax = 32768;
 
 std::uint64_t half(const AddressId& key) {
   return key.hi ^ (key.lo * 0x9E3779B97F4A7C15ull);
@@ -75,14 +75,16 @@ Result<void> Seen::append_to(store::WriteSet& set, const store::Store& store) {
   if (cleaned_ >= day_) return {};
   std::size_t removed = 0;
   auto scanned =
-      store.scan(store::Family::seen, {}, {}, [&](std::string_view old, std::string_view) {
+      store.scan(store::Family::seen, {}, clean_from_, [&](std::string_view old, std::string_view) {
         if (old.size() == kKeyBytes && store::read_u32_be(old.data()) >= day_) return false;
-        if (removed == kRemovedMax) return false;
-        ++removed;
+        if (removed++ == kRemovedMax) {
+          clean_from_ = old;
+          return false;
+        }
         set.erase(store::Family::seen, old);
         return true;
       });
-  if (scanned && removed < kRemovedMax) cleaned_ = day_;
+  if (scanned && removed <= kRemovedMax) cleaned_ = day_;
   return scanned;
 }
 

@@ -53,6 +53,7 @@ class Seen {
   std::uint64_t forgotten_ = 0;
   std::uint32_t day_ = 0;
   std::uint32_t cleaned_ = 0;  ///< the store holds nothing of a day before this
+  std::string clean_from_;     ///< nor below this key
 };
 
 }  // namespace bounced::pipeline

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/batch.h"
@@ -114,5 +115,15 @@ class Endpoint {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// A request as its provider would have signed it: headers to add, and the body to send instead.
+struct Signed {
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+};
+/// For trying a set-up out, and for tests. `secret`: as the endpoint's, but a private key in PEM
+/// where the endpoint has a public one or a certificate. Signs at request.now_us. Errors: usage (no
+/// such provider, or it does not sign), data (the secret).
+Result<Signed> sign(std::string_view provider, std::string_view secret, const Request& request);
 
 }  // namespace bounced::parse::providers

@@ -1,0 +1,158 @@
+#include "parse/providers/item.h"
+
+#include "base/hash.h"
+#include "base/message.h"
+#include "base/text.h"
+#include "parse/providers/texts.h"
+
+namespace bounced::parse::providers {
+namespace {
+
+constexpr std::size_t kTextBytesMax = 1024;
+/// No format of the log table.
+constexpr std::uint8_t kNoFormat = 0xff;
+constexpr std::size_t kOriginsMax = 0xfffe;
+
+bool reply_code(std::uint64_t code) {
+  return code >= 200 && code <= 599;
+}
+
+/// Never inside a UTF-8 sequence.
+std::string_view cut(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
+  return text.substr(0, most);
+}
+
+}  // namespace
+
+Text Sink::keep(std::string_view text, Text last, std::size_t most) {
+  text = cut(text, most);
+  if (text.empty()) return {};
+  if (!last.empty() && batch_.view(last) == text) return last;
+  return batch_.add(text);
+}
+
+Text Sink::keep_bracketed(std::string_view id, Text last) {
+  id = trim(id);
+  if (id.empty() || id == "<>") return {};
+  if (id.front() == '<' && id.back() == '>') return keep(id, last, kMessageIdBytesMax);
+  id_.assign(1, '<').append(cut(id, kMessageIdBytesMax - 2)).append(1, '>');
+  return keep(id_, last, kMessageIdBytesMax);
+}
+
+/// The server's words come first, then what the provider read from them.
+void Sink::set_codes(const Item& item, Event& event) {
+  const Codes words = read_codes(item.words);
+  const Codes status = read_codes(item.status);
+  for (const std::uint64_t code :
+       {std::uint64_t{words.smtp}, item.smtp_code, std::uint64_t{status.smtp}}) {
+    if (event.smtp_code == 0 && reply_code(code)) {
+      event.smtp_code = static_cast<std::uint16_t>(code);
+    }
+  }
+  for (const EnhancedCode& code : {words.enhanced, item.enhanced, status.enhanced}) {
+    if (!event.enhanced.present() && code.klass != 0) event.enhanced = code;
+  }
+}
+
+/// "No such mailbox" counts in full only where nobody else says anything (providers.h).
+void Sink::set_hint(const Item& item, Event& event) {
+  event.hint = item.hint;
+  if (event.kind == EventKind::suppressed && event.hint == ProviderHint::none) {
+    event.hint = ProviderHint::hard;  // what makes it the provider's list, not our own
+  }
+  if (!event.failing()) return;
+  const bool told = !trim(item.words).empty() || event.smtp_code != 0 || event.enhanced.present();
+  if (told && event.hint == ProviderHint::no_mailbox) event.hint = ProviderHint::bad_mailbox;
+  if (!told && event.hint == ProviderHint::hard) event.hint = ProviderHint::bad_mailbox;
+}
+
+void Sink::set_texts(const Item& item, Event& event) {
+  const std::string_view words = trim(item.words);
+  event.sender = keep(bare_address(item.sender), last_.sender, kSenderBytesMax);
+  event.message_id = keep_bracketed(
+      usable_id(trim(item.message_id)) ? item.message_id : item.provider_id, last_.message_id);
+  event.queue_id = keep(trim(item.provider_id), last_.queue_id, kTextBytesMax);
+  event.mta_host = keep(trim(item.mta_host), last_.mta_host, kTextBytesMax);
+  event.mta_ip = keep(trim(item.mta_ip), last_.mta_ip, kTextBytesMax);
+  event.sending_ip = keep(trim(item.sending_ip), last_.sending_ip, kTextBytesMax);
+  event.campaign = keep(trim(item.campaign), last_.campaign, kCampaignBytesMax);
+  event.diagnostic =
+      keep(words.empty() ? trim(item.label) : words, last_.diagnostic, limits::kDiagnosticBytesMax);
+  if (!event.message_id.empty()) event.message = message_fingerprint(batch_.view(event.message_id));
+}
+
+void Sink::set_times(const Item& item, Event& event) const {
+  constexpr std::int64_t kMsUs = 1000;
+  event.time_us = item.time_us != 0 ? item.time_us : now_us_;
+  event.time_form = TimeForm::utc;
+  std::uint64_t delay_ms = item.delay_ms;
+  if (delay_ms == 0 && item.sent_us != 0 && item.time_us > item.sent_us) {
+    delay_ms = static_cast<std::uint64_t>((item.time_us - item.sent_us) / kMsUs);
+  }
+  event.delay_ms = static_cast<std::uint32_t>(std::min<std::uint64_t>(delay_ms, UINT32_MAX));
+}
+
+/// Stream and tenant in the provider's words: [[stream]] rules know them as the instance.
+std::uint16_t Sink::origin_of(std::string_view stream, std::string_view tenant) {
+  stream = cut(trim(stream), kTextBytesMax);
+  tenant = cut(trim(tenant), kTextBytesMax);
+  material_.assign(provider_).append(1, '\0').append(tenant).append(1, '\0').append(stream);
+  const std::uint64_t hash = hash64(material_);
+  for (std::size_t i = batch_.origins.size(); i-- > 0;) {
+    if (batch_.origins[i].hash == hash) return static_cast<std::uint16_t>(i + 1);
+    if (batch_.origins.size() - i > 16) break;  // rather one too many than a search per event
+  }
+  if (batch_.origins.size() >= kOriginsMax) return 0;
+  batch_.origins.push_back({batch_.add(tenant), batch_.add(stream), hash});
+  return static_cast<std::uint16_t>(batch_.origins.size());
+}
+
+/// By the event's own id where there is one to rely on, else by what it says.
+AddressId Sink::key_of(const Item& item, const NormalisedAddress& address, const Event& event) {
+  const auto part = [&](std::string_view text) { material_.append(1, '\0').append(text); };
+  const auto number = [&](std::int64_t value) { part(std::to_string(value)); };
+  material_.assign(provider_);
+  number(static_cast<int>(item.kind));
+  part(address.text());
+  part(item.id);
+  number(item.time_us);
+  if (item.id.empty()) {
+    part(batch_.view(event.message_id));
+    number(event.smtp_code);
+    part(batch_.view(event.diagnostic));
+  }
+  return context_.hasher->normal_id(material_);
+}
+
+void Sink::add(const Item& item) {
+  const std::string_view recipient = bare_address(item.recipient);
+  NormalisedAddress address;
+  Event event;
+  if (recipient.find('@') == std::string_view::npos ||
+      !context_.hasher->address(recipient, address, event.recipient_id)) {
+    ++batch_.counts.bad_recipient;
+    return unparsed();
+  }
+  event.domain_id = context_.hasher->domain_id(address.domain());
+  event.kind = item.kind;
+  event.phase = item.phase;
+  event.format = kNoFormat;
+  event.recipient = keep(recipient, last_.recipient, kTextBytesMax);
+  set_codes(item, event);
+  set_hint(item, event);
+  set_texts(item, event);
+  set_times(item, event);
+  if (!trim(item.stream).empty() || !trim(item.tenant).empty()) {
+    event.origin = origin_of(item.stream, item.tenant);
+  }
+  const AddressId key = key_of(item, address, event);
+  event.id = key.hi ^ key.lo;
+  batch_.times.see(event.time_us, TimeForm::utc);
+  batch_.events.push_back(event);
+  batch_.keys.push_back(key);
+  last_ = event;
+}
+
+}  // namespace bounced::parse::providers
