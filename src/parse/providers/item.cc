@@ -12,6 +12,8 @@ constexpr std::size_t kTextBytesMax = 1024;
 /// No format of the log table.
 constexpr std::uint8_t kNoFormat = 0xff;
 constexpr std::size_t kOriginsMax = 0xfffe;
+/// Absent, and yet within the arena: there is no block to look into.
+constexpr Text kNoText{Text::kArenaBit, 0};
 
 bool reply_code(std::uint64_t code) {
   return code >= 200 && code <= 599;
@@ -28,14 +30,14 @@ std::string_view cut(std::string_view text, std::size_t most) {
 
 Text Sink::keep(std::string_view text, Text last, std::size_t most) {
   text = cut(text, most);
-  if (text.empty()) return {};
+  if (text.empty()) return kNoText;
   if (!last.empty() && batch_.view(last) == text) return last;
   return batch_.add(text);
 }
 
 Text Sink::keep_bracketed(std::string_view id, Text last) {
   id = trim(id);
-  if (id.empty() || id == "<>") return {};
+  if (id.empty() || id == "<>") return kNoText;
   if (id.front() == '<' && id.back() == '>') return keep(id, last, kMessageIdBytesMax);
   id_.assign(1, '<').append(cut(id, kMessageIdBytesMax - 2)).append(1, '>');
   return keep(id_, last, kMessageIdBytesMax);
@@ -105,7 +107,8 @@ std::uint16_t Sink::origin_of(std::string_view stream, std::string_view tenant) 
     if (batch_.origins.size() - i > 16) break;  // rather one too many than a search per event
   }
   if (batch_.origins.size() >= kOriginsMax) return 0;
-  batch_.origins.push_back({batch_.add(tenant), batch_.add(stream), hash});
+  batch_.origins.push_back(
+      {keep(tenant, {}, kTextBytesMax), keep(stream, {}, kTextBytesMax), hash});
   return static_cast<std::uint16_t>(batch_.origins.size());
 }
 
