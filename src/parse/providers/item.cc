@@ -67,7 +67,9 @@ void Sink::set_hint(const Item& item, Event& event) {
   if (!event.failing()) return;
   const bool told = !trim(item.words).empty() || event.smtp_code != 0 || event.enhanced.present();
   if (told && event.hint == ProviderHint::no_mailbox) event.hint = ProviderHint::bad_mailbox;
-  if (!told && event.hint == ProviderHint::hard) event.hint = ProviderHint::bad_mailbox;
+  if (!told && !item.vague && event.hint == ProviderHint::hard) {
+    event.hint = ProviderHint::bad_mailbox;
+  }
 }
 
 void Sink::set_texts(const Item& item, Event& event) {
@@ -87,13 +89,15 @@ void Sink::set_texts(const Item& item, Event& event) {
 
 void Sink::set_times(const Item& item, Event& event) const {
   constexpr std::int64_t kMsUs = 1000;
+  constexpr std::uint64_t kDelayMaxMs = 40ull * 86'400 * 1000;  // longer: one of the times is wrong
   event.time_us = item.time_us != 0 ? item.time_us : now_us_;
   event.time_form = TimeForm::utc;
+  if (item.kind != EventKind::delivered && !item.failing()) return;
   std::uint64_t delay_ms = item.delay_ms;
   if (delay_ms == 0 && item.sent_us != 0 && item.time_us > item.sent_us) {
     delay_ms = static_cast<std::uint64_t>((item.time_us - item.sent_us) / kMsUs);
   }
-  event.delay_ms = static_cast<std::uint32_t>(std::min<std::uint64_t>(delay_ms, UINT32_MAX));
+  if (delay_ms <= kDelayMaxMs) event.delay_ms = static_cast<std::uint32_t>(delay_ms);
 }
 
 /// Stream and tenant in the provider's words: [[stream]] rules know them as the instance.

@@ -75,8 +75,8 @@ class Told {
     return text.empty() ? std::string() : std::string(batch.view(text));
   }
   [[nodiscard]] std::string line(const Event& e) const {
-    std::string out = fmt::format("{} {} {}", to_string(e.kind), text(e.recipient),
-                                  format_time(e.time_us));
+    std::string out =
+        fmt::format("{} {} {}", to_string(e.kind), text(e.recipient), format_time(e.time_us));
     const auto add = [&](const char* name, const std::string& value) {
       if (!value.empty()) out += fmt::format(" {}={}", name, value);
     };

@@ -16,8 +16,7 @@ using testing::Told;
 
 std::filesystem::path samples_path() {
   const char* shared = std::getenv("BOUNCED_SHARED");
-  const std::filesystem::path root =
-      shared != nullptr ? shared : BOUNCED_SOURCE_DIR "/../shared";
+  const std::filesystem::path root = shared != nullptr ? shared : BOUNCED_SOURCE_DIR "/../shared";
   return root / "data/webhooks/samples.jsonl";
 }
 
@@ -25,10 +24,11 @@ std::filesystem::path samples_path() {
 bool tells_outcome(std::string_view json) {
   if (json.find('@') == std::string_view::npos) return false;
   for (const std::string_view word :
-       {"\"Bounce\"", "bouncedRecipients", "\"bounce\"", "\"Complaint\"", "complainedRecipients",
-        "\"Delivery\"", "smtpResponse", "\"DeliveryDelay\"", "delayedRecipients", "\"delivered\"",
-        "\"deferred\"", "\"failed\"", "\"dropped\"", "\"spamreport\"", "\"complained\"",
-        "\"sent\"", "\"blocked\"", "\"spam\"", "\"Sent\"", "original_message",
+       {"\"Bounce\"",           "bouncedRecipients", "\"bounce\"",     "\"Complaint\"",
+        "complainedRecipients", "\"Delivery\"",      "smtpResponse",   "\"DeliveryDelay\"",
+        "delayedRecipients",    "\"delivered\"",     "\"deferred\"",   "\"failed\"",
+        "\"dropped\"",          "\"spamreport\"",    "\"complained\"", "\"sent\"",
+        "\"blocked\"",          "\"spam\"",          "\"Sent\"",       "original_message",
         "email.delivered"}) {
     if (json.find(word) != std::string_view::npos) return true;
   }
