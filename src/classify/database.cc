@@ -52,14 +52,16 @@ Error compile_failure(const std::string& pattern, hs_compile_error_t* error) {
   return Error{ErrorCode::data, "compile rules", pattern, why, ""};
 }
 
-Result<HsDatabase> compile_literals(const std::vector<std::string>& literals,
+/// Those from `first` on.
+Result<HsDatabase> compile_literals(const std::vector<std::string>& literals, std::size_t first,
                                     const hs_platform_info_t* platform) {
-  if (literals.empty()) return HsDatabase();
+  if (first >= literals.size()) return HsDatabase();
   std::vector<const char*> texts;
   std::vector<std::size_t> sizes;
   std::vector<unsigned> ids, flags;
-  for (const std::string& literal : literals) {
-    ids.push_back(static_cast<unsigned>(texts.size()));
+  for (std::size_t i = first; i < literals.size(); ++i) {
+    const std::string& literal = literals[i];
+    ids.push_back(static_cast<unsigned>(i));
     texts.push_back(literal.data());
     sizes.push_back(literal.size());
     flags.push_back(HS_FLAG_SINGLEMATCH);
@@ -72,7 +74,7 @@ Result<HsDatabase> compile_literals(const std::vector<std::string>& literals,
                            &error) != HS_SUCCESS) {
     const int at = error != nullptr ? error->expression : -1;
     return tl::unexpected<Error>(
-        compile_failure(at >= 0 ? literals[static_cast<std::size_t>(at)] : "", error));
+        compile_failure(at >= 0 ? literals[first + static_cast<std::size_t>(at)] : "", error));
   }
   return HsDatabase(database);
 }
@@ -99,9 +101,11 @@ Result<HsDatabase> compile_regexes(const std::vector<std::string>& regexes, std:
   return HsDatabase(database);
 }
 
-/// Everything a compiled database depends on: patterns in order, library, CPU.
-AddressId cache_key(const Patterns& patterns, const hs_platform_info_t& platform) {
+/// Everything a compiled database depends on: patterns in order, those left out, library, CPU.
+AddressId cache_key(const Patterns& patterns, std::size_t known_size,
+                    const hs_platform_info_t& platform) {
   std::string all = hs_version();
+  all += '\n' + std::to_string(known_size);
   all += '\n' + std::to_string(platform.tune) + ' ' + std::to_string(platform.cpu_features) + '\n';
   for (const auto* list : {&patterns.literals, &patterns.regexes}) {
     all += std::to_string(list->size()) + '\n';
@@ -118,7 +122,7 @@ std::filesystem::path cache_path(const std::string& dir, const AddressId& key) {
 }
 
 bool load(const std::filesystem::path& path, const AddressId& key, const Patterns& patterns,
-          Databases& out) {
+          std::size_t known_size, Databases& out) {
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
   if (error || size > kCacheBytesMax) return false;
@@ -138,7 +142,7 @@ bool load(const std::filesystem::path& path, const AddressId& key, const Pattern
   out.literals = deserialise(payload.substr(0, header.literal_bytes));
   out.regexes = deserialise(payload.substr(header.literal_bytes));
   out.from_cache = true;
-  return (out.literals != nullptr) == !patterns.literals.empty() &&
+  return (out.literals != nullptr) == (known_size < patterns.literals.size()) &&
          (out.regexes != nullptr) == !patterns.regexes.empty();
 }
 
@@ -177,7 +181,7 @@ void save(const std::filesystem::path& path, const AddressId& key, const Databas
 }  // namespace
 
 Result<Databases> make_databases(const Patterns& patterns, const std::string& cache_dir,
-                                 Target target) {
+                                 Target target, HsDatabase known, std::size_t known_size) {
   if (hs_valid_platform() != HS_SUCCESS) {
     return fail(ErrorCode::data, "compile rules", "Hyperscan", "this CPU has no SSSE3",
                 "run on a CPU of 2006 or later, or give the virtual machine the host's CPU model");
@@ -185,16 +189,20 @@ Result<Databases> make_databases(const Patterns& patterns, const std::string& ca
   hs_platform_info_t platform{};  // as it is: what every CPU has that Hyperscan runs on
   if (target == Target::this_cpu) hs_populate_platform(&platform);
   Databases out;
-  const AddressId key = cache_key(patterns, platform);
-  if (!cache_dir.empty() && load(cache_path(cache_dir, key), key, patterns, out)) return out;
-  out = Databases{};
-  auto literals = compile_literals(patterns.literals, &platform);
-  if (!literals) return tl::unexpected<Error>(literals.error());
-  auto regexes = compile_regexes(patterns.regexes, patterns.literals.size(), &platform);
-  if (!regexes) return tl::unexpected<Error>(regexes.error());
-  out.literals = std::move(*literals);
-  out.regexes = std::move(*regexes);
-  if (!cache_dir.empty()) save(cache_path(cache_dir, key), key, out);
+  const AddressId key = cache_key(patterns, known_size, platform);
+  const bool cached = !cache_dir.empty() &&
+                      load(cache_path(cache_dir, key), key, patterns, known_size, out);
+  if (!cached) {
+    out = Databases{};
+    auto literals = compile_literals(patterns.literals, known_size, &platform);
+    if (!literals) return tl::unexpected<Error>(literals.error());
+    auto regexes = compile_regexes(patterns.regexes, patterns.literals.size(), &platform);
+    if (!regexes) return tl::unexpected<Error>(regexes.error());
+    out.literals = std::move(*literals);
+    out.regexes = std::move(*regexes);
+    if (!cache_dir.empty()) save(cache_path(cache_dir, key), key, out);
+  }
+  out.known = std::move(known);
   return out;
 }
 

@@ -3,6 +3,7 @@
 
 #include <hs/hs.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -25,11 +26,15 @@ struct Patterns {
   std::vector<std::string> regexes;
 };
 
-/// Either may be null when there is nothing of its kind. Immutable; shared by threads.
+/// Any may be null when there is nothing of its kind. Immutable; shared by threads.
 struct Databases {
+  HsDatabase known;  ///< the first literals, where somebody has compiled these before
   HsDatabase literals;
   HsDatabase regexes;
   bool from_cache = false;
+  [[nodiscard]] std::array<const hs_database_t*, 3> all() const {
+    return {known.get(), literals.get(), regexes.get()};
+  }
 };
 
 /// What a database is compiled for. Measured: the shipped literals are scanned as fast either way.
@@ -37,9 +42,11 @@ enum class Target : std::uint8_t { this_cpu, any_cpu };
 
 /// Compiles, or loads from `cache_dir` (empty: no cache) what was compiled for the same patterns on
 /// the same CPU by the same library. A cache that is unreadable or damaged is made anew, one that
-/// cannot be written is left out.
+/// cannot be written is left out. `known`, if any, is of the first `known_size` literals: only the
+/// others are compiled.
 Result<Databases> make_databases(const Patterns& patterns, const std::string& cache_dir,
-                                 Target target = Target::this_cpu);
+                                 Target target = Target::this_cpu, HsDatabase known = {},
+                                 std::size_t known_size = 0);
 
 /// Appends to `out`; nothing for a null database. False when there is no memory.
 bool serialise(const hs_database_t* database, std::string& out);

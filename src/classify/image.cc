@@ -144,10 +144,10 @@ std::string RuleSet::image() const {
   return out.take();
 }
 
-Result<std::shared_ptr<const RuleSet>> RuleSet::from_image(std::string_view image,
-                                                           const std::string& cache_dir) {
+/// Its databases are null where this Hyperscan cannot use them.
+std::shared_ptr<RuleSet> RuleSet::read_image(std::string_view image) {
   Reader in(image);
-  if (in.view() != kMagic) return std::shared_ptr<const RuleSet>();
+  if (in.view() != kMagic) return {};
   auto set = std::make_shared<RuleSet>();
   set->read_later_ = true;
   walk_image(*set, in);
@@ -155,13 +155,38 @@ Result<std::shared_ptr<const RuleSet>> RuleSet::from_image(std::string_view imag
   walk_telling(facts, in);
   set->databases.literals = classify::deserialise(in.view());
   set->databases.regexes = classify::deserialise(in.view());
-  if (!in.ok()) return std::shared_ptr<const RuleSet>();
+  if (!in.ok()) return {};
   set->telling = std::make_unique<const classify::TellingDigits>(std::move(facts));
   set->number_causes();
+  return set;
+}
+
+/// The image's database of literals, where those are the first ones of `literals`: an operator's
+/// rules stand behind the built-in ones, and only they need compiling. `size`: how many they are.
+classify::HsDatabase RuleSet::known_literals(std::string_view image,
+                                             const std::vector<std::string>& literals,
+                                             std::size_t& size) {
+  size = 0;
+  const std::shared_ptr<RuleSet> built_in = read_image(image);
+  if (built_in == nullptr || built_in->literals == 0 || built_in->literals > literals.size() ||
+      built_in->databases.literals == nullptr) {
+    return {};
+  }
+  for (std::uint32_t i = 0; i < built_in->literals; ++i) {
+    if (built_in->pattern_texts[i] != literals[i]) return {};
+  }
+  size = built_in->literals;
+  return std::move(built_in->databases.literals);
+}
+
+Result<std::shared_ptr<const RuleSet>> RuleSet::from_image(std::string_view image,
+                                                           const std::string& cache_dir) {
+  const std::shared_ptr<RuleSet> set = read_image(image);
+  if (set == nullptr) return std::shared_ptr<const RuleSet>();
   const std::size_t patterns = set->pattern_texts.size();
   if ((set->databases.literals != nullptr) == (set->literals != 0) &&
       (set->databases.regexes != nullptr) == (set->literals != patterns)) {
-    return std::shared_ptr<const RuleSet>(std::move(set));
+    return std::shared_ptr<const RuleSet>(set);
   }
   // Another Hyperscan than the one we were built with.
   classify::Patterns texts;
@@ -171,7 +196,7 @@ Result<std::shared_ptr<const RuleSet>> RuleSet::from_image(std::string_view imag
   auto databases = classify::make_databases(texts, cache_dir);
   if (!databases) return tl::unexpected<Error>(databases.error());
   set->databases = std::move(*databases);
-  return std::shared_ptr<const RuleSet>(std::move(set));
+  return std::shared_ptr<const RuleSet>(set);
 }
 
 }  // namespace bounced

@@ -35,8 +35,7 @@ bool predicates_hold(const RuleSet& rules, std::uint32_t rule, const Facts& fact
 }
 
 Matcher::Matcher(const RuleSet& rules) : rules_(rules), counts_(rules.rule_count()) {
-  for (const hs_database_t* database :
-       {rules.databases.literals.get(), rules.databases.regexes.get()}) {
+  for (const hs_database_t* database : rules.databases.all()) {
     if (database != nullptr && hs_alloc_scratch(database, &scratch_) != HS_SUCCESS) ready_ = false;
   }
   touched_.reserve(64);
@@ -87,8 +86,7 @@ bool Matcher::match(std::string_view text, const Facts& facts, Match& winner,
     epoch_ = 1;
   }
   const auto size = static_cast<unsigned>(text.size());
-  for (const hs_database_t* database :
-       {rules_.databases.literals.get(), rules_.databases.regexes.get()}) {
+  for (const hs_database_t* database : rules_.databases.all()) {
     if (database != nullptr && ready_ && size > 0) {
       hs_scan(database, text.data(), size, 0, scratch_, on_match, this);
     }

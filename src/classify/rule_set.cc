@@ -375,7 +375,13 @@ Result<std::shared_ptr<const RuleSet>> RuleSet::build(RuleFiles files, const str
   set->telling = std::make_unique<const classify::TellingDigits>(patterns);
   set->rank_rules(providers);
   set->hash_contents();
-  auto databases = classify::make_databases(patterns, cache_dir, target);
+  std::size_t known_size = 0;
+  classify::HsDatabase known;
+  if (target == classify::Target::this_cpu) {
+    known = known_literals(rule_image(), patterns.literals, known_size);
+  }
+  auto databases =
+      classify::make_databases(patterns, cache_dir, target, std::move(known), known_size);
   if (!databases) return tl::unexpected<Error>(databases.error());
   set->databases = std::move(*databases);
   return std::shared_ptr<const RuleSet>(std::move(set));

@@ -54,6 +54,7 @@ class RuleSet {
     std::uint32_t unused = 0;
   };
 
+  /// What the program's own image has compiled is not compiled again, but for `any_cpu`.
   static Result<std::shared_ptr<const RuleSet>> build(
       RuleFiles files, const std::string& cache_dir,
       classify::Target target = classify::Target::this_cpu);
@@ -114,6 +115,10 @@ class RuleSet {
 
  private:
   using ProviderNumbers = std::unordered_map<std::string, ProviderId>;
+  static std::shared_ptr<RuleSet> read_image(std::string_view image);
+  static classify::HsDatabase known_literals(std::string_view image,
+                                             const std::vector<std::string>& literals,
+                                             std::size_t& size);
   void add_causes(const std::vector<classify::CauseEntry>& entries,
                   const std::vector<std::string>& known);
   void number_causes();

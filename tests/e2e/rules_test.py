@@ -172,9 +172,9 @@ def live(t):
         for n in range(2000):
             f.write(RULE.format(name=f"m{n}", cause="mailbox.full", words=f"wobbly {chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)} gizmo overflow"))
     process.send_signal(signal.SIGHUP)
-    t.until("the new rules", lambda: cause("wobbly bca gizmo overflow")["rule"] == "own/m729")
+    t.until("the new rules", lambda: cause("wobbly bcb gizmo overflow")["rule"] == "own/m729")
     done = t.ndjson("rules", "reload", "--format", "ndjson", "--data", data)[0]
-    t.expect(done["rules"] > 2500 and done["samples"] > 4000 and done["changed"] is False, str(done))
+    t.expect(done["rules"] > 2500 and done["samples"] > 2900 and done["changed"] is False, str(done))
     print(f"reload of {done['rules']} rules, {done['samples']} samples: {done['ms']} ms")
 
     hits = {h["rule"]: h["hits"] for h in t.ndjson("rules", "list", "--hits", "--format", "ndjson", "--data", data)}

