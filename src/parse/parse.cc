@@ -2,6 +2,7 @@
 
 #include "parse/mail/mail.h"
 #include "parse/postfix.h"
+#include "parse/push.h"
 
 namespace bounced::parse {
 namespace {
@@ -10,6 +11,28 @@ namespace {
 constexpr Format kFormats[] = {
     {"postfix", probe_postfix, parse_postfix},
     {"mail", probe_mail, parse_mail},
+    // Push sources. Their rows differ by name only, which events tell as their source's format.
+    {"push", probe_push, parse_push},
+    {"ses", probe_push, parse_push},
+    {"sendgrid", probe_push, parse_push},
+    {"mailgun", probe_push, parse_push},
+    {"postmark", probe_push, parse_push},
+    {"sparkpost", probe_push, parse_push},
+    {"brevo", probe_push, parse_push},
+    {"zeptomail", probe_push, parse_push},
+    {"kumomta", probe_push, parse_push},
+    {"generic", probe_push, parse_push},
+    {"mandrill", probe_push, parse_push},
+    {"mailjet", probe_push, parse_push},
+    {"resend", probe_push, parse_push},
+    {"mailersend", probe_push, parse_push},
+    {"postal", probe_push, parse_push},
+    {"mailtrap", probe_push, parse_push},
+    {"unisender", probe_push, parse_push},
+    {"elasticemail", probe_push, parse_push},
+    {"eventbridge", probe_push, parse_push},
+    {"cloudevents", probe_push, parse_push},
+    {"forwardemail", probe_push, parse_push},
 };
 
 /// Probing reads this much of a block.
@@ -37,7 +60,7 @@ std::span<const Format> formats() {
 int find_format(std::string_view name) {
   const auto rows = formats();
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].name == name) return static_cast<int>(i);
+    if (rows[i].parse != parse_push && rows[i].name == name) return static_cast<int>(i);
   }
   return -1;
 }

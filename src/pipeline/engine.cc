@@ -103,8 +103,16 @@ Result<void> Engine::Impl::start() {
     if (!opened) return opened;
     opened = rates->open(store.get());
     if (!opened) return opened;
+    if (store != nullptr) {
+      push = std::make_unique<Inbox>(*this);
+      opened = push->open();
+      if (!opened) return opened;
+      opened = seen.load(*store);
+      if (!opened) return opened;
+    }
   }
   start_threads();
+  if (push != nullptr) push->start();
   return {};
 }
 
@@ -142,11 +150,11 @@ void Engine::Impl::commit() {
   }
 }
 
-std::uint32_t Engine::Impl::intern_source(const std::string& name) {
+std::uint32_t Engine::Impl::intern(store::Dictionary dictionary, const std::string& name) {
   std::uint32_t id = 0;
   auto request = std::make_shared<ChangeRequest>();
   request->run = [&](state::States*, store::Names& n) -> Result<void> {
-    id = n.intern(store::Dictionary::source, name);
+    id = n.intern(dictionary, name);
     return {};
   };
   // Only the name is needed, not its durability: it leaves with the cut that uses it first.
@@ -174,13 +182,14 @@ void Engine::Impl::die(Error error) {
     callback = fatal_callback;
   }
   stopping = true;
+  if (push != nullptr) push->abort();
   if (callback) callback();
 }
 
 Result<void> Engine::add_tail(TailConfig config) {
   auto zone = TimeResolver::make(config.timezone, {});
   if (!zone) return tl::unexpected(zone.error());
-  const std::uint32_t source = impl_->intern_source(config.tail.name);
+  const std::uint32_t source = impl_->intern(store::Dictionary::source, config.tail.name);
   config.tail.source = source;
   const std::lock_guard lock(impl_->mutex);
   const std::size_t index = impl_->tails.size();
@@ -188,6 +197,27 @@ Result<void> Engine::add_tail(TailConfig config) {
   impl_->feeders.emplace_back(
       [this, index, config, source] { impl_->feed_tail(index, config, source); });
   return {};
+}
+
+Result<PushId> Engine::add_push(parse::PushSource source) {
+  if (impl_->push == nullptr) {
+    return fail(ErrorCode::usage, "push source", source.name, "there is no store to keep it in");
+  }
+  return impl_->push->add(std::move(source));
+}
+
+void Engine::accept(PushId source, const Batch& batch, Accepted done) {
+  if (impl_->push == nullptr) {
+    return done(fail(ErrorCode::usage, "accept", "inbox", "there is no store to keep it in"));
+  }
+  impl_->push->accept(source, batch, std::move(done));
+}
+
+Result<void> Engine::accept(PushId source, const Batch& batch) {
+  std::promise<Result<void>> answer;
+  auto answered = answer.get_future();
+  accept(source, batch, [&answer](const Result<void>& result) { answer.set_value(result); });
+  return answered.get();
 }
 
 Result<void> Engine::change(std::function<Result<void>(state::States&, store::Names&)> change) {
@@ -216,6 +246,8 @@ Result<void> Engine::flush() {
 }
 
 Result<void> Engine::stop() {
+  // First: what it hands on is to be applied, and names are interned for it.
+  if (impl_->push != nullptr) impl_->push->stop();
   std::thread replay_feeder;
   {
     const std::lock_guard lock(impl_->mutex);
@@ -278,6 +310,13 @@ Metrics Engine::metrics() const {
       m.classifier.by_code += s.by_code;
       m.classifier.unknown += s.unknown;
     }
+  }
+  if (impl_->push != nullptr) {
+    const PushMetrics applied = m.push;
+    m.push = impl_->push->metrics();
+    m.push.duplicates = applied.duplicates;
+    m.push.keys = applied.keys;
+    m.push.keys_forgotten = applied.keys_forgotten;
   }
   m.classify = {m.classifier.calls, m.classifier.calls, 0, 0};
   m.ingest.sent = impl_->ingest_blocks.load(std::memory_order_relaxed);

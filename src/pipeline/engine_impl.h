@@ -17,7 +17,9 @@
 #include "base/queue.h"
 #include "base/threads.h"
 #include "pipeline/engine.h"
+#include "pipeline/inbox.h"
 #include "pipeline/lanes.h"
+#include "pipeline/seen.h"
 
 namespace bounced::pipeline {
 
@@ -93,6 +95,9 @@ class Worker {
   std::size_t slot_ = 0;  ///< in Impl::worker_stats
 };
 
+/// In Family::meta: sequence of the inbox's next record, as of the last cut that erased some.
+inline constexpr std::string_view kInboxNextKey = "inbox/next";
+
 struct Engine::Impl {
   explicit Impl(Options o) : options(std::move(o)) {}
 
@@ -112,6 +117,8 @@ struct Engine::Impl {
 
   // Pools outlive the queues that carry their blocks.
   BlockPool live_pool{limits::kBlocksMax};
+  std::unique_ptr<Inbox> push;  ///< with a store and states; it has a pool of its own
+  Seen seen;                    ///< apply's
   std::vector<std::shared_ptr<Replay::Impl>> replays;  // guarded by mutex
   BlockingQueue<BlockPtr> blocks;
   BlockingQueue<Message> inbox;               // of apply
@@ -155,7 +162,7 @@ struct Engine::Impl {
   void work(std::size_t index);
   void apply();
   void commit();
-  std::uint32_t intern_source(const std::string& name);
+  std::uint32_t intern(store::Dictionary dictionary, const std::string& name);
   void die(Error error);
   std::unique_ptr<Batch> take_batch();  ///< the one used last: its memory is still in a cache
   /// A batch of that lane is done with: it goes back, its block to the pool, and the feeder is
