@@ -1,5 +1,6 @@
 #include "parse/parse.h"
 
+#include "parse/exim.h"
 #include "parse/mail/mail.h"
 #include "parse/postfix.h"
 #include "parse/push.h"
@@ -10,6 +11,7 @@ namespace {
 // Evidence in the store names a row by its number: new ones go to the end.
 constexpr Format kFormats[] = {
     {"postfix", probe_postfix, parse_postfix},
+    {"exim", probe_exim, parse_exim},
     {"mail", probe_mail, parse_mail},
     // Push sources. Their rows differ by name only, which events tell as their source's format.
     {"push", probe_push, parse_push},
@@ -94,6 +96,7 @@ std::vector<Field> explain_line(const Context& context, std::string_view line, i
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
   if (format < 0) format = probe_format(line);
   if (format == find_format("postfix")) return explain_postfix(context, line);
+  if (format == find_format("exim")) return explain_exim(context, line);
   return {};
 }
 

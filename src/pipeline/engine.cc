@@ -32,18 +32,6 @@ Result<void> Engine::Impl::open_store() {
   return names.load(*store);
 }
 
-/// Rules that name their causes as the store does, and the policy for them.
-Result<void> Engine::Impl::open_rules() {
-  options.rules.known_causes = names.all(store::Dictionary::cause);
-  auto loaded_rules = load_rules(options.rules);
-  if (!loaded_rules) return tl::unexpected(loaded_rules.error());
-  rules = *loaded_rules;
-  auto loaded_policy = state::load_policy(options.policy_file, causes(*rules));
-  if (!loaded_policy) return tl::unexpected(loaded_policy.error());
-  policy = *loaded_policy;
-  return {};
-}
-
 Result<void> Engine::Impl::start() {
   // A store that is there says how causes are numbered; none is made for rules that do not load.
   std::error_code ignored;
@@ -56,10 +44,7 @@ Result<void> Engine::Impl::start() {
   if (!there && !options.data_dir.empty()) {
     if (auto opened = open_store(); !opened) return opened;
   }
-  for (const CauseInfo& info : causes(*rules)) {  // in order of number: new ones get the next ids
-    if (static_cast<std::uint16_t>(info.cause) < kFirstCustomCause) continue;
-    names.intern(store::Dictionary::cause, info.id);
-  }
+  begin_rules();
   hasher = AddressHasher(store != nullptr ? store->secret() : public_secret(),
                          AddressOptions{options.fold_local_part});
   context.hasher = &hasher;
@@ -74,8 +59,8 @@ Result<void> Engine::Impl::start() {
   if (options.keep_state) {
     state::Options state_options;
     state_options.table_bytes = options.table_bytes;
-    state_options.rule_name = [set = rules](RuleId rule) { return rule_name(*set, rule); };
-    states = std::make_unique<state::States>(policy, names, state_options);
+    state_options.rule_name = [this](const Verdict& verdict) { return hits.name(verdict); };
+    states = std::make_unique<state::States>(policies.back(), names, state_options);
     rates = std::make_unique<rates::Rates>(names, rates::Options{});
   }
   if (store != nullptr) {
@@ -110,6 +95,8 @@ Result<void> Engine::Impl::start() {
       opened = seen.load(*store);
       if (!opened) return opened;
     }
+    if (store != nullptr) opened = hits.load(*store);
+    if (!opened) return opened;
   }
   start_threads();
   if (push != nullptr) push->start();
@@ -152,23 +139,11 @@ void Engine::Impl::commit() {
 
 std::uint32_t Engine::Impl::intern(store::Dictionary dictionary, const std::string& name) {
   std::uint32_t id = 0;
-  auto request = std::make_shared<ChangeRequest>();
-  request->run = [&](state::States*, store::Names& n) -> Result<void> {
+  // Only the name is needed, not its durability: it leaves with the cut that uses it first.
+  (void)ask([&](state::States*, store::Names& n) -> Result<void> {
     id = n.intern(dictionary, name);
     return {};
-  };
-  // Only the name is needed, not its durability: it leaves with the cut that uses it first.
-  request->durable = false;
-  auto answer = request->answer.get_future();
-  Message message;
-  message.kind = Message::Kind::change;
-  message.change = request;
-  {
-    const std::lock_guard lock(mutex);
-    if (stopped) return id;  // nobody answers any more
-    inbox.push(std::move(message));
-  }
-  (void)answer.get();
+  });
   return id;
 }
 
@@ -304,11 +279,7 @@ Metrics Engine::metrics() const {
     const std::lock_guard lock(impl_->metrics_mutex);
     m = impl_->published;
     for (const Classifier::Stats& s : impl_->worker_stats) {
-      m.classifier.calls += s.calls;
-      m.classifier.memo_hits += s.memo_hits;
-      m.classifier.scans += s.scans;
-      m.classifier.by_code += s.by_code;
-      m.classifier.unknown += s.unknown;
+      m.classifier.add(s);
     }
   }
   if (impl_->push != nullptr) {
@@ -348,12 +319,6 @@ const store::Store* Engine::store() const {
 }
 const store::Names& Engine::names() const {
   return impl_->names;
-}
-std::shared_ptr<const RuleSet> Engine::rules() const {
-  return impl_->rules;
-}
-const Policy& Engine::policy() const {
-  return impl_->policy;
 }
 const AddressHasher& Engine::hasher() const {
   return impl_->hasher;

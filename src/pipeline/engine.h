@@ -28,6 +28,7 @@
 #include "ingest/ingest.h"
 #include "parse/parse.h"
 #include "parse/push.h"
+#include "pipeline/rule_hits.h"
 #include "rates/rates.h"
 #include "state/state.h"
 #include "store/names.h"
@@ -115,6 +116,13 @@ struct Metrics {
   std::int64_t lag_us = 0;        ///< clock - watermark while there is a lag, else 0
 };
 
+/// What a reload of rules and policy did.
+struct RuleReload {
+  std::size_t rules = 0, samples = 0;
+  bool changed = false;         ///< false: the files say what was in force already
+  std::int64_t elapsed_us = 0;  ///< from asking to being in force
+};
+
 /// A replay that runs; progress may be read from any thread.
 class Replay {
  public:
@@ -170,6 +178,12 @@ class Engine {
   Result<void> change(std::function<Result<void>(state::States&, store::Names&)> change);
   /// Everything applied so far is durable on return.
   Result<void> flush();
+  /// Reads the rule files and the policy file of the options again, proves the rules by their own
+  /// samples, and puts both in force for what is classified and decided from then on. Any error
+  /// (file:line) leaves what is in force as it is. The engine goes on meanwhile.
+  Result<RuleReload> reload_rules();
+  /// Which rules decided how often, as applied so far; in no order.
+  [[nodiscard]] std::vector<RuleHit> rule_hits() const;
   /// Drains what was read, cuts, joins. Idempotent. Returns the first fatal error, if any.
   Result<void> stop();
   /// The last act of a process: stop()s, closes the store, and leaves the tables to the end of the
@@ -185,6 +199,7 @@ class Engine {
   [[nodiscard]] const store::Store* store() const;  ///< nullptr without one
   [[nodiscard]] const store::Names& names() const;
   [[nodiscard]] std::shared_ptr<const RuleSet> rules() const;
+  /// In force now; stays valid, though a reload may have put another one in force.
   [[nodiscard]] const Policy& policy() const;
   [[nodiscard]] const AddressHasher& hasher() const;
   [[nodiscard]] const state::BlockView& view() const;
