@@ -40,8 +40,12 @@ class Taker {
       : context_(context), batch_(batch), offset_(offset), arrived_us_(arrived_us) {}
 
   void take(std::string_view bytes);
+  /// A report that came back as another's returned message; `made`: events of the mail so far.
+  /// Returns how many there are then.
+  std::uint64_t take_returned(Message message, std::uint64_t made);
 
  private:
+  void find_origin();
   bool take_delivery_status();
   bool take_feedback();
   bool take_unsubscribe();
@@ -91,6 +95,25 @@ void Taker::find_text() {
   subject_ = ascii_lower(message_.header.get("subject"));
 }
 
+void Taker::find_origin() {
+  time_us_ = time_of(message_, arrived_us_);
+  sent_ = sent_message(message_, context_.campaign_header);
+  for (const std::string& address : envelope_recipients(message_)) {
+    verp_ = decode_verp(context_.verp, address);
+    if (!verp_.recipient.empty()) break;
+  }
+  if (verp_.recipient.empty()) verp_ = decode_verp(context_.verp, sent_.sender);
+}
+
+std::uint64_t Taker::take_returned(Message message, std::uint64_t made) {
+  message_ = std::move(message);
+  made_ = made;
+  find_text();
+  find_origin();
+  take_delivery_status();
+  return made_;
+}
+
 void Taker::take(std::string_view bytes) {
   ++batch_.counts.lines;
   batch_.counts.bytes += bytes.size();
@@ -101,13 +124,7 @@ void Taker::take(std::string_view bytes) {
     return;
   }
   find_text();
-  time_us_ = time_of(message_, arrived_us_);
-  sent_ = sent_message(message_, context_.campaign_header);
-  for (const std::string& address : envelope_recipients(message_)) {
-    verp_ = decode_verp(context_.verp, address);
-    if (!verp_.recipient.empty()) break;
-  }
-  if (verp_.recipient.empty()) verp_ = decode_verp(context_.verp, sent_.sender);
+  find_origin();
   if (take_feedback() || take_delivery_status()) return;
   if (take_unsubscribe()) return;
   if (is_bounce() && take_notice()) return;
@@ -132,6 +149,7 @@ void Taker::set_common(Event& event) {
     campaign_ = batch_.add(sent_.campaign.substr(0, kCampaignBytesMax));
   }
   event.sender = sender_;
+  if (sent_.null_sender) event.flags |= EventFlags::kNullSender;
   event.message_id = message_id_;
   event.queue_id = queue_id_;
   event.campaign = campaign_;
@@ -208,7 +226,7 @@ bool Taker::take_delivery_status() {
     if (!status_part) continue;
     const DeliveryStatus report = read_delivery_status(part.text);
     own_queue_id_ = report.queue_id;
-    if (sent_.sender.empty()) sent_.sender = report.sender;
+    if (sent_.sender.empty() && !sent_.null_sender) sent_.sender = report.sender;
     for (const RecipientStatus& status : report.recipients) {
       ++blocks;
       Fact fact;
@@ -230,6 +248,11 @@ bool Taker::take_delivery_status() {
       }
       add(fact);
     }
+  }
+  if (message_.returned_report != nullptr && blocks != 0) {
+    Taker inner(context_, offset_, arrived_us_, batch_);
+    inner.mail_hash_ = mail_hash_;
+    made_ = inner.take_returned(std::move(*message_.returned_report), made_);
   }
   if (blocks == 0) return false;
   if (made_ == 0) ++batch_.counts.ignored;  // none of them names an address

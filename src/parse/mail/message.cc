@@ -138,7 +138,12 @@ void walk(GMimeObject* object, int depth, Message& out) {
     if (type_of(object) == "message/delivery-status") return;
     if (out.original.empty()) copy_header(GMIME_OBJECT(inner), out.original);
     out.has_original = true;
-    return;
+    GMimeObject* const root = g_mime_message_get_mime_part(inner);
+    if (root == nullptr || type_of(root) != "multipart/report") return;
+    out.returned_report = std::make_unique<Message>();
+    copy_header(GMIME_OBJECT(inner), out.returned_report->header);
+    out.returned_report->type = "multipart/report";
+    return walk(root, depth + 1, *out.returned_report);
   }
   if (GMIME_IS_PART(object)) take_leaf(object, out);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,8 @@ struct Message {
   std::vector<Part> parts;
   Fields original;            ///< header of the returned message, if there is one
   bool has_original = false;  ///< it came as a part of its own
+  /// The returned message is a report itself: a notification that could not be delivered.
+  std::unique_ptr<Message> returned_report;
   [[nodiscard]] const Part* part(std::string_view mime_type) const;
 };
 

@@ -199,19 +199,36 @@ std::string paragraph_of(const std::vector<std::string_view>& lines, const Menti
   return words;
 }
 
-std::string words_of(const std::vector<std::string_view>& lines, const Mention& mention,
-                     std::size_t to) {
+bool same_address(std::string_view a, std::string_view b) {
+  return iequals(a, b);
+}
+
+/// The line up to which the words about a mention may go: the next line that is about another
+/// recipient.
+std::size_t end_of(const std::vector<Mention>& all, const Mention& mention, std::size_t lines) {
+  for (const Mention& next : all) {
+    const bool about = next.place == Place::alone || next.place == mention.place;
+    if (about && next.line > mention.line && !same_address(next.address, mention.address)) {
+      return next.line;
+    }
+  }
+  return lines;
+}
+
+std::string words_of(const std::vector<std::string_view>& lines, const std::vector<Mention>& all,
+                     const Mention& mention) {
+  const std::size_t to = end_of(all, mention, lines.size());
+  const bool alone = std::all_of(all.begin(), all.end(), [&](const Mention& other) {
+    return same_address(other.address, mention.address) || other.place != Place::alone;
+  });
   std::string words = paragraph_of(lines, mention, to);
   if (has_reply(words)) return words;
   std::string reply = reply_in(lines, mention.line, to);
-  if (reply.empty()) reply = reply_in(lines, 0, lines.size());  // a transcript stands apart
+  // A transcript stands apart; whose it is is plain where there is one recipient only.
+  if (reply.empty() && alone) reply = reply_in(lines, 0, lines.size());
   if (!reply.empty()) return reply;
   // The sentence that names it may be all there is.
   return words.empty() ? std::string(trim(lines[mention.line])) : words;
-}
-
-bool same_address(std::string_view a, std::string_view b) {
-  return iequals(a, b);
 }
 
 bool listed(const std::vector<NoticeRecipient>& list, std::string_view address) {
@@ -231,16 +248,6 @@ std::string words_anywhere(const std::vector<std::string_view>& lines) {
     if (!trim(line).empty()) words += std::string(trim(line)) + '\n';
   }
   return words;
-}
-
-/// The line up to which a mention's words may go: the next mention of another recipient.
-std::size_t end_of(const std::vector<Mention>& chosen, std::size_t at, std::size_t lines) {
-  for (std::size_t i = at + 1; i < chosen.size(); ++i) {
-    if (chosen[i].line > chosen[at].line && !same_address(chosen[i].address, chosen[at].address)) {
-      return chosen[i].line;
-    }
-  }
-  return lines;
 }
 
 }  // namespace
@@ -266,22 +273,18 @@ std::vector<NoticeRecipient> read_notice(std::string_view notice,
   std::vector<Mention> mentions = mentions_of(lines, ours);
   std::vector<NoticeRecipient> out;
   if (!known.empty()) {
-    std::vector<Mention> chosen;
-    for (const Mention& mention : mentions) {
-      const bool is_known = std::any_of(known.begin(), known.end(), [&](const std::string& one) {
-        return same_address(one, mention.address);
-      });
-      if (is_known) chosen.push_back(mention);
-    }
     for (const std::string& address : known) {
       if (listed(out, address)) continue;
-      const auto it = std::find_if(chosen.begin(), chosen.end(), [&](const Mention& m) {
-        return same_address(m.address, address);
-      });
-      const auto at = static_cast<std::size_t>(it - chosen.begin());
-      out.push_back({address, it == chosen.end()
-                                  ? words_anywhere(lines)
-                                  : words_of(lines, *it, end_of(chosen, at, lines.size()))});
+      // The line that is about it, if one is; else the first that names it.
+      const Mention* best = nullptr;
+      for (const Mention& one : mentions) {
+        if (!same_address(one.address, address)) continue;
+        if (best == nullptr || (best->place != Place::alone && one.place == Place::alone)) {
+          best = &one;
+        }
+      }
+      out.push_back(
+          {address, best == nullptr ? words_anywhere(lines) : words_of(lines, mentions, *best)});
     }
     return out;
   }
@@ -292,8 +295,7 @@ std::vector<NoticeRecipient> read_notice(std::string_view notice,
                  mentions.end());
   for (std::size_t i = 0; i < mentions.size(); ++i) {
     if (listed(out, mentions[i].address)) continue;
-    out.push_back(
-        {mentions[i].address, words_of(lines, mentions[i], end_of(mentions, i, lines.size()))});
+    out.push_back({mentions[i].address, words_of(lines, mentions, mentions[i])});
     if (best == Place::somewhere) break;  // one guess is enough
   }
   return out;

@@ -70,7 +70,8 @@ SentMessage sent_message(const Message& message, std::string_view campaign_heade
   const Fields& original = message.original;
   out.sender = std::string(address_of(original.get("return-path")));
   if (out.sender.empty()) out.sender = std::string(address_of(original.get("x-envelope-from")));
-  if (out.sender.empty() && !message.header.empty()) {
+  out.null_sender = out.sender.empty() && original.get("return-path").substr(0, 2) == "<>";
+  if (out.sender.empty() && !out.null_sender) {
     // The reverse-path is where the mail came to; To is a person's word only.
     const auto envelope = envelope_recipients(message);
     if (!envelope.empty()) out.sender = envelope.front();

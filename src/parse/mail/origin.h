@@ -13,9 +13,10 @@ namespace bounced::parse::mail {
 
 /// What a mail tells of the message that it answers; empty = not told.
 struct SentMessage {
-  std::string sender;      ///< its reverse-path, which is where the mail came to
-  std::string message_id;  ///< with <>
-  std::string queue_id;    ///< of the hop nearest to us that has one
+  std::string sender;        ///< its reverse-path, which is where the mail came to
+  bool null_sender = false;  ///< that is known to be <>
+  std::string message_id;    ///< with <>
+  std::string queue_id;      ///< of the hop nearest to us that has one
   std::string campaign;
 };
 
