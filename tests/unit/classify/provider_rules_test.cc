@@ -44,9 +44,9 @@ TEST(ProviderRules, NoProviderMakesHardWhatIsNotHardElsewhere) {
       if (classifier.classify(failure_of(sample, sample.mta)).hard()) continue;
       for (const std::string& host : hosts) {
         const Verdict verdict = classifier.classify(failure_of(sample, host));
-        EXPECT_FALSE(verdict.hard()) << sample.text << "\nat " << host << " by "
-                                     << rule_name(rules, verdict.rule) << ", a sample of "
-                                     << rule.id;
+        EXPECT_FALSE(verdict.hard())
+            << sample.text << "\nat " << host << " by " << rule_name(rules, verdict.rule)
+            << ", a sample of " << rule.id;
         ++tried;
       }
     }
