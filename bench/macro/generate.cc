@@ -1,4 +1,4 @@
-// bounced-loggen: writes a Postfix log that never happened, and what is true about it.
+// bounced-loggen: writes a Postfix or Exim log that never happened, and what is true about it.
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -18,11 +18,12 @@ namespace bounced::bench {
 namespace {
 
 constexpr char kHelp[] =
-    "usage: bounced-loggen --out FILE [options]     a seeded Postfix log\n"
+    "usage: bounced-loggen --out FILE [options]     a seeded Postfix or Exim log\n"
     "  --profile sparse|real|prefill  lines per delivery (default sparse)\n"
     "  --bytes N[KiB|MiB|GiB]         size of the log (default 1GiB; prefill: as it comes)\n"
     "  --seed N                       same seed, same log (default 1)\n"
-    "  --header rfc3164|rfc3339       (default rfc3164)\n"
+    "  --mta postfix|exim             (default postfix)\n"
+    "  --header rfc3164|rfc3339       (default rfc3164; exim: Exim's own file)\n"
     "  --year Y                       the log starts on 1 October of Y (default 2026)\n"
     "  --day N                        days later (default 0)\n"
     "  --recipients N                 known addresses (default: 1.75 for each delivery line)\n"
@@ -79,7 +80,12 @@ bool set(Options& o, std::string_view name, const char* value) {
   if (name == "--known-fraction") {
     return parse_number(text, s.known_fraction) && s.known_fraction >= 0 && s.known_fraction <= 1;
   }
-  if (name == "--header") {
+  if (name == "--mta") {
+    s.exim = text == "exim";
+    if (s.exim) o.header = HeaderForm::exim;
+    return text == "exim" || text == "postfix";
+  }
+  if (name == "--header" && !s.exim) {
     o.header = text == "rfc3339" ? HeaderForm::rfc3339 : HeaderForm::rfc3164;
     return text == "rfc3339" || text == "rfc3164";
   }

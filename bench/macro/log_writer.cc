@@ -23,11 +23,13 @@ void LogWriter::stamp() {
     std::tm civil{};
     gmtime_r(&t, &civil);
     char text[64];
-    const char* format = form_ == HeaderForm::rfc3164 ? "%b %e %H:%M:%S" : "%Y-%m-%dT%H:%M:%S";
+    const char* format = form_ == HeaderForm::rfc3164   ? "%b %e %H:%M:%S"
+                         : form_ == HeaderForm::rfc3339 ? "%Y-%m-%dT%H:%M:%S"
+                                                        : "%Y-%m-%d %H:%M:%S";
     second_.assign(text, std::strftime(text, sizeof text, format, &civil));
   }
   put(second_);
-  if (form_ == HeaderForm::rfc3164) return;
+  if (form_ != HeaderForm::rfc3339) return;
   *end_++ = '.';
   auto fraction = static_cast<std::uint32_t>(now_us_ % 1'000'000);
   for (int i = 5; i >= 0; --i, fraction /= 10) end_[i] = static_cast<char>('0' + fraction % 10);
@@ -37,7 +39,9 @@ void LogWriter::stamp() {
 
 void LogWriter::begin_line(std::string_view host, std::string_view tag, std::uint32_t pid) {
   stamp();
-  put(' ').put(host).put(' ').put(tag).put('[').number(pid).put("]: ");
+  put(' ');
+  if (form_ == HeaderForm::exim) return;
+  put(host).put(' ').put(tag).put('[').number(pid).put("]: ");
 }
 
 LogWriter& LogWriter::number(std::uint64_t value) {

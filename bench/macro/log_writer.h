@@ -10,7 +10,7 @@
 
 namespace bounced::bench {
 
-enum class HeaderForm : std::uint8_t { rfc3164, rfc3339 };
+enum class HeaderForm : std::uint8_t { rfc3164, rfc3339, exim };
 
 class LogWriter {
  public:
@@ -18,7 +18,7 @@ class LogWriter {
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
 
-  /// Writes `stamp host tag[pid]: `.
+  /// Writes `stamp host tag[pid]: `; exim: the stamp and a blank.
   void begin_line(std::string_view host, std::string_view tag, std::uint32_t pid);
   void end_line() {
     *end_++ = '\n';

@@ -102,10 +102,12 @@ void Simulation::start(Message& m) {
              : f < 12 ? Form::discard
              : f < 14 ? Form::probe
                       : Form::remote;
+    if (options_.exim && (m.form == Form::forward || m.form == Form::probe)) m.form = Form::remote;
   }
   give_id(m);
   m.step = !real ? Step::active : (m.hash & 6) == 0 ? Step::client : Step::connect;
   if (m.form == Form::probe) m.step = Step::deliver;
+  if (options_.exim) m.step = Step::active;
   ++truth_.messages;
 }
 
@@ -122,6 +124,7 @@ void Simulation::give_id(Message& m) {
   } else {
     m.inode = next_inode_++;
   }
+  if (options_.exim) return give_exim_id(m);
   char* end = m.id.data();
   const auto digits = [&end](std::uint64_t value, unsigned base, int n) {
     for (int i = n - 1; i >= 0; --i, value /= base) end[i] = kSafe[value % base];
@@ -152,12 +155,14 @@ void Simulation::count_recipient(std::uint32_t recipient) {
 
 void Simulation::step(Message& m) {
   out_.advance(1 + random_.below(gap_us_));
-  if (m.step < Step::active || m.step == Step::disconnect) {
+  if (options_.exim) {
+    step_exim(m);
+  } else if (m.step < Step::active || m.step == Step::disconnect) {
     step_intake(m);
   } else {
     step_queue(m);
   }
-  if (options_.profile == Profile::real && random_.below(256) < 4) noise(m);
+  if (options_.profile == Profile::real && !options_.exim && random_.below(256) < 4) noise(m);
   if (m.step == Step::done) free_inodes_.push_back(m.inode);
 }
 
@@ -263,9 +268,8 @@ void Simulation::after_attempt(Message& m) {
   }
   if (m.pending == 0) {
     const bool notify = real && m.bounced;
-    m.step = notify                                     ? Step::notify
-             : real || random_.chance(kRemovedInSparse) ? Step::remove
-                                                        : Step::done;
+    const bool removed = real || options_.exim || random_.chance(kRemovedInSparse);
+    m.step = notify && !options_.exim ? Step::notify : removed ? Step::remove : Step::done;
     return;
   }
   if (m.attempt == 0) m.stuck = random_.chance(kStuck);
@@ -306,7 +310,7 @@ void Simulation::deliver_remote(Message& m, std::uint32_t recipient, unsigned in
   const double deferred = first ? kFirstDeferred : m.stuck ? 1 : kRetryDeferred;
   const bool prefill = options_.profile == Profile::prefill;
   if (prefill || u < bounced) {
-    if (!prefill && random_.chance(kSoftBounce)) {
+    if (!prefill && !options_.exim && random_.chance(kSoftBounce)) {
       begin_delivery(m, "smtp", recipient);
       const Relay& relay = population_.site_of(recipient).relays[0];
       out_.put(", relay=").put(relay.bracketed).put(":25");

@@ -1,4 +1,4 @@
-// Plays messages through a Postfix that exists only as log lines, and counts what it wrote.
+// Plays messages through a Postfix or Exim that exists only as log lines, and counts what it wrote.
 // Not thread-safe.
 #pragma once
 
@@ -28,6 +28,7 @@ struct SimulationOptions {
   std::uint32_t recipients = 0;  ///< known population, > 0 for Simulation
   double known_fraction = 1.0;   ///< of the deliveries go to it, the rest to as many strangers
   std::uint32_t lines_per_second = 0;  ///< > 0 for Simulation
+  bool exim = false;                   ///< Exim's mainlog; every profile has all of its lines
 };
 
 /// What a correct reader must count.
@@ -68,7 +69,7 @@ class Simulation {
     std::int64_t arrived_us = 0;
     std::int64_t due_us = 0;
     std::array<std::uint32_t, kMaxRecipients> recipients{};
-    std::array<char, 20> id{};
+    std::array<char, 24> id{};
     std::uint32_t inode = 0;
     std::uint32_t size = 0;
     std::uint16_t brand = 0;
@@ -111,6 +112,15 @@ class Simulation {
   void write_failure(const Message& m, std::uint32_t recipient, bool bounced);
   void write_suspended(const Message& m, std::uint32_t recipient);
   void write_local_form(const Message& m, std::uint32_t recipient);
+  void give_exim_id(Message& m);
+  void step_exim(Message& m);
+  void begin_exim(const Message& m, std::string_view flag);
+  void put_exim_host(const Relay& relay);
+  void write_exim_received(const Message& m);
+  void write_exim_sent(const Message& m, std::uint32_t recipient);
+  void write_exim_failure(const Message& m, std::uint32_t recipient, bool bounced);
+  void write_exim_suspended(const Message& m, std::uint32_t recipient);
+  void write_exim_local_form(const Message& m, std::uint32_t recipient);
   void begin_delivery(const Message& m, std::string_view daemon, std::uint32_t recipient);
   void noise(const Message& m);
   void count_recipient(std::uint32_t recipient);

@@ -151,6 +151,7 @@ void Simulation::put_accepted(const Message& m, const Site& site) {
 }
 
 void Simulation::write_sent(const Message& m, std::uint32_t recipient) {
+  if (options_.exim) return write_exim_sent(m, recipient);
   const Site& site = population_.site_of(recipient);
   const Relay& relay = site.relays[random_.below(static_cast<std::uint32_t>(site.relays.size()))];
   begin_delivery(m, "smtp", recipient);
@@ -163,6 +164,7 @@ void Simulation::write_sent(const Message& m, std::uint32_t recipient) {
 }
 
 void Simulation::write_failure(const Message& m, std::uint32_t recipient, bool bounced) {
+  if (options_.exim) return write_exim_failure(m, recipient, bounced);
   const Site& site = population_.site_of(recipient);
   const auto& choice = random_.chance(kUnworded) ? diagnostics_.local(bounced)
                                                  : diagnostics_.of(site.provider, bounced);
@@ -186,6 +188,7 @@ void Simulation::write_failure(const Message& m, std::uint32_t recipient, bool b
 }
 
 void Simulation::write_suspended(const Message& m, std::uint32_t recipient) {
+  if (options_.exim) return write_exim_suspended(m, recipient);
   const Relay& relay = population_.site_of(recipient).relays[0];
   begin_delivery(m, "error", recipient);
   out_.put(", relay=none");
@@ -197,6 +200,7 @@ void Simulation::write_suspended(const Message& m, std::uint32_t recipient) {
 
 /// Lines that are neither a remote delivery nor a remote failure.
 void Simulation::write_local_form(const Message& m, std::uint32_t recipient) {
+  if (options_.exim) return write_exim_local_form(m, recipient);
   switch (m.form) {
     case Form::filter:
       begin_delivery(m, "smtp", recipient);

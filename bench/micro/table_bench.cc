@@ -145,7 +145,7 @@ void states_apply(benchmark::State& bench, unsigned failing) {
   store::Names names;
   static const Policy policy = load_policy().value();
   Options options;
-  options.rule_name = [](RuleId) { return std::string_view("generic/user-unknown"); };
+  options.rule_name = [](const Verdict&) { return std::string_view("generic/user-unknown"); };
   States states(policy, names, options);
   (void)states.open(nullptr);
   BlockPool pool(1, 4096);

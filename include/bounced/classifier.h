@@ -94,6 +94,7 @@ class Classifier {
 
   struct Stats {
     std::uint64_t calls = 0, memo_hits = 0, scans = 0, by_code = 0, unknown = 0;
+    void add(const Stats& other);
   };
   [[nodiscard]] const Stats& stats() const;
 

@@ -108,6 +108,9 @@ struct EventFlags {
   /// A failure at a host that only passes mail on (smart host, content filter): what it says of
   /// itself is not the recipient domain's trouble.
   static constexpr std::uint8_t kRelay = 64;
+  /// Told by a mail that anybody could have written: changes no state until it is matched with a
+  /// message that we sent.
+  static constexpr std::uint8_t kUnproven = 128;
 };
 
 /// One fact about one recipient. Offsets into its Batch, no copies; only valid with that Batch.

@@ -46,6 +46,7 @@ struct CausePolicy {
   std::int64_t span_unsure_us = 0;
   bool needs_domain_alive = false;  ///< only while others at that domain are delivered
   bool needs_domain_dead = false;   ///< only while nobody at that domain is delivered
+  bool operator==(const CausePolicy&) const = default;
 };
 
 /// Blocks' terms: the n-th block of a kind lasts terms_us[n-1]; 0 = no end. The last one repeats.
@@ -54,6 +55,7 @@ struct BlockTerms {
   std::uint32_t count = 0;
   /// From this occurrence on the block is `dead` instead (soft: the third time); 0 = never.
   std::uint32_t dead_from = 0;
+  bool operator==(const BlockTerms&) const = default;
 };
 
 /// Thread safety: immutable after load. Times are microseconds.
@@ -75,6 +77,7 @@ struct Policy {
   double warn_bounce_percent[3] = {2, 3, 5};
   double complaint_warn_percent = 0.1;
   double complaint_act_percent = 0.3;
+  bool operator==(const Policy&) const = default;
 
   [[nodiscard]] const CausePolicy& of(Cause cause) const {
     const auto n = static_cast<std::size_t>(cause);

@@ -251,6 +251,14 @@ Classifier::Span Classifier::span(const Failure& failure) {
   return {range.begin, range.end};
 }
 
+void Classifier::Stats::add(const Stats& other) {
+  calls += other.calls;
+  memo_hits += other.memo_hits;
+  scans += other.scans;
+  by_code += other.by_code;
+  unknown += other.unknown;
+}
+
 const Classifier::Stats& Classifier::stats() const {
   return impl_->stats;
 }

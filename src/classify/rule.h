@@ -13,7 +13,7 @@ namespace bounced::classify {
 
 /// A trouble found in rule files; the words of Error, with a place.
 struct Problem {
-  enum class Level : std::uint8_t { error, warning };
+  enum class Level : std::uint8_t { error, warning, note };
   Level level = Level::error;
   std::string file;
   std::uint32_t line = 0;  ///< 1-based; 0 = the whole file

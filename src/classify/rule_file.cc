@@ -365,11 +365,27 @@ bool read_number(string_view text, std::uint16_t& out) {
 string Problem::text() const {
   string words = file;
   if (line != 0) words += ":" + std::to_string(line);
-  words += level == Level::warning ? ": warning: " : ": ";
+  words += level == Level::warning ? ": warning: " : level == Level::note ? ": note: " : ": ";
   if (!rule.empty()) words += rule + ": ";
   words += message;
   if (!hint.empty()) words += "; " + hint;
   return words;
+}
+
+std::optional<Error> first_error(const std::vector<Problem>& problems) {
+  std::size_t errors = 0;
+  const Problem* first = nullptr;
+  for (const Problem& problem : problems) {
+    if (problem.level != Problem::Level::error) continue;
+    if (errors++ == 0) first = &problem;
+  }
+  if (first == nullptr) return {};
+  string where = first->file;
+  if (first->line != 0) where += ":" + std::to_string(first->line);
+  string why = first->rule.empty() ? first->message : first->rule + ": " + first->message;
+  if (errors > 1) why += " (and " + std::to_string(errors - 1) + " more)";
+  return Error{ErrorCode::data, "load rules", where, why,
+               first->hint.empty() ? "see `bounced rules check`" : first->hint};
 }
 
 bool parse_code_pattern(string_view text, CodePattern& out) {

@@ -315,8 +315,8 @@ void RuleSet::rank_rules(const ProviderNumbers& numbers) {
     std::vector<ProviderId> providers;
     for (const string& suffix : rule.providers) providers.push_back(numbers.at(suffix));
     c.providers = append(rule_providers, providers);
-    c.rank = (std::uint64_t{rule.precedence} << 16) | (rule.providers.empty() ? 0u : 1u << 9) |
-             (rule.has_text() ? 1u << 8 : 0u) | rule.predicates();
+    c.rank = (std::uint64_t{rule.precedence} << 16) | (rule.providers.empty() ? 0u : kProviderRank) |
+             (rule.has_text() ? kTextRank : 0u) | rule.predicates();
     if (!rule.has_text()) code_rules.push_back(r);
     rule_ids.add(rule.id);
   }
@@ -426,20 +426,7 @@ Result<std::shared_ptr<const RuleSet>> load_rules(const RuleSetOptions& options)
   auto files = classify::read_rule_files(options);
   if (!files) return tl::unexpected<Error>(files.error());
   RuleSet::validate(*files);
-  std::size_t errors = 0;
-  const Problem* first = nullptr;
-  for (const Problem& problem : files->problems) {
-    if (problem.level != Problem::Level::error) continue;
-    if (errors++ == 0) first = &problem;
-  }
-  if (first != nullptr) {
-    string where = first->file;
-    if (first->line != 0) where += ":" + std::to_string(first->line);
-    string why = first->rule.empty() ? first->message : first->rule + ": " + first->message;
-    if (errors > 1) why += " (and " + std::to_string(errors - 1) + " more)";
-    return fail(ErrorCode::data, "load rules", where, why,
-                first->hint.empty() ? "see `bounced rules check`" : first->hint);
-  }
+  if (auto error = classify::first_error(files->problems)) return tl::unexpected<Error>(*error);
   return RuleSet::build(std::move(*files), options.cache_dir);
 }
 

@@ -35,7 +35,7 @@ void build(CLI::App& parser, App& app) {
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
   for (const auto add :
        {add_run, add_replay, add_parse, add_trace, add_classify, add_explain, add_address, add_list,
-        add_report, add_changes, add_rules, add_config, add_digest, add_status, add_version}) {
+        add_report, add_changes, add_rules, add_whatif, add_config, add_digest, add_status, add_version}) {
     add(parser, app);
   }
 }

@@ -100,6 +100,7 @@ void add_list(CLI::App& parser, App& app);
 void add_report(CLI::App& parser, App& app);
 void add_changes(CLI::App& parser, App& app);
 void add_rules(CLI::App& parser, App& app);
+void add_whatif(CLI::App& parser, App& app);
 void add_config(CLI::App& parser, App& app);
 void add_digest(CLI::App& parser, App& app);
 void add_status(CLI::App& parser, App& app);

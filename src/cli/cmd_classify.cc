@@ -1,13 +1,12 @@
 // bounced classify: what a diagnostic means.
-#include <simdjson.h>
-
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 
 #include "base/text.h"
 #include "cli/app.h"
+#include "cli/failure_input.h"
+#include "cli/policy_text.h"
 #include "report/event_json.h"
 
 namespace bounced::cli {
@@ -20,138 +19,95 @@ struct ClassifyArgs {
   bool explain = false;
 };
 
-/// One input object (DESIGN section 6); owns what its Failure points to.
-struct Input {
-  std::string diagnostic, mta_host, domain;
-  Failure failure;
-  std::string echo;  ///< the object's members as they came, without braces
+/// What answers are made of.
+struct Judge {
+  const RuleSet& rules;
+  Classifier& classifier;
+  const Policy* policy = nullptr;  ///< with --explain
 };
 
-bool read_enhanced(std::string_view text, EnhancedCode& out) {
-  unsigned part[3] = {0, 0, 0};
-  std::size_t at = 0;
-  for (int i = 0; i < 3; ++i) {
-    const auto [end, ec] = std::from_chars(text.data() + at, text.data() + text.size(), part[i]);
-    if (ec != std::errc() || part[i] > 999) return false;
-    at = static_cast<std::size_t>(end - text.data());
-    if (i < 2 && (at >= text.size() || text[at++] != '.')) return false;
-  }
-  if (at != text.size() || (part[0] != 2 && part[0] != 4 && part[0] != 5)) return false;
-  out.klass = static_cast<std::uint8_t>(part[0]);
-  out.subject = static_cast<std::uint16_t>(part[1]);
-  out.detail = static_cast<std::uint16_t>(part[2]);
-  return true;
+std::string enhanced_text(const EnhancedCode& code) {
+  return fmt::format("{}.{}.{}", code.klass, code.subject, code.detail);
 }
 
-// A JSON line, or a plain text line when it does not begin with '{'. False: malformed JSON.
-bool read_input(simdjson::dom::parser& parser, const std::string& line, const ClassifyArgs& args,
-                Input& out) {
-  out = Input{};
-  out.mta_host = args.mta;
-  out.domain = args.domain;
-  (void)from_string(args.kind, out.failure.kind);
-  if (!args.phase.empty()) (void)from_string(args.phase, out.failure.phase);
-  const std::string_view trimmed = trim(line);
-  if (trimmed.empty() || trimmed.front() != '{') {
-    out.diagnostic = line;
-    out.echo = "\"diagnostic\":";
-    append_json(out.echo, line);
-  } else {
-    simdjson::dom::element root;
-    simdjson::dom::object object;
-    if (parser.parse(trimmed.data(), trimmed.size()).get(root) != simdjson::SUCCESS ||
-        root.get(object) != simdjson::SUCCESS) {
-      return false;
-    }
-    for (const auto field : object) {
-      if (field.key == "verdict") continue;
-      if (!out.echo.empty()) out.echo += ',';
-      append_json(out.echo, field.key);
-      out.echo += ':';
-      out.echo += simdjson::minify(field.value);
-    }
-    std::string_view text;
-    if (root["diagnostic"].get(text) == simdjson::SUCCESS) out.diagnostic = text;
-    std::uint64_t code = 0;
-    if (root["smtp_code"].get(code) == simdjson::SUCCESS && code < 1000) {
-      out.failure.smtp_code = static_cast<std::uint16_t>(code);
-    } else if (root["smtp_code"].get(text) == simdjson::SUCCESS) {
-      std::from_chars(text.data(), text.data() + text.size(), out.failure.smtp_code);
-    }
-    if (root["enhanced"].get(text) == simdjson::SUCCESS) {
-      (void)read_enhanced(text, out.failure.enhanced);
-    }
-    if (root["mta"]["host"].get(text) == simdjson::SUCCESS ||
-        root["mta"].get(text) == simdjson::SUCCESS) {
-      out.mta_host = text;
-    }
-    if (root["phase"].get(text) == simdjson::SUCCESS) (void)from_string(text, out.failure.phase);
-    if (root["kind"].get(text) == simdjson::SUCCESS) (void)from_string(text, out.failure.kind);
-    if (root["recipient"].get(text) == simdjson::SUCCESS) out.domain = raw_domain(text);
+void append_explanation(std::string& json, const RuleSet& rules, const Explanation& why,
+                        const std::string& effect) {
+  const auto member = [&json](const char* key, std::string_view text) {
+    if (text.empty()) return;
+    json += fmt::format(",\"{}\":", key);
+    append_json(json, text);
+  };
+  json += ",\"explanation\":{\"normalised\":";
+  append_json(json, why.normalised);
+  if (why.smtp_code != 0) json += fmt::format(",\"smtp_code\":{}", why.smtp_code);
+  if (why.enhanced.present()) member("enhanced", enhanced_text(why.enhanced));
+  member("provider", why.provider);
+  member("summary", why.summary);
+  member("policy", effect);
+  json += ",\"matches\":[";
+  for (std::size_t i = 0; i < why.matches.size(); ++i) {
+    const auto& match = why.matches[i];
+    json += i != 0 ? ",{\"rule\":" : "{\"rule\":";
+    append_json(json, match.rule);
+    member("cause", cause_id(rules, match.cause));
+    member("where", match.where);
+    json += match.won ? ",\"won\":true" : ",\"won\":false";
+    member("why", match.why);
+    json += '}';
   }
-  out.failure.diagnostic = out.diagnostic;
-  out.failure.mta_host = out.mta_host;
-  out.failure.recipient_domain = out.domain;
-  return true;
+  json += "]}";
 }
 
-void print_json(Io& io, const Input& input, const Verdict& verdict, Classifier& classifier,
-                const RuleSet& rules, const Explanation* why) {
-  std::string json = "{" + input.echo + (input.echo.empty() ? "" : ",") + "\"verdict\":";
-  const Classifier::Span span = classifier.span(input.failure);
-  report::append_verdict_json(json, verdict, rules, span.begin, span.end);
-  if (why != nullptr) {
-    json += ",\"explanation\":{\"normalised\":";
-    append_json(json, why->normalised);
-    if (!why->provider.empty()) {
-      json += ",\"provider\":";
-      append_json(json, why->provider);
-    }
-    json += ",\"summary\":";
-    append_json(json, why->summary);
-    json += ",\"matches\":[";
-    for (std::size_t i = 0; i < why->matches.size(); ++i) {
-      const auto& match = why->matches[i];
-      json += i != 0 ? ",{\"rule\":" : "{\"rule\":";
-      append_json(json, match.rule);
-      json += ",\"cause\":";
-      append_json(json, cause_id(rules, match.cause));
-      json += ",\"where\":";
-      append_json(json, match.where);
-      json += match.won ? ",\"won\":true,\"why\":" : ",\"won\":false,\"why\":";
-      append_json(json, match.why);
-      json += '}';
-    }
-    json += "]}";
+void append_explanation_text(std::string& text, const RuleSet& rules, const Explanation& why,
+                             const std::string& effect) {
+  text += fmt::format("  read as   {}\n", printable(why.normalised));
+  if (why.smtp_code != 0) text += fmt::format("  code      {}\n", why.smtp_code);
+  if (why.enhanced.present()) {
+    text += fmt::format("  enhanced  {}\n", enhanced_text(why.enhanced));
   }
-  io.out(json + "}\n");
+  if (!why.provider.empty()) text += fmt::format("  provider  {}\n", why.provider);
+  for (const auto& match : why.matches) {
+    text += fmt::format("  {} {}  {}  {}{}\n", match.won ? "won  " : "lost ", match.rule,
+                        cause_id(rules, match.cause), match.where,
+                        match.why.empty() ? "" : ": " + match.why);
+  }
+  text += fmt::format("  why       {}\n  policy    {}\n", why.summary, effect);
 }
 
-void print_text(Io& io, const Input& input, const Verdict& v, const RuleSet& rules,
-                const Explanation* why) {
-  const CauseInfo& info = cause_info(rules, v.cause);
-  std::string text = printable(input.diagnostic) + "\n";
-  text += fmt::format("  cause     {}  ({}, {}, confidence {:.2f})\n", cause_id(rules, v.cause),
-                      to_string(v.bounce_class), to_string(v.severity), v.confidence / 100.0);
-  if (v.category != Category::none) text += fmt::format("  category  {}\n", to_string(v.category));
-  text += fmt::format("  rule      {}\n", rule_name(rules, v.rule));
-  text += fmt::format("  meaning   {}\n  advice    {}\n", info.meaning, info.advice);
-  if (why != nullptr) {
-    text += fmt::format("  read as   {}\n", printable(why->normalised));
-    if (why->smtp_code != 0) text += fmt::format("  code      {}\n", why->smtp_code);
-    if (why->enhanced.present()) {
-      text += fmt::format("  enhanced  {}.{}.{}\n", why->enhanced.klass, why->enhanced.subject,
-                          why->enhanced.detail);
-    }
-    if (!why->provider.empty()) text += fmt::format("  provider  {}\n", why->provider);
-    for (const auto& match : why->matches) {
-      text += fmt::format("  {} {}  {}  {}{}\n", match.won ? "won  " : "lost ", match.rule,
-                          cause_id(rules, match.cause), match.where,
-                          match.why.empty() ? "" : ": " + match.why);
-    }
-    text += fmt::format("  why       {}\n", why->summary);
+void answer(Io& io, const FailureInput& input, Judge& judge, bool as_json) {
+  Explanation why;
+  const bool explains = judge.policy != nullptr;
+  const Verdict v = explains ? judge.classifier.explain(input.failure, why)
+                             : judge.classifier.classify(input.failure);
+  const std::string effect =
+      explains ? describe_effect(*judge.policy, v, input.failure.kind) : std::string();
+  std::string out;
+  if (as_json) {
+    out = "{" + input.echo + (input.echo.empty() ? "" : ",") + "\"verdict\":";
+    const Classifier::Span span = judge.classifier.span(input.failure);
+    report::append_verdict_json(out, v, judge.rules, span.begin, span.end);
+    if (explains) append_explanation(out, judge.rules, why, effect);
+    io.out(out + "}\n");
+    return;
   }
-  io.out(text);
+  const CauseInfo& info = cause_info(judge.rules, v.cause);
+  out = printable(input.diagnostic) + "\n";
+  out += fmt::format("  cause     {}  ({}, {}, confidence {:.2f})\n", cause_id(judge.rules, v.cause),
+                     to_string(v.bounce_class), to_string(v.severity), v.confidence / 100.0);
+  if (v.category != Category::none) out += fmt::format("  category  {}\n", to_string(v.category));
+  out += fmt::format("  rule      {}\n", rule_name(judge.rules, v.rule));
+  out += fmt::format("  meaning   {}\n  advice    {}\n", info.meaning, info.advice);
+  if (explains) append_explanation_text(out, judge.rules, why, effect);
+  io.out(out);
+}
+
+FailureInput defaults_of(const ClassifyArgs& args) {
+  FailureInput defaults;
+  defaults.mta_host = args.mta;
+  defaults.domain = args.domain;
+  (void)from_string(args.kind, defaults.failure.kind);
+  if (!args.phase.empty()) (void)from_string(args.phase, defaults.failure.phase);
+  return defaults;
 }
 
 int classify(App& app, const ClassifyArgs& args) {
@@ -159,28 +115,23 @@ int classify(App& app, const ClassifyArgs& args) {
   if (!rules) return app.io.report(rules.error());
   auto config = app.config();
   if (!config) return app.io.report(config.error());
+  Result<Policy> policy = Policy{};
+  if (args.explain) policy = state::load_policy(config->policy_file, causes(**rules));
+  if (!policy) return app.io.report(policy.error());
   Classifier::Options options;
   options.sending_ips = config->sending_ips;
   Classifier classifier(*rules, options);
+  Judge judge{**rules, classifier, args.explain ? &*policy : nullptr};
   simdjson::dom::parser parser;
-  Input input;
+  const FailureInput defaults = defaults_of(args);
+  FailureInput input;
   std::uint64_t malformed = 0;
+  const bool as_json = args.format == "ndjson";
   const auto one = [&](const std::string& line) {
-    if (!read_input(parser, line, args, input)) {
-      ++malformed;
-      // Answers stay in step with the questions.
-      if (args.format == "ndjson") app.io.out("{\"error\":\"malformed JSON\"}\n");
-      return;
-    }
-    Explanation why;
-    const Verdict verdict =
-        args.explain ? classifier.explain(input.failure, why) : classifier.classify(input.failure);
-    const Explanation* shown = args.explain ? &why : nullptr;
-    if (args.format == "ndjson") {
-      print_json(app.io, input, verdict, classifier, **rules, shown);
-    } else {
-      print_text(app.io, input, verdict, **rules, shown);
-    }
+    if (read_failure(parser, line, defaults, input)) return answer(app.io, input, judge, as_json);
+    ++malformed;
+    // Answers stay in step with the questions.
+    if (as_json) app.io.out("{\"error\":\"malformed JSON\"}\n");
   };
   const bool from_stdin = args.texts.empty() || (args.texts.size() == 1 && args.texts[0] == "-");
   if (from_stdin) {

@@ -7,23 +7,10 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/app.h"
+#include "cli/policy_text.h"
 
 namespace bounced::cli {
 namespace {
-
-std::string describe_policy(const CausePolicy& p) {
-  if (p.messages == 0 || p.block == BlockKind::none) {
-    return "never counts against the address";
-  }
-  std::string text = fmt::format("blocks ({}) after {} message{} in a row", to_string(p.block),
-                                 p.messages, p.messages == 1 ? "" : "s");
-  if (p.span_us != 0) text += fmt::format(" over at least {} h", p.span_us / kHourUs);
-  if (p.confidence_min != 0 && p.messages_unsure != 0) {
-    text += fmt::format(", or {} over at least {} h when less sure than {:.2f} or in an incident",
-                        p.messages_unsure, p.span_unsure_us / kHourUs, p.confidence_min / 100.0);
-  }
-  return text + (p.level == PolicyLevel::domain ? ", for the whole domain" : "");
-}
 
 std::string what_it_does(const Batch& batch, const Event& event, const Verdict* verdict,
                          const RuleSet& rules, const Policy& policy, const std::string& recipient) {

@@ -140,9 +140,8 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
   if (args.format != "auto") {
     replay_config.format = parse::find_format(args.format);
     if (replay_config.format < 0) {
-      std::string names = "auto";
-      for (const auto& format : parse::formats()) names += ", " + std::string(format.name);
-      return app.io.report({ErrorCode::usage, "format", args.format, "not known", names});
+      return app.io.report(
+          {ErrorCode::usage, "format", args.format, "not known", "auto, " + parse::file_formats()});
     }
   }
   const bool json_events = args.events == "-";

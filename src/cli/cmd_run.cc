@@ -15,12 +15,28 @@
 namespace bounced::cli {
 namespace {
 
-// Waits for SIGTERM, SIGINT, or a fatal error; returns the signal.
+// Rules and policy anew; what is wrong with them is logged, and those in force stay.
+void reload(pipeline::Engine& engine) {
+  const auto done = engine.reload_rules();
+  if (!done) {
+    spdlog::error("{}; the rules in force stay", done.error().message());
+    return;
+  }
+  spdlog::info("SIGHUP: {} rules {} after {} ms", done->rules,
+               done->changed ? "in force" : "read again, nothing new",
+               done->elapsed_us / 1000);
+}
+
+// Waits for SIGTERM, SIGINT, or a fatal error; returns the signal. SIGHUP reloads.
 int wait_for_end(const sigset_t& signals, pipeline::Engine& engine) {
   while (true) {
     const timespec wait{0, 500'000'000};
     const int signal = sigtimedwait(&signals, nullptr, &wait);
-    if (signal > 0) return signal;
+    if (signal == SIGHUP) {
+      reload(engine);
+    } else if (signal > 0) {
+      return signal;
+    }
     if (engine.fatal().has_value()) return 0;
   }
 }
@@ -34,6 +50,7 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   auto config = app.config();
@@ -93,6 +110,7 @@ void add_run(CLI::App& parser, App& app) {
            "  bounced run --config /etc/bounced/bounced.toml\n"
            "  bounced run --data /var/lib/bounced /var/log/mail.log   without a configuration\n\n"
            "SIGTERM and SIGINT: drain what was read, make it durable, exit 0.\n"
+           "SIGHUP: read the rule files and the policy file again, as `bounced rules reload` does.\n"
            "Other commands given with the same --data run inside the daemon.");
   command->callback([&app, files] { app.run = [&app, files] { return run_daemon(app, *files); }; });
 }

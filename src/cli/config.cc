@@ -209,9 +209,8 @@ Check read_tail(const toml::table& table, std::size_t n, const std::string& file
     if (path.empty()) return s.bad(*table.get("paths"), "paths", "holds an empty name");
   }
   if (tail.format != "auto" && parse::find_format(tail.format) < 0) {
-    std::string names = "auto";
-    for (const auto& format : parse::formats()) names += ", " + std::string(format.name);
-    return s.bad(*table.get("format"), "format", "= \"" + tail.format + "\" is not known", names);
+    return s.bad(*table.get("format"), "format", "= \"" + tail.format + "\" is not known",
+                 "auto, " + parse::file_formats());
   }
   if (auto zone = TimeResolver::make(tail.timezone, {}); !zone) {
     return s.bad(*table.get("timezone"), "timezone", "= \"" + tail.timezone + "\" is not known",

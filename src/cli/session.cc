@@ -10,7 +10,7 @@ struct Session::Impl {
   std::unique_ptr<store::Store> own_store;
   store::Names own_names;
   AddressHasher own_hasher;
-  mutable std::shared_ptr<const RuleSet> rules;
+  std::shared_ptr<const RuleSet> rules;
   Policy policy;
 };
 
@@ -36,6 +36,7 @@ Result<std::unique_ptr<Session>> Session::read(const App& app) {
   if (app.live != nullptr) {
     impl.engine = app.live;
     if (auto flushed = app.live->flush(); !flushed) return tl::unexpected(flushed.error());
+    impl.rules = app.live->rules();  // these, though others may be loaded meanwhile
     return session;
   }
   auto config = app.config();
@@ -71,6 +72,7 @@ Result<std::unique_ptr<Session>> Session::write(const App& app, bool must_exist)
   Impl& impl = *session->impl_;
   if (app.live != nullptr) {
     impl.engine = app.live;
+    impl.rules = app.live->rules();
     return session;
   }
   auto config = app.config();
@@ -83,6 +85,7 @@ Result<std::unique_ptr<Session>> Session::write(const App& app, bool must_exist)
   if (!there) app.io.notice("a new data directory: " + config->data_dir);
   impl.own_engine = std::move(*engine);
   impl.engine = impl.own_engine.get();
+  impl.rules = impl.engine->rules();
   return session;
 }
 
@@ -99,7 +102,6 @@ pipeline::Engine* Session::engine() const {
   return impl_->engine;
 }
 const RuleSet& Session::rules() const {
-  if (impl_->engine != nullptr) impl_->rules = impl_->engine->rules();
   return *impl_->rules;
 }
 const Policy& Session::policy() const {

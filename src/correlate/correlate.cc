@@ -5,6 +5,7 @@
 
 #include "base/prefetch.h"
 #include "base/text.h"
+#include "correlate/expiry.h"
 #include "correlate/local.h"
 #include "correlate/open_codec.h"
 #include "correlate/open_table.h"
@@ -75,7 +76,6 @@ struct Correlator::Impl {
   [[gnu::always_inline]] std::uint64_t fingerprint(const Batch& batch, OpenMessage& message) const;
   Event& synthesise(Batch& batch, const Note& note, OpenMessage& message,
                     const DeferredRecipient& recipient, std::uint64_t number);
-  Verdict verdict_of_expiry(const DeferredRecipient& recipient) const;
 
   OpenMessage& find_or_create(std::uint64_t key, std::int64_t time_us) {
     OpenMessage* message = table.find(key);
@@ -265,12 +265,6 @@ void Correlator::Impl::on_rare_note(Batch& batch, const Note& note, std::vector<
 
 // --- expiry -------------------------------------------------------------------------------------
 
-Verdict Correlator::Impl::verdict_of_expiry(const DeferredRecipient& recipient) const {
-  if (recipient.exempt.cause != Cause::none) return recipient.exempt;
-  if (recipient.best.cause != Cause::none) return recipient.best;
-  return expired;
-}
-
 Event& Correlator::Impl::synthesise(Batch& batch, const Note& note, OpenMessage& message,
                                     const DeferredRecipient& recipient, std::uint64_t number) {
   using Part = DeferredRecipient::Part;
@@ -302,7 +296,7 @@ Event& Correlator::Impl::synthesise(Batch& batch, const Note& note, OpenMessage&
       EventFlags::kSynthesised |
       (recipient.flags & (EventFlags::kSession | EventFlags::kTruncated | EventFlags::kRelay));
   event.format = recipient.format;
-  batch.set_verdict(event, verdict_of_expiry(recipient));
+  batch.set_verdict(event, verdict_of_expiry(recipient, expired));
   enrich(batch, event, message);
   return event;
 }
@@ -455,6 +449,10 @@ inline void Correlator::Impl::on_event(Batch& batch, Event& event) {
   enrich(batch, event, *message);
   // A probe is not mail; whatever else happened, the message is done with this recipient.
   if (event.kind == EventKind::deferred || event.kind == EventKind::probed) return;
+  if (message->first_recipient != 0 && event.kind == EventKind::expired) {
+    DeferredRecipient* recipient = table.find_recipient(*message, event.recipient_id);
+    if (recipient != nullptr) take_attempts(batch, event, *recipient, expired);
+  }
   table.remove_recipient(*message, event.recipient_id);
   if (ends_one_recipient(event)) finish(*message, 1);
 }
@@ -489,6 +487,10 @@ inline void Correlator::Impl::prefetch_for(const Batch& batch, const Event& even
 Correlator::Correlator(Options options, store::Names& names)
     : impl_(std::make_unique<Impl>(std::move(options), names)) {}
 Correlator::~Correlator() = default;
+
+void Correlator::set_expired(const Verdict& expired) {
+  impl_->expired = expired;
+}
 
 Result<void> Correlator::load(const store::Store& store) {
   return impl_->table.load(store);

@@ -46,6 +46,9 @@ class Correlator {
   Correlator(Options options, store::Names& names);
   ~Correlator();
 
+  /// Another Options::expired, of rules that were loaded meanwhile.
+  void set_expired(const Verdict& expired);
+
   /// Messages that were open at the last cut.
   Result<void> load(const store::Store& store);
 

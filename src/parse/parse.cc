@@ -1,6 +1,9 @@
 #include "parse/parse.h"
 
+#include "parse/exim.h"
+#include "parse/mail/mail.h"
 #include "parse/postfix.h"
+#include "parse/push.h"
 
 namespace bounced::parse {
 namespace {
@@ -8,6 +11,30 @@ namespace {
 // Evidence in the store names a row by its number: new ones go to the end.
 constexpr Format kFormats[] = {
     {"postfix", probe_postfix, parse_postfix},
+    {"exim", probe_exim, parse_exim},
+    {"mail", probe_mail, parse_mail},
+    // Push sources. Their rows differ by name only, which events tell as their source's format.
+    {"push", probe_push, parse_push},
+    {"ses", probe_push, parse_push},
+    {"sendgrid", probe_push, parse_push},
+    {"mailgun", probe_push, parse_push},
+    {"postmark", probe_push, parse_push},
+    {"sparkpost", probe_push, parse_push},
+    {"brevo", probe_push, parse_push},
+    {"zeptomail", probe_push, parse_push},
+    {"kumomta", probe_push, parse_push},
+    {"generic", probe_push, parse_push},
+    {"mandrill", probe_push, parse_push},
+    {"mailjet", probe_push, parse_push},
+    {"resend", probe_push, parse_push},
+    {"mailersend", probe_push, parse_push},
+    {"postal", probe_push, parse_push},
+    {"mailtrap", probe_push, parse_push},
+    {"unisender", probe_push, parse_push},
+    {"elasticemail", probe_push, parse_push},
+    {"eventbridge", probe_push, parse_push},
+    {"cloudevents", probe_push, parse_push},
+    {"forwardemail", probe_push, parse_push},
 };
 
 /// Probing reads this much of a block.
@@ -35,7 +62,7 @@ std::span<const Format> formats() {
 int find_format(std::string_view name) {
   const auto rows = formats();
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].name == name) return static_cast<int>(i);
+    if (rows[i].parse != parse_push && rows[i].name == name) return static_cast<int>(i);
   }
   return -1;
 }
@@ -69,6 +96,7 @@ std::vector<Field> explain_line(const Context& context, std::string_view line, i
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
   if (format < 0) format = probe_format(line);
   if (format == find_format("postfix")) return explain_postfix(context, line);
+  if (format == find_format("exim")) return explain_exim(context, line);
   return {};
 }
 

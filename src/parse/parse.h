@@ -10,6 +10,7 @@
 
 #include "base/address.h"
 #include "base/batch.h"
+#include "parse/mail/verp.h"
 
 namespace bounced::parse {
 
@@ -27,6 +28,7 @@ struct Context {
   std::string campaign_header = "X-Campaign";
   RelayHosts smarthosts;
   RelayHosts relays;  ///< content filters and own networks (host names and CIDRs)
+  mail::VerpOptions verp;
 };
 
 /// One row of the format table.

@@ -1,4 +1,5 @@
 // What `probe`, `explain` and `trace` want to know of Postfix's lines; no part of parsing a block.
+#include "parse/exim.h"
 #include "parse/header.h"
 #include "parse/postfix.h"
 #include "parse/postfix_line.h"
@@ -127,6 +128,7 @@ std::vector<Field> explain_postfix(const Context& context, std::string_view line
 std::optional<LineHead> read_line_head(std::string_view line) {
   while (!line.empty() && line.front() == '\0') line.remove_prefix(1);
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  if (auto exim = read_exim_head(line); exim) return exim;
   HeaderReader reader;
   Header header;
   if (line.empty() || !reader.read(line, 0, header)) return {};
@@ -148,6 +150,9 @@ std::optional<LineHead> read_line_head(std::string_view line) {
 }
 
 bool is_queue_id(std::string_view text) {
+  if (exim_id_size(text.data(), text.data() + text.size()) == text.size() && !text.empty()) {
+    return true;
+  }
   const std::string line = std::string(text) + ": ";
   return queue_id_size(line.data(), line.data() + line.size()) == text.size() && !text.empty();
 }

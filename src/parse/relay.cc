@@ -214,6 +214,18 @@ const Relay& RelayReader::read_parts(std::string_view text, std::string_view ip)
   return relay;
 }
 
+const Relay& RelayReader::read_named(std::string_view host, std::string_view ip,
+                                     std::uint16_t port) {
+  Relay& relay = uncached_;
+  relay = {};
+  relay.host = host;
+  relay.ip = ip;
+  relay.port = port;
+  relay.loopback = is_loopback(host, ip);
+  judge(host, relay);
+  return relay;
+}
+
 const Relay& RelayReader::read(std::string_view text, bool stays) {
   if (stays && !configured_) {  // splitting costs less than looking it up
     split(text, uncached_);

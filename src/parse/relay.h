@@ -42,6 +42,8 @@ class RelayReader {
   const Relay& read(std::string_view text, bool stays);
   /// The same for `HOST[IP]:25` whose parts are known.
   const Relay& read_parts(std::string_view text, std::string_view ip);
+  /// The same of a log that has the parts apart; port 0 = it does not tell.
+  const Relay& read_named(std::string_view host, std::string_view ip, std::uint16_t port);
   /// The context names hosts or networks.
   [[nodiscard]] bool configured() const { return configured_; }
 

@@ -259,6 +259,7 @@ bool Apply::group_ready(Replay::Impl& replay, std::int64_t& barrier_us) {
 
 Lane* Apply::choose(std::int64_t& until_us) {
   Lane* best = nullptr;
+  Lane* push = nullptr;
   until_us = INT64_MAX;
   const auto consider = [&](Lane& lane) {
     if (lane.head == nullptr) return;
@@ -278,7 +279,17 @@ Lane* Apply::choose(std::int64_t& until_us) {
   for (const auto& lane : lanes_) {
     if (lane->info->group != nullptr) continue;
     load_head(*lane);
-    consider(*lane);
+    if (!lane->info->push) {
+      consider(*lane);
+    } else if (push == nullptr && lane->head != nullptr) {
+      push = lane.get();
+    }
+  }
+  // In turn with the logs, whatever times they tell: nobody waits until a log has caught up.
+  pushed_last_ = push != nullptr && (best == nullptr || !pushed_last_);
+  if (pushed_last_) {
+    until_us = INT64_MAX;
+    return push;
   }
   if (best != nullptr) until_us = std::max(until_us, best->head_us);
   return best;
@@ -310,6 +321,10 @@ bool Apply::step() {
   Batch& batch = *lane->head;
   batch.run.clear();
   const correlate::Cursor before = lane->cursor;
+  if (lane->info->push) {
+    const parse::PushRange range = parse::push_range(*batch.block);
+    metrics_.push.duplicates += engine_.seen.take(batch, range.until_day);
+  }
   correlate(*lane, until_us);
   metrics_.correlate.received +=
       lane->cursor.event - before.event + lane->cursor.note - before.note;
@@ -355,8 +370,12 @@ void Apply::note_position(Lane& lane, std::uint64_t offset) {
 void Apply::finish_batch(Lane& lane, bool applied) {
   Batch& batch = *lane.head;
   const Block& block = *batch.block;
-  note_position(lane, block.offset + block.size);
-  lane.position.finished = block.ends_file;
+  if (lane.info->push) {
+    finish_records(block);
+  } else {
+    note_position(lane, block.offset + block.size);
+    lane.position.finished = block.ends_file;
+  }
   batch.counts.oversize += block.oversize_lines;
   metrics_.lines.add(batch.counts);
   metrics_.parse.received += batch.counts.lines;
@@ -369,6 +388,30 @@ void Apply::finish_batch(Lane& lane, bool applied) {
   }
   if (!applied) return stage_.push(std::move(lane.head), lane.info);
   engine_.put_batch(std::move(lane.head), *lane.info);
+}
+
+void Apply::finish_records(const Block& block) {
+  const parse::PushRange range = parse::push_range(block);
+  records_.emplace_back(range.begin, range.end);
+  records_next_ = std::max(records_next_, range.end);
+  engine_.seen.advance(static_cast<std::uint32_t>(range.accepted_us / kDayUs));
+}
+
+Result<void> Apply::add_records(store::WriteSet& set) {
+  if (records_.empty()) return {};
+  std::string key;
+  for (const auto& [from, end] : records_) {
+    for (std::uint64_t sequence = from; sequence < end; ++sequence) {
+      key.clear();
+      store::append_u64_be(key, sequence);
+      set.erase(store::Family::inbox, key);
+    }
+  }
+  records_.clear();
+  key.clear();
+  store::append_u64_be(key, records_next_);
+  set.put(store::Family::meta, kInboxNextKey, key);
+  return engine_.seen.append_to(set, *engine_.store);
 }
 
 void Apply::check_replays() {
@@ -423,7 +466,7 @@ void Apply::add_positions(store::WriteSet& set) {
   for (const ingest::Position& position : finished_files_) add(position);
   finished_files_.clear();
   for (const auto& lane : lanes_) {
-    if (!lane->position_dirty) continue;
+    if (!lane->position_dirty || lane->info->push) continue;
     if (lane->head != nullptr) note_position(*lane, next_offset(*lane->head, lane->cursor));
     add(lane->position);
     lane->position_dirty = false;
@@ -439,6 +482,10 @@ void Apply::start_cut() {
   engine_.correlator->append_to(cut->set);
   positions_cut_.clear();
   add_positions(cut->set);
+  if (auto added = add_records(cut->set); !added) {
+    dead_ = true;
+    return engine_.die(added.error());
+  }
   waiting_cut_.swap(waiting_);
   ending_cut_.swap(ending_);
   changed_ = false;
@@ -526,6 +573,8 @@ void Apply::publish() {
     metrics_.states = engine_.states->stats();
     metrics_.total = engine_.rates->total();
   }
+  metrics_.push.keys = engine_.seen.size();
+  metrics_.push.keys_forgotten = engine_.seen.forgotten();
   metrics_.watermark_us = watermark_us_;
   const std::lock_guard lock(engine_.metrics_mutex);
   engine_.published = metrics_;

@@ -32,6 +32,9 @@ class Apply {
   void correlate(Lane& lane, std::int64_t until_us);
   /// Every record of the lane's batch is taken; `applied`: states have seen them, too.
   void finish_batch(Lane& lane, bool applied);
+  /// Of a push lane: its records leave the inbox with the next cut.
+  void finish_records(const Block& block);
+  Result<void> add_records(store::WriteSet& set);
   void check_replays();
   // --- cuts
   void note_position(Lane& lane, std::uint64_t offset);
@@ -58,6 +61,10 @@ class Apply {
   std::unique_ptr<Cut> spare_cut_;
   bool cut_running_ = false;
   bool changed_ = false;  ///< something to cut beside dirty states (positions)
+  // Records of the inbox that were applied since the last cut began.
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> records_;
+  std::uint64_t records_next_ = 0;
+  bool pushed_last_ = false;  ///< the last step took a push lane's batch
   bool stop_ = false;
   bool dead_ = false;  ///< the store cannot be written: apply nothing more
   std::int64_t last_cut_us_ = 0;

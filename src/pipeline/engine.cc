@@ -32,18 +32,6 @@ Result<void> Engine::Impl::open_store() {
   return names.load(*store);
 }
 
-/// Rules that name their causes as the store does, and the policy for them.
-Result<void> Engine::Impl::open_rules() {
-  options.rules.known_causes = names.all(store::Dictionary::cause);
-  auto loaded_rules = load_rules(options.rules);
-  if (!loaded_rules) return tl::unexpected(loaded_rules.error());
-  rules = *loaded_rules;
-  auto loaded_policy = state::load_policy(options.policy_file, causes(*rules));
-  if (!loaded_policy) return tl::unexpected(loaded_policy.error());
-  policy = *loaded_policy;
-  return {};
-}
-
 Result<void> Engine::Impl::start() {
   // A store that is there says how causes are numbered; none is made for rules that do not load.
   std::error_code ignored;
@@ -56,10 +44,7 @@ Result<void> Engine::Impl::start() {
   if (!there && !options.data_dir.empty()) {
     if (auto opened = open_store(); !opened) return opened;
   }
-  for (const CauseInfo& info : causes(*rules)) {  // in order of number: new ones get the next ids
-    if (static_cast<std::uint16_t>(info.cause) < kFirstCustomCause) continue;
-    names.intern(store::Dictionary::cause, info.id);
-  }
+  begin_rules();
   hasher = AddressHasher(store != nullptr ? store->secret() : public_secret(),
                          AddressOptions{options.fold_local_part});
   context.hasher = &hasher;
@@ -74,8 +59,8 @@ Result<void> Engine::Impl::start() {
   if (options.keep_state) {
     state::Options state_options;
     state_options.table_bytes = options.table_bytes;
-    state_options.rule_name = [set = rules](RuleId rule) { return rule_name(*set, rule); };
-    states = std::make_unique<state::States>(policy, names, state_options);
+    state_options.rule_name = [this](const Verdict& verdict) { return hits.name(verdict); };
+    states = std::make_unique<state::States>(policies.back(), names, state_options);
     rates = std::make_unique<rates::Rates>(names, rates::Options{});
   }
   if (store != nullptr) {
@@ -103,8 +88,18 @@ Result<void> Engine::Impl::start() {
     if (!opened) return opened;
     opened = rates->open(store.get());
     if (!opened) return opened;
+    if (store != nullptr) {
+      push = std::make_unique<Inbox>(*this);
+      opened = push->open();
+      if (!opened) return opened;
+      opened = seen.load(*store);
+      if (!opened) return opened;
+    }
+    if (store != nullptr) opened = hits.load(*store);
+    if (!opened) return opened;
   }
   start_threads();
+  if (push != nullptr) push->start();
   return {};
 }
 
@@ -142,25 +137,13 @@ void Engine::Impl::commit() {
   }
 }
 
-std::uint32_t Engine::Impl::intern_source(const std::string& name) {
+std::uint32_t Engine::Impl::intern(store::Dictionary dictionary, const std::string& name) {
   std::uint32_t id = 0;
-  auto request = std::make_shared<ChangeRequest>();
-  request->run = [&](state::States*, store::Names& n) -> Result<void> {
-    id = n.intern(store::Dictionary::source, name);
-    return {};
-  };
   // Only the name is needed, not its durability: it leaves with the cut that uses it first.
-  request->durable = false;
-  auto answer = request->answer.get_future();
-  Message message;
-  message.kind = Message::Kind::change;
-  message.change = request;
-  {
-    const std::lock_guard lock(mutex);
-    if (stopped) return id;  // nobody answers any more
-    inbox.push(std::move(message));
-  }
-  (void)answer.get();
+  (void)ask([&](state::States*, store::Names& n) -> Result<void> {
+    id = n.intern(dictionary, name);
+    return {};
+  });
   return id;
 }
 
@@ -174,13 +157,14 @@ void Engine::Impl::die(Error error) {
     callback = fatal_callback;
   }
   stopping = true;
+  if (push != nullptr) push->abort();
   if (callback) callback();
 }
 
 Result<void> Engine::add_tail(TailConfig config) {
   auto zone = TimeResolver::make(config.timezone, {});
   if (!zone) return tl::unexpected(zone.error());
-  const std::uint32_t source = impl_->intern_source(config.tail.name);
+  const std::uint32_t source = impl_->intern(store::Dictionary::source, config.tail.name);
   config.tail.source = source;
   const std::lock_guard lock(impl_->mutex);
   const std::size_t index = impl_->tails.size();
@@ -188,6 +172,27 @@ Result<void> Engine::add_tail(TailConfig config) {
   impl_->feeders.emplace_back(
       [this, index, config, source] { impl_->feed_tail(index, config, source); });
   return {};
+}
+
+Result<PushId> Engine::add_push(parse::PushSource source) {
+  if (impl_->push == nullptr) {
+    return fail(ErrorCode::usage, "push source", source.name, "there is no store to keep it in");
+  }
+  return impl_->push->add(std::move(source));
+}
+
+void Engine::accept(PushId source, const Batch& batch, Accepted done) {
+  if (impl_->push == nullptr) {
+    return done(fail(ErrorCode::usage, "accept", "inbox", "there is no store to keep it in"));
+  }
+  impl_->push->accept(source, batch, std::move(done));
+}
+
+Result<void> Engine::accept(PushId source, const Batch& batch) {
+  std::promise<Result<void>> answer;
+  auto answered = answer.get_future();
+  accept(source, batch, [&answer](const Result<void>& result) { answer.set_value(result); });
+  return answered.get();
 }
 
 Result<void> Engine::change(std::function<Result<void>(state::States&, store::Names&)> change) {
@@ -216,6 +221,8 @@ Result<void> Engine::flush() {
 }
 
 Result<void> Engine::stop() {
+  // First: what it hands on is to be applied, and names are interned for it.
+  if (impl_->push != nullptr) impl_->push->stop();
   std::thread replay_feeder;
   {
     const std::lock_guard lock(impl_->mutex);
@@ -272,12 +279,15 @@ Metrics Engine::metrics() const {
     const std::lock_guard lock(impl_->metrics_mutex);
     m = impl_->published;
     for (const Classifier::Stats& s : impl_->worker_stats) {
-      m.classifier.calls += s.calls;
-      m.classifier.memo_hits += s.memo_hits;
-      m.classifier.scans += s.scans;
-      m.classifier.by_code += s.by_code;
-      m.classifier.unknown += s.unknown;
+      m.classifier.add(s);
     }
+  }
+  if (impl_->push != nullptr) {
+    const PushMetrics applied = m.push;
+    m.push = impl_->push->metrics();
+    m.push.duplicates = applied.duplicates;
+    m.push.keys = applied.keys;
+    m.push.keys_forgotten = applied.keys_forgotten;
   }
   m.classify = {m.classifier.calls, m.classifier.calls, 0, 0};
   m.ingest.sent = impl_->ingest_blocks.load(std::memory_order_relaxed);
@@ -309,12 +319,6 @@ const store::Store* Engine::store() const {
 }
 const store::Names& Engine::names() const {
   return impl_->names;
-}
-std::shared_ptr<const RuleSet> Engine::rules() const {
-  return impl_->rules;
-}
-const Policy& Engine::policy() const {
-  return impl_->policy;
 }
 const AddressHasher& Engine::hasher() const {
   return impl_->hasher;

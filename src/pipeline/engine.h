@@ -27,6 +27,8 @@
 #include "correlate/correlate.h"
 #include "ingest/ingest.h"
 #include "parse/parse.h"
+#include "parse/push.h"
+#include "pipeline/rule_hits.h"
 #include "rates/rates.h"
 #include "state/state.h"
 #include "store/names.h"
@@ -75,6 +77,22 @@ struct StageCounters {
   std::uint64_t received = 0, sent = 0, dropped = 0, errors = 0;
 };
 
+/// A push source of an engine (Engine::add_push).
+using PushId = std::uint32_t;
+
+/// The inbox, since the engine was opened.
+struct PushMetrics {
+  std::uint64_t requests = 0, events = 0;      ///< accepted: durable
+  std::uint64_t clamped = 0;                   ///< events with a stamp far ahead, or none
+  std::uint64_t overloaded = 0;                ///< requests refused for the backlog
+  std::uint64_t failed = 0;                    ///< requests the store did not take
+  std::uint64_t damaged = 0;                   ///< stored records that could not be read
+  std::uint64_t groups = 0, group_us = 0;      ///< synced writes, and how long they took
+  std::uint64_t backlog_bytes = 0;             ///< accepted and not yet on the way to apply
+  std::uint64_t duplicates = 0;                ///< events that were applied before
+  std::uint64_t keys = 0, keys_forgotten = 0;  ///< by which duplicates are known
+};
+
 /// A moment's figures; cheap to take.
 struct Metrics {
   StageCounters ingest;     ///< blocks
@@ -91,10 +109,18 @@ struct Metrics {
   state::States::Stats states;
   store::Store::Stats store;
   rates::Cell total;
+  PushMetrics push;
   std::size_t blocks_queued = 0, batches_queued = 0;
   std::int64_t watermark_us = 0;  ///< newest event time applied
   std::uint64_t lag_bytes = 0;    ///< of all live files: size - applied
   std::int64_t lag_us = 0;        ///< clock - watermark while there is a lag, else 0
+};
+
+/// What a reload of rules and policy did.
+struct RuleReload {
+  std::size_t rules = 0, samples = 0;
+  bool changed = false;         ///< false: the files say what was in force already
+  std::int64_t elapsed_us = 0;  ///< from asking to being in force
 };
 
 /// A replay that runs; progress may be read from any thread.
@@ -135,10 +161,29 @@ class Engine {
   /// Begins when the replay before it is over. Files that a tail follows are left to it.
   Result<Replay> replay(const ReplayConfig& config);
 
+  /// A source of events that are pushed, for accept(). The same again (by name) is the same source
+  /// with other settings. Errors: usage (no store, no state).
+  Result<PushId> add_push(parse::PushSource source);
+  /// Called on a thread of the engine, once: no value when everything is durable, else busy (the
+  /// backlog is full), cancelled (stopping) or what the store said. Must not block.
+  using Accepted = std::function<void(const Result<void>&)>;
+  /// Makes the events of `batch` durable, then applied; takes a copy of what it needs before it
+  /// returns. Events: UTC times, recipient and ids set, texts as parse leaves them; Batch::keys by
+  /// event, or fewer where nothing tells an event told again. The batch needs no block.
+  void accept(PushId source, const Batch& batch, Accepted done);
+  /// The same; returns when it is durable.
+  Result<void> accept(PushId source, const Batch& batch);
+
   /// Runs `change` on the apply thread and returns its result once that is durable.
   Result<void> change(std::function<Result<void>(state::States&, store::Names&)> change);
   /// Everything applied so far is durable on return.
   Result<void> flush();
+  /// Reads the rule files and the policy file of the options again, proves the rules by their own
+  /// samples, and puts both in force for what is classified and decided from then on. Any error
+  /// (file:line) leaves what is in force as it is. The engine goes on meanwhile.
+  Result<RuleReload> reload_rules();
+  /// Which rules decided how often, as applied so far; in no order.
+  [[nodiscard]] std::vector<RuleHit> rule_hits() const;
   /// Drains what was read, cuts, joins. Idempotent. Returns the first fatal error, if any.
   Result<void> stop();
   /// The last act of a process: stop()s, closes the store, and leaves the tables to the end of the
@@ -154,6 +199,7 @@ class Engine {
   [[nodiscard]] const store::Store* store() const;  ///< nullptr without one
   [[nodiscard]] const store::Names& names() const;
   [[nodiscard]] std::shared_ptr<const RuleSet> rules() const;
+  /// In force now; stays valid, though a reload may have put another one in force.
   [[nodiscard]] const Policy& policy() const;
   [[nodiscard]] const AddressHasher& hasher() const;
   [[nodiscard]] const state::BlockView& view() const;

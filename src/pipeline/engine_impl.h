@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <functional>
 #include <future>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,7 +18,9 @@
 #include "base/queue.h"
 #include "base/threads.h"
 #include "pipeline/engine.h"
+#include "pipeline/inbox.h"
 #include "pipeline/lanes.h"
+#include "pipeline/seen.h"
 
 namespace bounced::pipeline {
 
@@ -88,17 +91,30 @@ class Worker {
   void take(BlockPtr block);
 
  private:
+  /// Takes up rules that were loaded meanwhile.
+  void renew();
+
   Engine::Impl& engine_;
-  Classifier classifier_;
-  std::size_t slot_ = 0;  ///< in Impl::worker_stats
+  std::uint32_t version_ = 0;  ///< of rules_, as Impl::rules_version
+  std::shared_ptr<const RuleSet> rules_;
+  std::optional<Classifier> classifier_;
+  Classifier::Stats before_;  ///< of classifiers that are gone
+  std::size_t slot_ = 0;      ///< in Impl::worker_stats
 };
+
+/// In Family::meta: sequence of the inbox's next record, as of the last cut that erased some.
+inline constexpr std::string_view kInboxNextKey = "inbox/next";
 
 struct Engine::Impl {
   explicit Impl(Options o) : options(std::move(o)) {}
 
   Options options;
-  Policy policy;
-  std::shared_ptr<const RuleSet> rules;
+  std::shared_ptr<const RuleSet> rules;         ///< in force; guarded by rules_mutex
+  std::list<Policy> policies;                   ///< the last is in force; guarded by rules_mutex
+  mutable std::mutex rules_mutex;               ///< held for moments only
+  std::mutex reload_mutex;                      ///< held while one reload is under way
+  std::atomic<std::uint32_t> rules_version{1};  ///< raised when `rules` changes
+  RuleHits hits;                                ///< belongs to whom states belong to
   std::unique_ptr<store::Store> store;
   AddressHasher hasher;
   parse::Context context;
@@ -112,6 +128,8 @@ struct Engine::Impl {
 
   // Pools outlive the queues that carry their blocks.
   BlockPool live_pool{limits::kBlocksMax};
+  std::unique_ptr<Inbox> push;  ///< with a store and states; it has a pool of its own
+  Seen seen;                    ///< apply's
   std::vector<std::shared_ptr<Replay::Impl>> replays;  // guarded by mutex
   BlockingQueue<BlockPtr> blocks;
   BlockingQueue<Message> inbox;               // of apply
@@ -141,6 +159,10 @@ struct Engine::Impl {
   Result<void> start();
   Result<void> open_store();
   Result<void> open_rules();
+  void begin_rules();
+  void publish_rules(std::shared_ptr<const RuleSet> set, const Policy& policy);
+  /// Runs on apply's thread while states are idle, and returns when it has.
+  Result<void> ask(std::function<Result<void>(state::States*, store::Names&)> run);
   void start_threads();
   void feed_tail(std::size_t index, const TailConfig& config, std::uint32_t source);
   bool take_replay_turn(const std::function<bool()>& cancelled);
@@ -155,7 +177,7 @@ struct Engine::Impl {
   void work(std::size_t index);
   void apply();
   void commit();
-  std::uint32_t intern_source(const std::string& name);
+  std::uint32_t intern(store::Dictionary dictionary, const std::string& name);
   void die(Error error);
   std::unique_ptr<Batch> take_batch();  ///< the one used last: its memory is still in a cache
   /// A batch of that lane is done with: it goes back, its block to the pool, and the feeder is

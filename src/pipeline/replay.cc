@@ -64,7 +64,7 @@ Readers Engine::Impl::open_replay(const ReplayConfig& config, Replay::Impl& repl
     if (!unknown && !named.insert(canonical.string()).second) continue;  // the same file twice
     ingest::FileOptions file_options;
     file_options.source_name = path == "-" ? "stdin" : path.substr(path.rfind('/') + 1);
-    file_options.source = intern_source(file_options.source_name);
+    file_options.source = intern(store::Dictionary::source, file_options.source_name);
     file_options.format = config.format;
     file_options.fresh = config.fresh || store == nullptr;
     file_options.settle_us = kSettleUs;

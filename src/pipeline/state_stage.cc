@@ -63,6 +63,15 @@ void StateStage::apply(Batch& batch) {
   if (engine_.options.on_events) engine_.options.on_events(batch, batch.run);
 }
 
+/// Of failures, but not of expiries that correlate told: their attempts were counted.
+void StateStage::count_hits(const Batch& batch, std::size_t from, std::size_t to) {
+  for (std::size_t i = from; i < to; ++i) {
+    const Event& event = *batch.run[i];
+    if (event.verdict == 0 || event.has(EventFlags::kSynthesised)) continue;
+    engine_.hits.note(*batch.verdict(event), event.time_us);
+  }
+}
+
 /// In parts that fit in the nearest cache: rates find the events where states left them.
 Result<void> StateStage::apply_states(const Batch& batch) {
   constexpr std::size_t kPart = 128;
@@ -75,6 +84,7 @@ Result<void> StateStage::apply_states(const Batch& batch) {
     const std::size_t to = std::min(from + kPart, n);
     engine_.states->part(batch, batch.run, from, to, counted_);
     if (auto done = engine_.rates->part(batch, batch.run, from, to, counted_); !done) return done;
+    if (!batch.verdicts.empty()) count_hits(batch, from, to);
   }
   engine_.rates->end();
   for (std::size_t kind = 0; kind < kEventKinds; ++kind) {
@@ -95,6 +105,7 @@ void StateStage::complete(std::unique_ptr<Cut> cut) {
   engine_.states->append_to(cut->set);
   engine_.rates->append_to(cut->set);
   engine_.names.append_to(cut->set);
+  engine_.hits.append_to(cut->set);
   measure();
   engine_.cuts.push(std::move(cut));
 }

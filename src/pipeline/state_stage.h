@@ -60,6 +60,7 @@ class StateStage {
   };
   void run();
   void apply(Batch& batch);
+  void count_hits(const Batch& batch, std::size_t from, std::size_t to);
   Result<void> apply_states(const Batch& batch);
   void complete(std::unique_ptr<Cut> cut);
 

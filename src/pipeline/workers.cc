@@ -65,24 +65,36 @@ void Engine::Impl::put_batch(std::unique_ptr<Batch> batch, LaneInfo& lane) {
   lane.group->changed.notify_all();
 }
 
-Worker::Worker(Engine::Impl& engine)
-    : engine_(engine),
-      classifier_(engine.rules, Classifier::Options{true, engine.options.sending_ips}) {
+Worker::Worker(Engine::Impl& engine) : engine_(engine) {
+  renew();
   const std::lock_guard lock(engine_.metrics_mutex);
   slot_ = engine_.worker_stats.size();
   engine_.worker_stats.emplace_back();
+}
+
+void Worker::renew() {
+  if (classifier_) before_.add(classifier_->stats());
+  {
+    const std::lock_guard lock(engine_.rules_mutex);
+    version_ = engine_.rules_version.load(std::memory_order_relaxed);
+    rules_ = engine_.rules;
+  }
+  classifier_.emplace(rules_, Classifier::Options{true, engine_.options.sending_ips});
 }
 
 void Worker::take(BlockPtr block) {
   std::unique_ptr<Batch> batch = engine_.take_batch();
   batch->block = std::move(block);
   parse::parse(engine_.context, *batch);
-  classify(*batch, classifier_, *engine_.rules);
+  if (version_ != engine_.rules_version.load(std::memory_order_acquire)) renew();
+  classify(*batch, *classifier_, *rules_);
   name_hosts(*batch);
   prepare(*batch, *engine_.registry.lane(batch->block->lane));
   {
+    Classifier::Stats stats = before_;
+    stats.add(classifier_->stats());
     const std::lock_guard lock(engine_.metrics_mutex);
-    engine_.worker_stats[slot_] = classifier_.stats();
+    engine_.worker_stats[slot_] = stats;
   }
   Message message;
   message.kind = Message::Kind::batch;

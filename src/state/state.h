@@ -92,7 +92,7 @@ Result<Change> decode_change(std::string_view key, std::string_view value);
 
 struct Options {
   std::size_t table_bytes = std::size_t{4} << 30;     ///< bound of the RAM table
-  std::function<std::string_view(RuleId)> rule_name;  ///< for evidence
+  std::function<std::string_view(const Verdict&)> rule_name;  ///< for evidence
   /// open() waits so long for the background scan: a small store is complete when it returns.
   std::int64_t open_wait_us = 300'000;
 };
@@ -110,6 +110,9 @@ class States {
  public:
   States(const Policy& policy, store::Names& names, Options options);
   ~States();
+
+  /// From now on; what was decided stays as it is.
+  void set_policy(const Policy& policy);
 
   /// Takes up what the store holds; states are fetched when first needed, while a background scan
   /// fills filter, table and BlockView. nullptr = no store (parse only): everything in RAM.

@@ -497,6 +497,10 @@ States::States(const Policy& policy, store::Names& names, Options options)
     : impl_(std::make_unique<Impl>(policy, names, std::move(options))) {}
 States::~States() = default;
 
+void States::set_policy(const Policy& policy) {
+  impl_->policy = policy;
+}
+
 Result<void> States::open(const store::Store* store) {
   return impl_->open(store);
 }

@@ -60,7 +60,7 @@ struct States::Impl {
   void finish(const AddressId& id, bool domain, const Decision& decision);
   void put_bytes(const AddressId& id, bool domain, Entry* entry);
   [[nodiscard]] std::string_view rule_of(const Verdict& verdict) const {
-    return options.rule_name ? options.rule_name(verdict.rule) : std::string_view{};
+    return options.rule_name ? options.rule_name(verdict) : std::string_view{};
   }
   Provider& provider_of_event(const Batch& batch, const Event& event) {
     const ListedHost& listed = listed_hosts[event.host];

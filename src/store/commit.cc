@@ -244,6 +244,29 @@ Result<void> Store::commit(const WriteSet& set, bool sync_wanted) {
   return done;
 }
 
+Result<void> Store::put_now(const WriteSet& set) {
+  Impl& impl = *impl_;
+  rocksdb::WriteBatch batch(kBatchHeaderBytes + set.bytes() + kBatchRecordBytes * set.records());
+  for (std::size_t f = 0; f < kFamilies; ++f) {
+    const auto family = static_cast<Family>(f);
+    for (const WriteSet::Entry& entry : set.part(family).entries) {
+      const rocksdb::Status status =
+          entry.erase ? batch.Delete(impl.handle(family), slice(entry.key()))
+                      : batch.Put(impl.handle(family), slice(entry.key()), slice(entry.value()));
+      if (!status.ok()) return store_error(status, "put", impl.dir);
+    }
+  }
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  const rocksdb::Status status = impl.db->Write(options, &batch);
+  if (!status.ok()) {
+    impl.errors->seen.store(true, std::memory_order_relaxed);  // commit() looks at it
+    return store_error(status, "put", impl.dir);
+  }
+  impl.counters.syncs.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
 Result<void> Store::sync() {
   if (impl_->read_only) return {};
   if (auto resumed = impl_->resume(); !resumed) return resumed;

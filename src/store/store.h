@@ -29,7 +29,8 @@ struct OpenOptions {
 /// Consistent read view; released when destroyed. Thread safety: const methods.
 class Snapshot;
 
-/// Thread safety: reads from any thread; commit() and sync() from one thread at a time.
+/// Thread safety: reads and put_now() from any thread; commit() and sync() from one thread at a
+/// time.
 /// Layout: DIR/db is RocksDB's, DIR/ingest holds sorted files while a large cut is under way; the
 /// rest of DIR is free for others (control socket).
 class Store {
@@ -48,6 +49,10 @@ class Store {
   /// store as before; the caller retries or stops. Sorting and file writing run on the calling
   /// thread and one helper.
   Result<void> commit(const WriteSet& set, bool sync);
+  /// All or nothing, one WriteBatch, durable on return. Thread safety: any thread, beside commit():
+  /// for what must not wait for a cut (the inbox). An error leaves the store as before; the next
+  /// commit() finds out whether the store can be written again.
+  Result<void> put_now(const WriteSet& set);
   /// Makes every returned commit durable (fdatasync of the WAL).
   Result<void> sync();
 

@@ -28,8 +28,9 @@ class ProviderHints : public testing::Test {
 std::shared_ptr<const RuleSet> ProviderHints::rules_;
 
 TEST_F(ProviderHints, OnlyNoSuchMailboxStopsAtOnce) {
-  for (const char* label : {"", "Permanent/NoEmail", "Invalid Address", "HardBounce",
-                            "BadEmailAddress", "10", "30", "hard_bounce", "invalid_email"}) {
+  for (const char* label :
+       {"", "Permanent/NoEmail", "Invalid-Address", "user-unknown", "HardBounce", "BadEmailAddress",
+        "10", "30", "hard_bounce", "invalid_email"}) {
     const Verdict v = verdict(label, ProviderHint::no_mailbox);
     EXPECT_EQ(v.cause, Cause::mailbox_unknown) << label;
     EXPECT_GE(v.confidence, 95) << label;

@@ -138,7 +138,7 @@ TEST(Lines, UnknownFormatCountsForeign) {
 
 TEST(Formats, ProbeAndFind) {
   EXPECT_EQ(find_format("postfix"), probe_format(kHeader + kText + "\n"));
-  EXPECT_EQ(probe_format("2026-11-21 20:45:06 1x-2y-3z => a@b\n"), -1);
+  EXPECT_EQ(probe_format("2026-11-21 20:45:06 1x-2y-3z => a@b\n"), -1) << "no message id";
   EXPECT_EQ(probe_format(""), -1);
   EXPECT_EQ(find_format("nonsense"), -1);
   EXPECT_LT(formats()[0].probe("Nov 21 20:45:06 mx1 sshd[1]: hello\n"), 50);

@@ -90,7 +90,7 @@ class StoreTest : public ReportTest {
   void tell(const std::vector<Told>& all) {
     state::Options options;
     options.table_bytes = std::size_t{8} << 20;
-    options.rule_name = [](RuleId) { return std::string_view{}; };
+    options.rule_name = [](const Verdict&) { return std::string_view{}; };
     state::States states(policy_, names_, options);
     ASSERT_TRUE(states.open(store_.get()).has_value());
     rates::Rates rates(names_, {});

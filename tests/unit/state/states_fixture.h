@@ -124,7 +124,7 @@ struct Opened {
     EXPECT_TRUE(names.load(*store));
     Options options;
     options.table_bytes = table_bytes;
-    options.rule_name = [](RuleId) { return std::string_view("test/rule"); };
+    options.rule_name = [](const Verdict&) { return std::string_view("test/rule"); };
     states = std::make_unique<States>(default_policy(), names, options);
     EXPECT_TRUE(states->open(store.get()));
   }

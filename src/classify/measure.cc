@@ -1,0 +1,340 @@
+#include "classify/measure.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/clock.h"
+#include "classify/check.h"
+#include "classify/normalise.h"
+#include "classify/rule_file.h"
+#include "classify/rule_set.h"
+
+namespace bounced::classify {
+namespace {
+
+/// More texts make a round longer than the time slices that disturb it.
+constexpr std::size_t kScanTexts = 2'000;
+constexpr std::size_t kMemoTexts = 2'000;  // of 16,384 entries, so that none is pushed out
+constexpr int kRounds = 15;
+constexpr std::size_t kCostsMax = 50, kFrequentMax = 10;
+
+double ns_between(std::int64_t begun_us, std::int64_t ended_us, std::size_t items) {
+  return static_cast<double>(ended_us - begun_us) * 1000 / static_cast<double>(items);
+}
+
+/// The least of several rounds: what disturbs only ever adds. `work` does `items` things.
+template <class Work>
+double least_ns(std::size_t items, Work work) {
+  double least = 1e18;
+  for (int round = 0; round < kRounds; ++round) {
+    const std::int64_t begun = monotonic_us();
+    work();
+    least = std::min(least, ns_between(begun, monotonic_us(), items));
+  }
+  return least;
+}
+
+std::size_t bytes_of(const hs_database_t* database) {
+  std::size_t bytes = 0;
+  return database != nullptr && hs_database_size(database, &bytes) == HS_SUCCESS ? bytes : 0;
+}
+
+/// Scans all texts by a pair of databases.
+class Scanner {
+ public:
+  explicit Scanner(const Databases& databases) : databases_(databases) {
+    for (const hs_database_t* database : {databases.literals.get(), databases.regexes.get()}) {
+      if (database != nullptr) (void)hs_alloc_scratch(database, &scratch_);
+    }
+  }
+  ~Scanner() { hs_free_scratch(scratch_); }
+  Scanner(const Scanner&) = delete;
+  Scanner& operator=(const Scanner&) = delete;
+
+  /// Calls counts[pattern] for every pattern of every text.
+  void run(const std::vector<std::string>& texts, std::vector<std::uint64_t>& counts) {
+    const auto on_match = [](unsigned id, unsigned long long, unsigned long long, unsigned,
+                             void* out) {
+      ++(*static_cast<std::vector<std::uint64_t>*>(out))[id];
+      return 0;
+    };
+    for (const std::string& text : texts) {
+      for (const hs_database_t* database :
+           {databases_.literals.get(), databases_.regexes.get()}) {
+        if (database == nullptr || scratch_ == nullptr) continue;
+        hs_scan(database, text.data(), static_cast<unsigned>(text.size()), 0, scratch_, on_match,
+                &counts);
+      }
+    }
+  }
+
+ private:
+  const Databases& databases_;
+  hs_scratch_t* scratch_ = nullptr;
+};
+
+class Ranking {
+ public:
+  Ranking(const RuleSet& rules, const std::vector<std::string>& texts)
+      : rules_(rules), texts_(texts), counts_(rules.pattern_texts.size() + 1), full_(rules.databases) {
+    full_.run(texts_, counts_);
+    found_ = counts_;
+  }
+
+  [[nodiscard]] double scan_ns() {
+    return least_ns(texts_.size(), [&] { full_.run(texts_, counts_); });
+  }
+
+  Result<void> run(const MeasureOptions& options, std::int64_t until_us, Measurement& out) {
+    const std::vector<std::uint32_t> order = suspects();
+    auto again = cost_without(UINT32_MAX);  // the same rules, compiled once more
+    if (!again) return tl::unexpected<Error>(again.error());
+    out.noise_ns = std::abs(*again);
+    const std::int64_t begun_us = monotonic_us();
+    for (const std::uint32_t rule : order) {
+      const std::int64_t now_us = monotonic_us();
+      const double by_time = static_cast<double>(now_us - begun_us) /
+                             static_cast<double>(std::max<std::int64_t>(1, until_us - begun_us));
+      const double by_rules = static_cast<double>(out.ranked) / static_cast<double>(order.size());
+      if (options.progress && !options.progress(std::min(1.0, std::max(by_time, by_rules)))) break;
+      if (now_us >= until_us) break;
+      auto ns = cost_without(rule);
+      if (!ns) return tl::unexpected<Error>(ns.error());
+      ++out.ranked;
+      // Differences of two least times have the noise of both.
+      if (*ns > 2 * out.noise_ns) out.costs.push_back(cost_of(rule, *ns));
+    }
+    std::stable_sort(out.costs.begin(), out.costs.end(),
+                     [](const RuleCost& a, const RuleCost& b) { return a.ns > b.ns; });
+    if (out.costs.size() > kCostsMax) out.costs.resize(kCostsMax);
+    return {};
+  }
+
+  std::vector<LiteralCost> frequent() const {
+    std::vector<LiteralCost> all;
+    for (std::uint32_t p = 0; p < rules_.pattern_texts.size(); ++p) {
+      if (found_[p] != 0) all.push_back(literal_of(p));
+    }
+    most_first(all);
+    if (all.size() > kFrequentMax) all.resize(kFrequentMax);
+    return all;
+  }
+
+ private:
+  static void most_first(std::vector<LiteralCost>& all) {
+    std::stable_sort(all.begin(), all.end(), [](const LiteralCost& a, const LiteralCost& b) {
+      return a.texts > b.texts;
+    });
+  }
+  [[nodiscard]] LiteralCost literal_of(std::uint32_t p) const {
+    const std::string text(rules_.pattern_texts[p]);
+    return {rules_.is_regex(p) ? "/" + text + "/" : text, found_[p]};
+  }
+
+  /// A rule's patterns, and whether it is the only one to use them.
+  template <class Each>
+  void each_pattern(std::uint32_t rule, Each each) const {
+    for (std::uint32_t p = 0; p < rules_.pattern_uses.size(); ++p) {
+      const auto uses = RuleSet::part(rules_.references, rules_.pattern_uses[p]);
+      bool mine = false;
+      bool others = false;
+      for (const RuleSet::Reference& use : uses) (use.rule == rule ? mine : others) = true;
+      if (mine) each(p, !others);
+    }
+  }
+
+  /// All rules with a text, those that are likely to cost something first: regexes, then finds,
+  /// then literals whose last bytes are often met, which is what Hyperscan looks for first.
+  [[nodiscard]] std::vector<std::uint32_t> suspects() const {
+    std::map<std::string, std::uint64_t> ends;
+    for (const std::string& text : texts_) {
+      for (std::size_t i = 0; i + kEnd <= text.size(); ++i) ++ends[text.substr(i, kEnd)];
+    }
+    std::vector<double> score(rules_.rule_count(), -1);
+    for (std::uint32_t p = 0; p < rules_.pattern_uses.size(); ++p) {
+      const std::string text(rules_.pattern_texts[p]);
+      double weight = 8.0 * static_cast<double>(found_[p]);
+      if (rules_.is_regex(p)) {
+        weight += 1e9;
+      } else if (text.size() >= kEnd) {
+        const auto at = ends.find(text.substr(text.size() - kEnd));
+        if (at != ends.end()) weight += static_cast<double>(at->second);
+      } else {
+        weight += 1e6;
+      }
+      for (const RuleSet::Reference& use :
+           RuleSet::part(rules_.references, rules_.pattern_uses[p])) {
+        score[use.rule] = std::max(0.0, score[use.rule]) + weight;
+      }
+    }
+    std::vector<std::uint32_t> order;
+    for (std::uint32_t r = 0; r < score.size(); ++r) {
+      if (score[r] >= 0) order.push_back(r);
+    }
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::uint32_t a, std::uint32_t b) { return score[a] > score[b]; });
+    return order;
+  }
+
+  /// What a text's scan costs less without the patterns that only this rule uses; nanoseconds.
+  Result<double> cost_without(std::uint32_t rule) {
+    std::set<std::uint32_t> dropped;
+    if (rule != UINT32_MAX) {
+      each_pattern(rule, [&](std::uint32_t p, bool alone) {
+        if (alone) dropped.insert(p);
+      });
+      if (dropped.empty()) return 0.0;
+    }
+    Patterns patterns;
+    for (std::uint32_t p = 0; p < rules_.pattern_texts.size(); ++p) {
+      if (dropped.count(p) != 0) continue;
+      (rules_.is_regex(p) ? patterns.regexes : patterns.literals)
+          .emplace_back(rules_.pattern_texts[p]);
+    }
+    auto databases = make_databases(patterns, "");
+    if (!databases) return tl::unexpected<Error>(databases.error());
+    Scanner without(*databases);
+    double with_ns = 1e18;
+    double without_ns = 1e18;
+    for (int round = 0; round < kRounds; ++round) {  // in turn: both meet the same disturbance
+      const std::int64_t a = monotonic_us();
+      full_.run(texts_, counts_);
+      const std::int64_t b = monotonic_us();
+      without.run(texts_, counts_);
+      const std::int64_t c = monotonic_us();
+      with_ns = std::min(with_ns, ns_between(a, b, texts_.size()));
+      without_ns = std::min(without_ns, ns_between(b, c, texts_.size()));
+    }
+    return with_ns - without_ns;
+  }
+
+  [[nodiscard]] RuleCost cost_of(std::uint32_t rule, double ns) const {
+    RuleCost cost{rules_.rules()[rule].id, rules_.rules()[rule].where(), ns, {}};
+    each_pattern(rule, [&](std::uint32_t p, bool) {
+      if (found_[p] != 0 || rules_.is_regex(p)) cost.literals.push_back(literal_of(p));
+    });
+    most_first(cost.literals);
+    return cost;
+  }
+
+  static constexpr std::size_t kEnd = 3;
+  const RuleSet& rules_;
+  const std::vector<std::string>& texts_;
+  std::vector<std::uint64_t> counts_;  ///< scratch
+  std::vector<std::uint64_t> found_;   ///< by pattern: texts that have it
+  Scanner full_;
+};
+
+/// Distinct texts only; at most `most`, spread over all of them.
+std::vector<CorpusText> distinct(std::vector<CorpusText> corpus) {
+  std::set<std::string> known;
+  std::vector<CorpusText> out;
+  for (CorpusText& text : corpus) {
+    if (known.insert(text.diagnostic).second) out.push_back(std::move(text));
+  }
+  return out;
+}
+
+template <class T>
+std::vector<const T*> spread(const std::vector<T>& all, std::size_t most) {
+  std::vector<const T*> some;
+  const std::size_t step = std::max<std::size_t>(1, (all.size() + most - 1) / most);
+  for (std::size_t i = 0; i < all.size(); i += step) some.push_back(&all[i]);
+  return some;
+}
+
+void measure_calls(const std::shared_ptr<const RuleSet>& rules,
+                   const std::vector<CorpusText>& corpus, const MeasureOptions& options,
+                   Measurement& out) {
+  const auto some = spread(corpus, kScanTexts);
+  Classifier plain(rules, {false, options.sending_ips});
+  out.call_ns = least_ns(some.size(), [&] {
+    for (const CorpusText* text : some) (void)plain.classify(text->failure());
+  });
+  Normaliser normaliser{SendingIps(options.sending_ips)};
+  Normalised normal;
+  out.normalise_ns = least_ns(some.size(), [&] {
+    for (const CorpusText* text : some) normaliser.run(text->diagnostic, text->smtp_code, normal);
+  });
+  const auto few = spread(corpus, kMemoTexts);
+  Classifier memo(rules, {true, options.sending_ips});
+  out.memo_hit_ns = least_ns(few.size(), [&] {
+    for (const CorpusText* text : few) (void)memo.classify(text->failure());
+  });
+}
+
+}  // namespace
+
+Failure CorpusText::failure() const {
+  Failure failure;
+  failure.diagnostic = diagnostic;
+  failure.smtp_code = smtp_code;
+  failure.enhanced = enhanced;
+  failure.phase = phase;
+  failure.kind = kind;
+  failure.mta_host = mta_host;
+  return failure;
+}
+
+std::vector<CorpusText> sample_corpus(const RuleSet& rules) {
+  std::vector<CorpusText> corpus;
+  for (const Rule& rule : rules.rules()) {
+    for (const auto* samples : {&rule.samples, &rule.misses}) {
+      for (const Sample& sample : *samples) {
+        const Failure failure = failure_of(rule, sample);
+        corpus.push_back({sample.text, std::string(failure.mta_host), failure.smtp_code,
+                          failure.enhanced, failure.phase, failure.kind});
+      }
+    }
+  }
+  return corpus;
+}
+
+Result<Measurement> measure_rules(const RuleSetOptions& rules, std::vector<CorpusText> corpus,
+                                  const MeasureOptions& options) {
+  const std::int64_t begun_us = monotonic_us();
+  auto files = read_rule_files(rules);
+  if (!files) return tl::unexpected<Error>(files.error());
+  RuleSet::validate(*files);
+  if (auto error = first_error(files->problems)) return tl::unexpected<Error>(*error);
+  const std::int64_t read_us = monotonic_us();
+  auto built = RuleSet::build(std::move(*files), "");
+  if (!built) return tl::unexpected<Error>(built.error());
+  const RuleSet& set = **built;
+  Measurement out;
+  out.read_ms = static_cast<double>(read_us - begun_us) / 1000;
+  out.compile_ms = static_cast<double>(monotonic_us() - read_us) / 1000;
+  out.rules = set.rule_count();
+  out.literals = set.literals;
+  out.regexes = set.pattern_texts.size() - set.literals;
+  out.literal_database_bytes = bytes_of(set.databases.literals.get());
+  out.regex_database_bytes = bytes_of(set.databases.regexes.get());
+  if (corpus.empty()) corpus = sample_corpus(set);
+  corpus = distinct(std::move(corpus));
+  if (corpus.empty()) {
+    return fail(ErrorCode::not_found, "rules bench", "", "no text to measure with",
+                "name a file of diagnostics, or give the rules samples");
+  }
+  out.texts = corpus.size();
+  for (const CorpusText& text : corpus) out.bytes += text.diagnostic.size();
+  measure_calls(*built, corpus, options, out);
+  std::vector<std::string> texts;
+  Normaliser normaliser{SendingIps(options.sending_ips)};
+  Normalised normal;
+  for (const CorpusText* text : spread(corpus, kScanTexts)) {
+    normaliser.run(text->diagnostic, text->smtp_code, normal);
+    if (!normal.text.empty()) texts.emplace_back(normal.text);
+  }
+  out.scanned = texts.size();
+  if (texts.empty()) return out;
+  Ranking ranking(set, texts);
+  out.scan_ns = ranking.scan_ns();
+  out.frequent = ranking.frequent();
+  if (auto ranked = ranking.run(options, begun_us + options.budget_us, out); !ranked) {
+    return tl::unexpected<Error>(ranked.error());
+  }
+  return out;
+}
+
+}  // namespace bounced::classify

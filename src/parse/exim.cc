@@ -1,0 +1,480 @@
+#include "parse/exim.h"
+
+#include <algorithm>
+
+#include "base/message.h"
+#include "base/text.h"
+#include "base/zero.h"
+#include "parse/exim_parser.h"
+#include "parse/exim_split.h"
+#include "parse/postfix_reason.h"
+
+namespace bounced::parse {
+namespace {
+
+constexpr std::size_t kOriginsMax = 65'000;  // Event::origin is 16 bits
+
+EximScratch& scratch() {
+  thread_local EximScratch instance;
+  return instance;
+}
+
+}  // namespace
+
+EximParser::EximParser(const Context& context, Batch& batch)
+    : context_(context),
+      batch_(batch),
+      relays_(context),
+      scratch_(scratch()),
+      base_(batch.block->data) {
+  scratch_.origins.clear();
+  scratch_.domains.start();
+  scratch_.hosts.start();
+  scratch_.local.start();
+}
+
+void EximParser::run() {
+  const Block& block = *batch_.block;
+  const char* const block_end = base_ + block.size;
+  scratch_.ends.start(block.text());
+  for (line_ = base_; line_ < block_end; line_ = next_) {
+    const char* const newline = scratch_.ends.next();
+    const char* end = newline == nullptr ? block_end : newline;
+    next_ = newline == nullptr ? block_end : newline + 1;
+    ++batch_.counts.lines;
+    // Left by copytruncate or a crash; the line is told to be behind them.
+    while (line_ < end && *line_ == '\0') ++line_;
+    truncated_ = static_cast<std::size_t>(end - line_) > limits::kLineBytesMax;
+    if (truncated_) {
+      end = line_ + limits::kLineBytesMax;
+      ++batch_.counts.oversize;
+    }
+    if (line_ < end && end[-1] == '\r') --end;
+    count(line(line_, end));
+  }
+  batch_.counts.bytes += block.size;
+  scratch_.local.finish(batch_);
+}
+
+void EximParser::count(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::used:
+      break;
+    case Outcome::ignored:
+      ++batch_.counts.ignored;
+      break;
+    case Outcome::foreign:
+      ++batch_.counts.foreign;
+      break;
+    case Outcome::unparsed:
+      ++batch_.counts.unparsed;
+      if (batch_.sample_unparsed < 0) {
+        batch_.sample_unparsed = static_cast<std::int64_t>(line_offset());
+      }
+      break;
+  }
+}
+
+// --- lines ----------------------------------------------------------------------------------
+
+EximParser::Outcome EximParser::line(const char* p, const char* end) {
+  if (p == end) return Outcome::foreign;
+  home_ = {};
+  EximStamp stamp;
+  if (!scratch_.stamps.read(p, end, stamp)) return syslog_line(between(p, end));
+  time_us_ = stamp.time_us;
+  time_form_ = stamp.time_form;
+  if (!has_origin_ || !host_.empty()) set_origin({}, "exim");
+  return record(p, end);
+}
+
+/// `HEADER exim[pid]: RECORD`, where the record may begin with a stamp of its own.
+EximParser::Outcome EximParser::syslog_line(std::string_view line) {
+  Header header;
+  const char* const block_end = base_ + batch_.block->size;
+  const auto padding =
+      static_cast<std::size_t>(block_end - (line.data() + line.size())) + limits::kBlockPadding;
+  if (!scratch_.headers.read(line, padding, header)) return Outcome::foreign;
+  if (!is_exim_tag(header.tag)) return Outcome::foreign;
+  if (header.unescaped) {
+    home_ = header.text;
+    home_placed_ = false;
+  }
+  time_us_ = header.time_us;
+  time_form_ = header.time_form;
+  const char* p = header.text.data();
+  const char* end = p + header.text.size();
+  EximPiece split;
+  if (read_exim_piece(p, end, split)) {
+    if (split.number > 1) return Outcome::ignored;  // told with the first one
+    // What is behind a newline belongs to rejectlog.
+    if (split.count > 1 && !split.newline) {
+      const std::string_view front =
+          between(header.host.empty() ? header.tag.data() : header.host.data(), header.text.data());
+      truncated_ = header.unescaped || !join_exim_pieces(front, between(p, end), split.count, next_,
+                                                         block_end, scratch_.record);
+      if (!truncated_) {
+        home_ = scratch_.record;
+        home_placed_ = false;
+        p = home_.data();
+        end = p + home_.size();
+      }
+    }
+  }
+  EximStamp stamp;
+  // The header's time is the better one where it has an offset and Exim's own has none.
+  if (scratch_.stamps.read(p, end, stamp) &&
+      (stamp.time_form == TimeForm::utc || time_form_ != TimeForm::utc)) {
+    time_us_ = stamp.time_us;
+    time_form_ = stamp.time_form;
+  } else if (p < end && *p == '[') {  // without a stamp: "[pid] "
+    const char* const close = find_byte(p, end, ']');
+    if (end - close > 1 && close[1] == ' ' && close - p < 12) p = close + 2;
+  }
+  const std::string_view tag = header.tag;
+  if (!has_origin_ || host_ != header.host || instance_ != tag || header.unescaped) {
+    set_origin(header.host, tag);
+    if (header.unescaped) has_origin_ = false;  // its bytes do not stay
+  }
+  return record(p, end);
+}
+
+EximParser::Outcome EximParser::record(const char* p, const char* end) {
+  const std::size_t size = exim_id_size(p, end);
+  if (size == 0) return Outcome::ignored;
+  const std::string_view queue_id(p, size);
+  if (end - p <= static_cast<std::ptrdiff_t>(size)) return Outcome::ignored;
+  return told(queue_id, p + size + 1, end);
+}
+
+EximParser::Outcome EximParser::told(std::string_view queue_id, const char* p, const char* end) {
+  const EximFlag flag = exim_flag(p, end);
+  switch (flag) {
+    case EximFlag::none:
+      return remark(queue_id, between(p, end));
+    case EximFlag::received:
+      return received(queue_id, between(p + 3, end));
+    case EximFlag::delivered:
+    case EximFlag::suppressed:
+    case EximFlag::failed:
+    case EximFlag::deferred:
+      break;
+  }
+  return delivery(queue_id, flag, between(p + 3, end));
+}
+
+// --- notes ----------------------------------------------------------------------------------
+
+void EximParser::note(std::string_view queue_id, NoteKind kind, Text text, std::uint64_t text_key) {
+  Note& note = batch_.notes.append();
+  note.time_us = time_us_;
+  note.queue_key = key_of(queue_id);
+  note.offset = line_offset();
+  note.text_key = text_key;
+  note.text = text;
+  note.before_event = static_cast<std::uint32_t>(batch_.events.size());
+  note.number = 0;
+  note.origin = origin_;
+  note.kind = kind;
+  note.time_form = time_form_;
+  if (time_us_ != seen_us_ || time_form_ != seen_form_) {
+    seen_us_ = time_us_;
+    seen_form_ = time_form_;
+    batch_.times.see(seen_us_, seen_form_);
+  }
+  scratch_.local.note(batch_, note);
+}
+
+/// One line tells what Postfix has three for. The sender comes last: it begins the message.
+/// Exim's own count of recipients is not that of its `=>` lines, so none is told: `Completed` ends
+/// the message.
+EximParser::Outcome EximParser::received(std::string_view queue_id, std::string_view text) {
+  EximReceived found;
+  if (!read_exim_received(text, found)) return Outcome::unparsed;
+  if (!found.authenticated.empty()) {
+    note(queue_id, NoteKind::sasl_user, text_of(found.authenticated), 0);
+  }
+  if (!found.message_id.empty()) {
+    std::string& id = scratch_.decoded;
+    id.assign(1, '<').append(found.message_id).append(1, '>');
+    note(queue_id, NoteKind::message_id, batch_.add(id), message_fingerprint(id));
+  }
+  note(queue_id, NoteKind::begin, text_of(found.sender), domain_key(found.sender));
+  return Outcome::used;
+}
+
+/// `campaign=VALUE[ from <..]` or `X-Campaign: VALUE`, as an ACL's logwrite may say.
+bool EximParser::campaign(std::string_view queue_id, std::string_view text) {
+  constexpr std::string_view kKey = "campaign=";
+  const std::string_view header = context_.campaign_header;
+  std::string_view value;
+  if (starts(text, "campaign=")) {
+    value = text.substr(kKey.size());
+    value = value.substr(0, value.rfind(" from <"));
+  } else if (!header.empty() && text.size() > header.size() + 1 && text[header.size()] == ':' &&
+             iequals(text.substr(0, header.size()), header)) {
+    value = text.substr(header.size() + 1);
+    value.remove_prefix(std::min(value.size(), value.find_first_not_of(' ')));
+  }
+  while (!value.empty() && value.back() == ' ') value.remove_suffix(1);
+  if (value.empty()) return false;
+  note(queue_id, NoteKind::campaign, decoded_text(value, false), 0);
+  return true;
+}
+
+EximParser::Outcome EximParser::remark(std::string_view queue_id, std::string_view text) {
+  if (text == "Completed" || starts(text, "Completed ")) {
+    note(queue_id, NoteKind::removed, {}, 0);
+    return Outcome::used;
+  }
+  // By timeout_frozen_after or an administrator: who is still deferred is given up, and the sender
+  // told so, without a line for each of them.
+  if (starts(text, "cancelled by ")) {
+    note(queue_id, NoteKind::expired, {}, 0);
+    return Outcome::used;
+  }
+  std::string_view reason;
+  if (is_exim_attempt(text, reason)) {
+    note(queue_id, NoteKind::mx_failure, decoded_text(reason, false), 0);
+    return Outcome::used;
+  }
+  return campaign(queue_id, text) ? Outcome::used : Outcome::ignored;
+}
+
+// --- deliveries -----------------------------------------------------------------------------
+
+EximParser::Outcome EximParser::delivery(std::string_view queue_id, EximFlag flag,
+                                         std::string_view text) {
+  EximDelivery found;
+  if (!read_exim_delivery(text, found)) return Outcome::unparsed;
+  if (flag == EximFlag::deferred && !found.has_defer) {
+    // Cut before what makes it one, or not by Exim.
+    if (!truncated_) return Outcome::unparsed;
+  }
+  Event event;
+  zero(event);
+  if (!fill_recipient(found, event)) {
+    // An ACL or a filter threw the message away, for nobody by name.
+    const bool nobody = found.address == "blackhole" || found.address == "discarded";
+    batch_.counts.bad_recipient += nobody ? 0 : 1;
+    return Outcome::ignored;
+  }
+  Event& kept = batch_.events.append();
+  kept = event;
+  fill_line(queue_id, found, kept);
+  if (flag == EximFlag::delivered || flag == EximFlag::suppressed) {
+    fill_sent(found, flag, kept);
+  } else {
+    fill_failure(found, flag, kept);
+  }
+  scratch_.local.event(batch_, kept);
+  return Outcome::used;
+}
+
+/// Recipient and domain; false when it is no address.
+bool EximParser::fill_recipient(const EximDelivery& found, Event& event) {
+  const std::string_view recipient = exim_recipient(found);
+  if (recipient.empty()) return false;
+  if (context_.hasher != nullptr) {
+    NormalisedAddress normal;
+    if (!context_.hasher->address(recipient, normal, event.recipient_id)) return false;
+    fill_domain(normal.domain(), raw_domain(recipient), event);
+  }
+  event.recipient = text_of(recipient);
+  return true;
+}
+
+void EximParser::fill_line(std::string_view queue_id, const EximDelivery& found, Event& event) {
+  const Block& block = *batch_.block;
+  const std::uint64_t identity[3] = {block.file, line_offset(), 0};
+  event.id = hash64({reinterpret_cast<const char*>(identity), sizeof identity});
+  event.time_us = time_us_;
+  event.time_form = time_form_;
+  event.offset = identity[1];
+  event.source = block.source;
+  event.format = static_cast<std::uint8_t>(block.format < 0 ? 0 : block.format);
+  event.origin = origin_;
+  event.queue_id = text_of(queue_id);
+  event.queue_key = key_of(queue_id);
+  event.sending_ip = text_of(found.local_ip);
+  if (truncated_) event.flags |= EventFlags::kTruncated;
+  if (!found.queue_time.empty()) event.delay_ms = exim_duration_ms(found.queue_time);
+  if (found.has_sender) {
+    event.sender = text_of(found.sender);
+    event.sender_domain = domain_key(found.sender);
+    if (found.sender.empty()) event.flags |= EventFlags::kNullSender;
+  }
+  if (time_us_ != seen_us_ || time_form_ != seen_form_) {
+    seen_us_ = time_us_;
+    seen_form_ = time_form_;
+    batch_.times.see(seen_us_, seen_form_);
+  }
+  fill_host(found.host, found.ip, found.port, event);
+}
+
+void EximParser::fill_host(std::string_view host, std::string_view ip, std::uint16_t port,
+                           Event& event) {
+  event.mta_host = text_of(host);
+  event.mta_ip = text_of(ip);
+  event.mta_port = port;
+  event.host = number_of_host(host, event.mta_host);
+}
+
+/// Routers and transports that are named for it (Debian's: smarthost, remote_smtp_smarthost).
+bool EximParser::is_smarthost(const EximDelivery& found) {
+  if (found.router == router_ && found.transport == transport_) return smarthost_;
+  if (home_.empty()) {
+    router_ = found.router;
+    transport_ = found.transport;
+  }
+  const auto named = [](std::string_view name) {
+    return name.find("smarthost") != std::string_view::npos ||
+           name.find("smart_host") != std::string_view::npos ||
+           name.find("smart_route") != std::string_view::npos;
+  };
+  const bool answer = named(found.router) || named(found.transport);
+  if (home_.empty()) smarthost_ = answer;
+  return answer;
+}
+
+/// Whether mail that this host takes is only passed on.
+bool EximParser::passes_on(const EximDelivery& found, const Event& event) {
+  if (found.host.empty() && found.ip.empty()) return false;
+  if (is_smarthost(found)) return true;
+  const bool near = starts(found.ip, "127.") || found.ip == "::1";
+  const bool usual_port = found.port == 0 || found.port == 25;
+  const bool lmtp = found.port == 24 || found.transport.find("lmtp") != std::string_view::npos;
+  if (!near && usual_port && !relays_.configured() && event.host != 0) {
+    return scratch_.passes_on[event.host] && !lmtp;
+  }
+  const Relay& relay = relays_.read_named(found.host, found.ip, found.port);
+  if (lmtp) return relay.configured;
+  return relay.configured || relay.submission || relay.loopback;
+}
+
+void EximParser::fill_sent(const EximDelivery& found, EximFlag flag, Event& event) {
+  event.kind = EventKind::delivered;
+  if (flag == EximFlag::suppressed || starts(found.address, ":blackhole:") ||
+      found.address == "/dev/null") {
+    event.kind = EventKind::discarded;
+  } else if (starts(found.address, ">") || passes_on(found, event)) {
+    event.kind = EventKind::relayed;  // ">": an automatic answer was sent
+  }
+  event.diagnostic = decoded_text(found.confirmation, true);
+  event.smtp_code = reply_code(found.confirmation);
+  const char* p = found.confirmation.data();
+  const char* const end = p + found.confirmation.size();
+  if (event.smtp_code == 0) return;
+  p += 3;
+  if (p < end) ++p;
+  read_enhanced(p, end, event.enhanced);
+}
+
+void EximParser::fill_failure(const EximDelivery& found, EximFlag flag, Event& event) {
+  const EximReason reason = read_exim_reason(found);
+  if (event.mta_host.empty() && event.mta_ip.empty() && !reason.ip.empty()) {
+    fill_host(reason.host, reason.ip, 0, event);
+  }
+  if (passes_on(found, event)) event.flags |= EventFlags::kRelay;
+  event.diagnostic = decoded_text(reason.diagnostic, false);
+  event.smtp_code = reason.smtp_code;
+  event.enhanced = reason.enhanced;
+  event.phase = reason.phase;
+  if (flag == EximFlag::failed) {
+    event.kind = reason.expired ? EventKind::expired : EventKind::bounced;
+    if (has_suppression_marker(reason.diagnostic, event.enhanced)) {
+      event.kind = EventKind::suppressed;
+    }
+    return;
+  }
+  event.kind = EventKind::deferred;
+  if (reason.not_attempted) event.flags |= EventFlags::kNotAttempted;
+  if (reason.session) event.flags |= EventFlags::kSession;
+}
+
+// --- places ---------------------------------------------------------------------------------
+
+/// The number of the domain's entry: listed now if it was not. 0 = there is no room. `domain` is
+/// normalised, so that equal names are equal ids.
+void EximParser::fill_domain(std::string_view domain, std::string_view raw, Event& event) {
+  if (domain.empty()) {
+    event.domain_id = context_.hasher->domain_id(domain);
+    return;
+  }
+  const Name name(domain, false);
+  const auto same_long = [&](std::uint16_t number) {
+    return batch_.domains[number - 1u].id == context_.hasher->domain_id(domain);
+  };
+  event.domain = scratch_.domains.find(name, same_long);
+  if (event.domain != 0) {
+    event.domain_id = batch_.domains[event.domain - 1u].id;
+    return;
+  }
+  event.domain_id = context_.hasher->domain_id(domain);
+  if (!scratch_.domains.has_room() || batch_.domains.size() >= NameTable::kNamesMax) return;
+  batch_.domains.push_back({event.domain_id, text_of(raw)});
+  event.domain = static_cast<std::uint16_t>(batch_.domains.size());
+  scratch_.domains.add(name, event.domain);
+}
+
+/// The host's number by its bytes: listed now if it was not. 0 = no host, or there is no room.
+std::uint16_t EximParser::number_of_host(std::string_view host, Text text) {
+  if (host.empty()) return 0;
+  const Name name(host, false);
+  const auto same_long = [&](std::uint16_t number) {
+    return batch_.view(batch_.hosts[number - 1u]) == host;
+  };
+  const std::uint16_t known = scratch_.hosts.find(name, same_long);
+  if (known != 0) return known;
+  if (!scratch_.hosts.has_room() || batch_.hosts.size() >= NameTable::kNamesMax) return 0;
+  batch_.hosts.push_back(text);
+  const std::size_t number = batch_.hosts.size();
+  scratch_.hosts.add(name, number);
+  scratch_.passes_on[number] = may_pass_on(host);
+  return static_cast<std::uint16_t>(number);
+}
+
+void EximParser::set_origin(std::string_view host, std::string_view instance) {
+  host_ = host;
+  instance_ = instance;
+  has_origin_ = true;
+  seed_ = hash64(instance, hash64(host));
+  const auto [at, fresh] = scratch_.origins.try_emplace(seed_, 0);
+  if (fresh && batch_.origins.size() < kOriginsMax) {
+    batch_.origins.push_back({batch_.add(host), batch_.add(instance), seed_});
+    at->second = static_cast<std::uint16_t>(batch_.origins.size());
+  }
+  origin_ = at->second;
+}
+
+std::uint64_t EximParser::key_of(std::string_view queue_id) const {
+  const std::uint64_t key = hash64(queue_id, seed_);
+  return key == 0 ? 1 : key;
+}
+
+/// The Text of bytes of this record. One that is not in the block is copied when the first of its
+/// bytes is wanted.
+Text EximParser::text_of(std::string_view bytes) {
+  if (bytes.empty()) return {};
+  if (home_.data() == nullptr) return batch_.inside(bytes);
+  if (!home_placed_) {
+    home_offset_ = batch_.add(home_).offset;
+    home_placed_ = true;
+  }
+  return {home_offset_ + static_cast<std::uint32_t>(bytes.data() - home_.data()),
+          static_cast<std::uint32_t>(bytes.size())};
+}
+
+/// The same, with Exim's escapes undone.
+Text EximParser::decoded_text(std::string_view bytes, bool quoted) {
+  if (!has_exim_escapes(bytes)) return text_of(bytes);
+  scratch_.decoded.clear();
+  decode_exim(bytes, quoted, scratch_.decoded);
+  return batch_.add(scratch_.decoded);
+}
+
+void parse_exim(const Context& context, Batch& batch) {
+  EximParser(context, batch).run();
+}
+
+}  // namespace bounced::parse

@@ -1,0 +1,97 @@
+// exim_parser: a block of Exim's log to events and notes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/hash.h"
+#include "parse/exim_line.h"
+#include "parse/exim_reason.h"
+#include "parse/header.h"
+#include "parse/line_ends.h"
+#include "parse/local_finder.h"
+#include "parse/name_slots.h"
+#include "parse/parse.h"
+#include "parse/relay.h"
+
+namespace bounced::parse {
+
+/// Kept per thread between batches: buffers only, no state that a batch could see.
+struct EximScratch {
+  HeaderReader headers;
+  EximStampReader stamps;
+  LineEnds ends;
+  std::unordered_map<std::uint64_t, std::uint16_t> origins;
+  NameTable domains;  ///< normalised
+  NameTable hosts;
+  std::array<bool, NameTable::kNamesMax + 1> passes_on;  ///< by number of host: may_pass_on()
+  LocalFinder local;
+  std::string record;   ///< of a split record
+  std::string decoded;  ///< of a text with escapes
+};
+
+/// One block's parser. Not thread safe.
+class EximParser {
+ public:
+  EximParser(const Context& context, Batch& batch);
+
+  void run();
+
+ private:
+  enum class Outcome : std::uint8_t { used, ignored, unparsed, foreign };
+
+  Outcome line(const char* p, const char* end);
+  Outcome syslog_line(std::string_view line);
+  Outcome piece(const EximPiece& piece, const char* p, const char* end);
+  Outcome record(const char* p, const char* end);
+  Outcome told(std::string_view queue_id, const char* p, const char* end);
+  Outcome received(std::string_view queue_id, std::string_view text);
+  Outcome delivery(std::string_view queue_id, EximFlag flag, std::string_view text);
+  Outcome remark(std::string_view queue_id, std::string_view text);
+  bool campaign(std::string_view queue_id, std::string_view text);
+  void note(std::string_view queue_id, NoteKind kind, Text text, std::uint64_t text_key);
+  bool fill_recipient(const EximDelivery& found, Event& event);
+  void fill_line(std::string_view queue_id, const EximDelivery& found, Event& event);
+  void fill_host(std::string_view host, std::string_view ip, std::uint16_t port, Event& event);
+  void fill_sent(const EximDelivery& found, EximFlag flag, Event& event);
+  void fill_failure(const EximDelivery& found, EximFlag flag, Event& event);
+  void fill_domain(std::string_view domain, std::string_view raw, Event& event);
+  std::uint16_t number_of_host(std::string_view host, Text text);
+  bool passes_on(const EximDelivery& found, const Event& event);
+  bool is_smarthost(const EximDelivery& found);
+  void set_origin(std::string_view host, std::string_view instance);
+  [[nodiscard]] std::uint64_t key_of(std::string_view queue_id) const;
+  Text text_of(std::string_view bytes);
+  Text decoded_text(std::string_view bytes, bool quoted);
+  void count(Outcome outcome);
+  [[nodiscard]] std::uint64_t line_offset() const {
+    return batch_.block->offset + static_cast<std::uint64_t>(line_ - base_);
+  }
+
+  const Context& context_;
+  Batch& batch_;
+  RelayReader relays_;
+  EximScratch& scratch_;
+  const char* const base_;  ///< the block's data
+  const char* line_ = nullptr;
+  const char* next_ = nullptr;     ///< the line behind it, or the block's end
+  std::string_view home_;          ///< a record that does not lie in the block
+  std::uint32_t home_offset_ = 0;  ///< of it in the arena, once it is there
+  bool home_placed_ = false;
+  bool truncated_ = false;
+  std::int64_t time_us_ = 0;
+  TimeForm time_form_ = TimeForm::utc;
+  std::string_view host_, instance_;  ///< of origin_
+  std::uint64_t seed_ = 0;            ///< of the queue keys of origin_
+  std::uint16_t origin_ = 0;
+  bool has_origin_ = false;
+  std::int64_t seen_us_ = INT64_MIN;
+  TimeForm seen_form_ = TimeForm::utc;
+  std::string_view router_, transport_;  ///< whose answer is smarthost_
+  bool smarthost_ = false;
+};
+
+}  // namespace bounced::parse
