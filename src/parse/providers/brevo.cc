@@ -85,7 +85,7 @@ void map(Job& job, const Record& r) {
     if (item.time_us == 0) item.time_us = read_time(r[slot]);
   }
   if (item.failing() || item.kind == EventKind::delivered) item.words = r[kReason];
-  item.label = r[kReason].empty() ? r[kEvent] : r[kReason];
+  if (item.kind != EventKind::delivered) item.label = r[kReason].empty() ? r[kEvent] : r[kReason];
   if (item.kind == EventKind::delivered && r[kReason] == "sent") item.words = {};
   job.sink.add(item);
 }

@@ -57,7 +57,7 @@ void map(Job& job, const std::vector<FormField>& fields) {
   item.campaign = form_value(fields, "postback");
   item.stream = form_value(fields, "channel");
   item.tenant = form_value(fields, "account");
-  item.label = category;
+  if (item.failing() || item.kind == EventKind::suppressed) item.label = category;
   item.time_us = read_time(form_value(fields, "date"));
   job.sink.add(item);
 }

@@ -160,6 +160,7 @@ void add(Job& job, const Record& r, std::string_view kind, std::string_view id,
   Item item;
   item.kind = word->kind;
   item.hint = hint_of(r[kHint], word->hint);
+  item.vague = r[kHint].empty();
   from_string(r[kPhase], item.phase);
   item.recipient = r[kRecipient];
   item.sender = r[kSender];

@@ -1,5 +1,7 @@
 #include "parse/providers/item.h"
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "base/message.h"
 #include "base/text.h"
@@ -12,6 +14,8 @@ constexpr std::size_t kTextBytesMax = 1024;
 /// No format of the log table.
 constexpr std::uint8_t kNoFormat = 0xff;
 constexpr std::size_t kOriginsMax = 0xfffe;
+/// Absent, and yet within the arena: there is no block to look into.
+constexpr Text kNoText{Text::kArenaBit, 0};
 
 bool reply_code(std::uint64_t code) {
   return code >= 200 && code <= 599;
@@ -28,14 +32,14 @@ std::string_view cut(std::string_view text, std::size_t most) {
 
 Text Sink::keep(std::string_view text, Text last, std::size_t most) {
   text = cut(text, most);
-  if (text.empty()) return {};
+  if (text.empty()) return kNoText;
   if (!last.empty() && batch_.view(last) == text) return last;
   return batch_.add(text);
 }
 
 Text Sink::keep_bracketed(std::string_view id, Text last) {
   id = trim(id);
-  if (id.empty() || id == "<>") return {};
+  if (id.empty() || id == "<>") return kNoText;
   if (id.front() == '<' && id.back() == '>') return keep(id, last, kMessageIdBytesMax);
   id_.assign(1, '<').append(cut(id, kMessageIdBytesMax - 2)).append(1, '>');
   return keep(id_, last, kMessageIdBytesMax);
@@ -65,7 +69,19 @@ void Sink::set_hint(const Item& item, Event& event) {
   if (!event.failing()) return;
   const bool told = !trim(item.words).empty() || event.smtp_code != 0 || event.enhanced.present();
   if (told && event.hint == ProviderHint::no_mailbox) event.hint = ProviderHint::bad_mailbox;
-  if (!told && event.hint == ProviderHint::hard) event.hint = ProviderHint::bad_mailbox;
+  if (!told && !item.vague && event.hint == ProviderHint::hard) {
+    event.hint = ProviderHint::bad_mailbox;
+  }
+}
+
+/// A label that says "no such mailbox" has been judged already: no rule about servers' words may
+/// read it again ("Invalid Address" -> "Invalid-Address").
+std::string_view Sink::label_of(const Item& item, const Event& event) {
+  const std::string_view label = trim(item.label);
+  if (event.hint != ProviderHint::no_mailbox) return label;
+  id_.assign(label);
+  std::replace(id_.begin(), id_.end(), ' ', '-');
+  return id_;
 }
 
 void Sink::set_texts(const Item& item, Event& event) {
@@ -78,20 +94,22 @@ void Sink::set_texts(const Item& item, Event& event) {
   event.mta_ip = keep(trim(item.mta_ip), last_.mta_ip, kTextBytesMax);
   event.sending_ip = keep(trim(item.sending_ip), last_.sending_ip, kTextBytesMax);
   event.campaign = keep(trim(item.campaign), last_.campaign, kCampaignBytesMax);
-  event.diagnostic =
-      keep(words.empty() ? trim(item.label) : words, last_.diagnostic, limits::kDiagnosticBytesMax);
+  event.diagnostic = keep(words.empty() ? label_of(item, event) : words, last_.diagnostic,
+                          limits::kDiagnosticBytesMax);
   if (!event.message_id.empty()) event.message = message_fingerprint(batch_.view(event.message_id));
 }
 
 void Sink::set_times(const Item& item, Event& event) const {
   constexpr std::int64_t kMsUs = 1000;
+  constexpr std::uint64_t kDelayMaxMs = 40ull * 86'400 * 1000;  // longer: one of the times is wrong
   event.time_us = item.time_us != 0 ? item.time_us : now_us_;
   event.time_form = TimeForm::utc;
+  if (item.kind != EventKind::delivered && !item.failing()) return;
   std::uint64_t delay_ms = item.delay_ms;
   if (delay_ms == 0 && item.sent_us != 0 && item.time_us > item.sent_us) {
     delay_ms = static_cast<std::uint64_t>((item.time_us - item.sent_us) / kMsUs);
   }
-  event.delay_ms = static_cast<std::uint32_t>(std::min<std::uint64_t>(delay_ms, UINT32_MAX));
+  if (delay_ms <= kDelayMaxMs) event.delay_ms = static_cast<std::uint32_t>(delay_ms);
 }
 
 /// Stream and tenant in the provider's words: [[stream]] rules know them as the instance.
@@ -105,7 +123,8 @@ std::uint16_t Sink::origin_of(std::string_view stream, std::string_view tenant) 
     if (batch_.origins.size() - i > 16) break;  // rather one too many than a search per event
   }
   if (batch_.origins.size() >= kOriginsMax) return 0;
-  batch_.origins.push_back({batch_.add(tenant), batch_.add(stream), hash});
+  batch_.origins.push_back(
+      {keep(tenant, {}, kTextBytesMax), keep(stream, {}, kTextBytesMax), hash});
   return static_cast<std::uint16_t>(batch_.origins.size());
 }
 

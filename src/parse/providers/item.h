@@ -26,6 +26,7 @@ struct Item {
   std::string_view status;  ///< "5.1.1", "550", "550 5.1.1": beside the words
   std::string_view campaign, stream, tenant;
   std::string_view id;  ///< the event's, where the same event told again has the same
+  bool vague = false;   ///< "permanent" of this provider may be many things, not just the mailbox
   std::int64_t time_us = 0, sent_us = 0;  ///< 0 = not told
   std::uint64_t delay_ms = 0;             ///< 0 = not told, or by sent_us
   std::uint64_t smtp_code = 0;            ///< anything but 200..599 is no reply code
@@ -55,6 +56,7 @@ class Sink {
  private:
   void set_codes(const Item& item, Event& event);
   void set_hint(const Item& item, Event& event);
+  std::string_view label_of(const Item& item, const Event& event);
   void set_texts(const Item& item, Event& event);
   void set_times(const Item& item, Event& event) const;
   Text keep(std::string_view text, Text last, std::size_t most);

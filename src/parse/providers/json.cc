@@ -2,6 +2,9 @@
 
 #include <simdjson.h>
 
+#include <charconv>
+#include <deque>
+
 #include "base/text.h"
 #include "bounced/limits.h"
 
@@ -79,9 +82,50 @@ bool names(std::string_view pattern, std::string_view name) {
   return name.substr(0, pattern.size()) == pattern;
 }
 
-/// A scalar as text; empty = null, or no scalar. Half a surrogate pair leaves the text as it stands
-/// in the body.
-std::string_view scalar(od::value& value, od::json_type type) {
+unsigned hex4(const char* p) {
+  unsigned value = 0;
+  const auto read = std::from_chars(p, p + 4, value, 16);
+  return read.ptr == p + 4 ? value : 0xFFFD;
+}
+
+void append_utf8(std::string& out, unsigned code) {
+  if (code < 0x80) {
+    out += static_cast<char>(code);
+  } else if (code < 0x800) {
+    out += static_cast<char>(0xC0 | code >> 6);
+    out += static_cast<char>(0x80 | (code & 63));
+  } else {
+    out += static_cast<char>(0xE0 | code >> 12);
+    out += static_cast<char>(0x80 | (code >> 6 & 63));
+    out += static_cast<char>(0x80 | (code & 63));
+  }
+}
+
+/// A text whose escapes are wrong (half a surrogate pair: a provider cut it): what cannot be read
+/// becomes U+FFFD.
+std::string unescape(std::string_view text) {
+  constexpr std::string_view kNames = "bfnrt", kBytes = "\b\f\n\r\t";
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\' || i + 1 == text.size()) {
+      out += text[i];
+      continue;
+    }
+    const char c = text[++i];
+    if (c == 'u' && i + 4 < text.size()) {
+      const unsigned code = hex4(text.data() + i + 1);
+      append_utf8(out, code >= 0xD800 && code < 0xE000 ? 0xFFFD : code);
+      i += 4;
+    } else {
+      const auto at = kNames.find(c);
+      out += at == std::string_view::npos ? c : kBytes[at];
+    }
+  }
+  return out;
+}
+
+/// A scalar as text; empty = null, or no scalar. What had to be repaired is kept in `repaired`.
+std::string_view scalar(od::value& value, od::json_type type, std::deque<std::string>& repaired) {
   std::string_view token = value.raw_json_token();
   while (!token.empty() && blank(token.back())) token.remove_suffix(1);
   if (type == od::json_type::null) return {};
@@ -89,8 +133,8 @@ std::string_view scalar(od::value& value, od::json_type type) {
   std::string_view text;
   if (value.get_string().get(text) == SUCCESS) return text;
   const auto last = token.rfind('"');
-  return last == std::string_view::npos || last == 0 ? std::string_view{}
-                                                     : token.substr(1, last - 1);
+  if (last == std::string_view::npos || last == 0) return {};
+  return repaired.emplace_back(unescape(token.substr(1, last - 1)));
 }
 
 }  // namespace
@@ -99,6 +143,7 @@ struct JsonReader::Impl {
   od::parser parser;
   Record record;
   std::string copy;
+  std::deque<std::string> repaired;
   const Shape* shape = nullptr;
   Visit visit = nullptr;
   void* self = nullptr;
@@ -133,7 +178,7 @@ error_code JsonReader::Impl::element_of(od::value& value, od::json_type type, co
   } else if (type == od::json_type::array) {
     return SUCCESS;
   } else {
-    part.at[0] = scalar(value, type);
+    part.at[0] = scalar(value, type, repaired);
   }
   record.parts.push_back(part);
   return SUCCESS;
@@ -166,7 +211,7 @@ error_code JsonReader::Impl::value_of(od::value& value, const Field& field,
     return object_of(object, field.inner, slots);
   }
   if (type != od::json_type::array) {
-    if (field.slot != Field::kNone) set(slots, field.slot, scalar(value, type));
+    if (field.slot != Field::kNone) set(slots, field.slot, scalar(value, type, repaired));
     return SUCCESS;
   }
   od::array array;
@@ -180,7 +225,7 @@ error_code JsonReader::Impl::value_of(od::value& value, const Field& field,
       if (const auto error = element.get_object().get(object)) return error;
       if (const auto error = object_of(object, field.inner, slots)) return error;
     } else if (field.slot != Field::kNone) {
-      set(slots, field.slot, scalar(element, type));
+      set(slots, field.slot, scalar(element, type, repaired));
     }
   }
   return SUCCESS;
@@ -286,6 +331,7 @@ JsonReader::Outcome JsonReader::read(std::string_view text, const Shape& shape, 
   impl_->visit = visit;
   impl_->self = self;
   impl_->counts = &counts;
+  impl_->repaired.clear();
   error_code error = impl_->document(text, text.size() + limits::kBlockPadding);
   if (error == simdjson::UTF8_ERROR) {  // found before anything was visited
     std::string clean;

@@ -151,6 +151,7 @@ void map(Job& job, const Record& r) {
   Item item;
   item.kind = word->kind;
   item.hint = word->hint;
+  item.vague = true;
   item.sender = r[kSender];
   item.message_id = r[kMessageId];
   item.provider_id = r[kId];

@@ -206,6 +206,7 @@ void map(Job& job, const Record& r) {
     item.status = r[kEnhanced];
   }
   if (item.kind == EventKind::delivered) item.smtp_code = read_number(r[kCode]);
+  item.vague = true;
   if (item.failing()) judge_failure(r, item);
   job.sink.add(item);
 }

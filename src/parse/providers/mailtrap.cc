@@ -62,6 +62,7 @@ void map(Job& job, const Record& r) {
   Item item;
   item.kind = word->kind;
   item.hint = word->hint;
+  item.vague = true;
   item.recipient = r[kEmail];
   item.provider_id = r[kMessageId];
   item.campaign = r[kCampaign].empty() ? r[kCategory] : r[kCampaign];

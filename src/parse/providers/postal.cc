@@ -104,6 +104,7 @@ void map(Job& job, const Record& r) {
   Item item = common(r);
   item.kind = word->kind;
   item.hint = word->hint;
+  item.vague = true;
   if (holds_listed(r[kDetails]) && item.kind != EventKind::delivered) {
     item.kind = EventKind::suppressed;
   }

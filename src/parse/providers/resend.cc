@@ -85,7 +85,8 @@ std::size_t recipients(const Record& r) {
                                                 [](const Part& part) { return part.list == kTo; }));
 }
 
-/// Which of several recipients a failure is about is not told: their failure then stops nobody.
+/// Which of several recipients an event is about is not told: a failure then stops nobody, and a
+/// complaint is every candidate's, as with SES.
 void map(Job& job, const Record& r) {
   if (r[kType].empty()) return job.sink.unparsed();
   const Word* word = find_word(kEvents, r[kType]);
@@ -108,10 +109,8 @@ void map(Job& job, const Record& r) {
   }
   const std::size_t count = recipients(r);
   if (count == 0) return job.sink.unparsed();
-  if (count > 1 && item.kind != EventKind::delivered) {
-    if (item.kind != EventKind::bounced && item.kind != EventKind::deferred) {
-      return job.sink.unparsed();
-    }
+  if (count > 1 && item.kind == EventKind::suppressed) return job.sink.unparsed();
+  if (count > 1 && item.kind == EventKind::bounced) {
     item.kind = EventKind::deferred;
     item.hint = ProviderHint::transient;
   }
