@@ -121,8 +121,8 @@ void add_run(CLI::App& parser, App& app) {
       "  bounced run --config /etc/bounced/bounced.toml\n"
       "  bounced run --data /var/lib/bounced /var/log/mail.log   without a configuration\n\n"
       "SIGTERM and SIGINT: drain what was read, make it durable, exit 0.\n"
-      "SIGHUP: read the rule files and the policy file again, as `bounced rules reload` does; and "
-      "the\nTLS certificate; open the access log again.\n"
+      "SIGHUP: read the rule files and the policy file again, as `bounced rules reload` does;\n"
+      "read the TLS certificate again, open the access log again.\n"
       "Other commands given with the same --data run inside the daemon.");
   command->callback([&app, files] { app.run = [&app, files] { return run_daemon(app, *files); }; });
 }

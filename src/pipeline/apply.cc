@@ -408,6 +408,7 @@ void Apply::finish_records(const Block& block) {
   const parse::PushRange range = parse::push_range(block);
   records_.emplace_back(range.begin, range.end);
   records_next_ = std::max(records_next_, range.end);
+  engine_.push->applied(records_next_);
   engine_.seen.advance(static_cast<std::uint32_t>(range.accepted_us / kDayUs));
 }
 

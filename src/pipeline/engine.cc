@@ -234,6 +234,8 @@ Result<void> Engine::change(std::function<Result<void>(state::States&, store::Na
 
 Result<void> Engine::flush() {
   if (impl_->states == nullptr) return {};
+  // Who was told that it was accepted may ask for it at once.
+  if (impl_->push != nullptr) impl_->push->wait_applied(2'000'000);
   return change([](state::States&, store::Names&) -> Result<void> { return {}; });
 }
 

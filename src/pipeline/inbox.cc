@@ -179,7 +179,10 @@ Result<void> Inbox::put(std::vector<Draft>& drafts, std::vector<Record>& records
     records.push_back(std::move(record));
   }
   auto done = engine_.store->put_now(set);
-  if (done) next_ = sequence;
+  if (done) {
+    next_ = sequence;
+    written_.store(sequence, std::memory_order_release);
+  }
   return done;
 }
 
@@ -312,6 +315,14 @@ bool Inbox::flush(LaneInfo& lane) {
   engine_.ingest_blocks.fetch_add(1, std::memory_order_relaxed);
   engine_.blocks.push(std::move(block_));
   return true;
+}
+
+void Inbox::wait_applied(std::int64_t timeout_us) const {
+  const std::uint64_t end = written_.load(std::memory_order_acquire);
+  const std::int64_t until_us = monotonic_us() + timeout_us;
+  while (applied_.load(std::memory_order_acquire) < end && monotonic_us() < until_us) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 // --- the end ------------------------------------------------------------------------------------

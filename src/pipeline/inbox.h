@@ -41,6 +41,10 @@ class Inbox {
   void start();
   Result<PushId> add(parse::PushSource source);
   void accept(PushId source, const Batch& batch, Engine::Accepted done);
+  /// Apply has taken every record before that sequence.
+  void applied(std::uint64_t end) { applied_.store(end, std::memory_order_release); }
+  /// Returns when apply has taken what was accepted so far, or that time is over.
+  void wait_applied(std::int64_t timeout_us) const;
   /// Answers no more; what was accepted goes to apply. Idempotent.
   void stop();
   /// The engine applies nothing any more.
@@ -97,7 +101,8 @@ class Inbox {
   BlockPtr block_{nullptr, BlockReturn{nullptr}};
   std::uint64_t lane_sequence_ = 0;
 
-  std::atomic<std::size_t> backlog_{0};  ///< bytes between accept() and a block
+  std::atomic<std::uint64_t> written_{0}, applied_{0};  ///< ends of sequences
+  std::atomic<std::size_t> backlog_{0};                 ///< bytes between accept() and a block
   std::atomic<std::uint64_t> requests_{0}, events_{0}, clamped_{0}, overloaded_{0}, failed_{0};
   std::atomic<std::uint64_t> groups_{0}, group_us_{0}, damaged_{0};
   std::thread writer_, feeder_;

@@ -202,7 +202,7 @@ void Webhooks::accept(const std::shared_ptr<Endpoint>& endpoint, const Batch& ba
 }
 
 void Webhooks::reject(Endpoint& endpoint, const net::HttpRequest& request, unsigned status,
-                      std::string reason, net::Responder responder) {
+                      const std::string& reason, net::Responder responder) {
   Rejected rejected;
   rejected.time_us = system_clock().now_us();
   rejected.endpoint = endpoint.settings.name;

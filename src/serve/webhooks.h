@@ -80,7 +80,7 @@ class Webhooks {
   void accept(const std::shared_ptr<Endpoint>& endpoint, const Batch& batch,
               net::Responder responder);
   void reject(Endpoint& endpoint, const net::HttpRequest& request, unsigned status,
-              std::string reason, net::Responder responder);
+              const std::string& reason, net::Responder responder);
 
   /// Shared with those that wait to be durable: they may outlive this.
   std::vector<std::shared_ptr<Endpoint>> endpoints_;

@@ -212,8 +212,10 @@ std::span<const Provider> table() {
 }
 
 const Provider* find(std::string_view name) {
-  const Row* row = find_row(name);
-  return row == nullptr ? nullptr : &row->face;
+  for (const Provider& provider : table()) {
+    if (provider.name == name) return &provider;
+  }
+  return nullptr;
 }
 
 // --- shared by the rows -------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 #include "parse/providers/item.h"
 
+#include <algorithm>
+
 #include "base/hash.h"
 #include "base/message.h"
 #include "base/text.h"
@@ -72,6 +74,16 @@ void Sink::set_hint(const Item& item, Event& event) {
   }
 }
 
+/// A label that says "no such mailbox" has been judged already: no rule about servers' words may
+/// read it again ("Invalid Address" -> "Invalid-Address").
+std::string_view Sink::label_of(const Item& item, const Event& event) {
+  const std::string_view label = trim(item.label);
+  if (event.hint != ProviderHint::no_mailbox) return label;
+  id_.assign(label);
+  std::replace(id_.begin(), id_.end(), ' ', '-');
+  return id_;
+}
+
 void Sink::set_texts(const Item& item, Event& event) {
   const std::string_view words = trim(item.words);
   event.sender = keep(bare_address(item.sender), last_.sender, kSenderBytesMax);
@@ -82,8 +94,8 @@ void Sink::set_texts(const Item& item, Event& event) {
   event.mta_ip = keep(trim(item.mta_ip), last_.mta_ip, kTextBytesMax);
   event.sending_ip = keep(trim(item.sending_ip), last_.sending_ip, kTextBytesMax);
   event.campaign = keep(trim(item.campaign), last_.campaign, kCampaignBytesMax);
-  event.diagnostic =
-      keep(words.empty() ? trim(item.label) : words, last_.diagnostic, limits::kDiagnosticBytesMax);
+  event.diagnostic = keep(words.empty() ? label_of(item, event) : words, last_.diagnostic,
+                          limits::kDiagnosticBytesMax);
   if (!event.message_id.empty()) event.message = message_fingerprint(batch_.view(event.message_id));
 }
 

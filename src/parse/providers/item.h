@@ -56,6 +56,7 @@ class Sink {
  private:
   void set_codes(const Item& item, Event& event);
   void set_hint(const Item& item, Event& event);
+  std::string_view label_of(const Item& item, const Event& event);
   void set_texts(const Item& item, Event& event);
   void set_times(const Item& item, Event& event) const;
   Text keep(std::string_view text, Text last, std::size_t most);

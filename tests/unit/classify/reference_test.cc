@@ -82,7 +82,7 @@ TEST_F(ReferenceTest, EqualOnSamplesAndMutations) {
     f.recipient_domain = hosts[random() % hosts.size()];
     f.phase = static_cast<Phase>(random() % 7);
     f.kind = random() % 2 == 0 ? EventKind::bounced : EventKind::deferred;
-    f.hint = static_cast<ProviderHint>(random() % 9);
+    f.hint = static_cast<ProviderHint>(random() % kProviderHints);
     if (random() % 4 == 0) f.smtp_code = random() % 2 == 0 ? 450 : 550;
     if (random() % 4 == 0) f.enhanced = {static_cast<std::uint16_t>(random() % 8), 1, 5};
     ASSERT_EQ(rule_name(*shipped(), classifier.classify(f).rule),
@@ -121,7 +121,7 @@ TEST_F(ReferenceTest, MemoDoesNotMixWhatAVerdictDependsOn) {
     f.enhanced.detail = random() % 3;
     f.phase = static_cast<Phase>(random() % 7);
     f.kind = static_cast<EventKind>(3 + random() % 3);
-    f.hint = static_cast<ProviderHint>(random() % 9);
+    f.hint = static_cast<ProviderHint>(random() % kProviderHints);
     f.mta_host = random() % 2 == 0 ? "x.protection.outlook.com" : "mx.shop.example";
     ASSERT_TRUE(testing::same(with.classify(f), without.classify(f)));
   }

@@ -39,7 +39,12 @@ secrets = ["file:/etc/bounced/sendgrid.pub"]
   ASSERT_EQ(config->tails.size(), 1u);
   EXPECT_EQ(config->tails[0].name, "edge");
   ASSERT_EQ(config->streams.size(), 1u);
-  EXPECT_EQ(config->warnings.size(), 2u) << "what has no effect yet is said";
+  EXPECT_TRUE(config->warnings.empty());
+  EXPECT_TRUE(config->serve_http);
+  EXPECT_EQ(config->http.listen, std::vector<std::string>{"127.0.0.1:8025"});
+  ASSERT_EQ(config->webhooks.size(), 1u);
+  EXPECT_EQ(config->webhooks[0].name, "sendgrid");
+  EXPECT_EQ(config->webhooks[0].secrets.front(), "file:/etc/bounced/sendgrid.pub") << "not read";
 }
 
 TEST(Config, ErrorsNameLineAndNearestKey) {
@@ -56,7 +61,14 @@ TEST(Config, ErrorsNameLineAndNearestKey) {
         Bad{"state_memory = \"lots\"", "b.toml:1", "512MiB"},
         Bad{"[[tail]]\nname = \"a\"", "b.toml:1", "paths"},
         Bad{"[[tail]]\npaths = [\"x\"]\ntimezone = \"Mars\"", "b.toml:3", "IANA"},
-        Bad{"[tail]\npaths = [\"x\"]", "b.toml:1", "[[tail]]"}, Bad{"x = ", "b.toml:1", ""},
+        Bad{"[http]\nlisen = \"x\"", "b.toml:2", "listen"},
+        Bad{"[http]\ntrusted_proxies = [\"x\"]", "b.toml:2", "no IP address"},
+        Bad{"[[webhook]]\nprovider = \"sendgird\"\npath = \"/x\"", "b.toml:2", "sendgrid"},
+        Bad{"[[webhook]]\nprovider = \"sendgrid\"\npath = \"x\"", "b.toml:1", "/hooks/"},
+        Bad{"[[webhook]]\nprovider = \"sendgrid\"\npath = \"/x\"\nsecret = \"\"", "b.toml:4",
+            "secrets"},
+        Bad{"[tail]\npaths = [\"x\"]", "b.toml:1", "[[tail]]"},
+        Bad{"x = ", "b.toml:1", ""},
         Bad{"data_dir = \"\"", "b.toml:1", "empty"},
         Bad{"\n[relay]\nnetworks = [\"10.0.0.0/33\"]", "b.toml:3", "10.0.0.0/33"},
         Bad{"[relay]\nnetworks = [\"10.0.0.0/\"]", "b.toml:2", "192.0.2.0/24"},

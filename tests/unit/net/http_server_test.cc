@@ -104,7 +104,7 @@ class HttpServerTest : public ::testing::Test {
                         response.body = std::string(request.method) + "|" +
                                         std::string(request.body) + "|" +
                                         std::string(request.remote_ip) + "|" +
-                                        std::string(request.header("x-one")) + ";";
+                                        std::string(request.header("x-one")) + "#";
                         to.answer(std::move(response));
                       }});
     routes.push_back({"/later", "", [this](const HttpRequest& request, Responder to) {
@@ -113,7 +113,7 @@ class HttpServerTest : public ::testing::Test {
                           std::this_thread::sleep_for(std::chrono::milliseconds(30));
                           HttpResponse response;
                           response.status = 202;
-                          response.body = text + ";";
+                          response.body = text + "#";
                           held->answer(std::move(response));
                         });
                       }});
@@ -123,7 +123,7 @@ class HttpServerTest : public ::testing::Test {
                       }});
     routes.push_back({"/under/*", "", [](const HttpRequest& request, Responder to) {
                         HttpResponse response;
-                        response.body = "under " + std::string(request.path) + ";";
+                        response.body = "under " + std::string(request.path) + "#";
                         to.answer(std::move(response));
                       }});
     auto started = HttpServer::start(std::move(options), std::move(routes));
@@ -135,7 +135,7 @@ class HttpServerTest : public ::testing::Test {
     server_.reset();
   }
   [[nodiscard]] Client client() const { return Client(server_->addresses().front()); }
-  std::string ask(const std::string& request, const std::string& ends = ";") const {
+  std::string ask(const std::string& request, const std::string& ends = "#") const {
     Client c = client();
     c.say(request);
     return c.hear(ends);
@@ -150,14 +150,14 @@ TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInOrderOnOneConnection) {
   start();
   Client c = client();
   c.say(post("/later", "one") + post("/echo", "two") + "GET /echo?q=1 HTTP/1.1\r\nHost: x\r\n\r\n");
-  const std::string heard = c.hear(";", 3);
-  const std::size_t one = heard.find("one;"), two = heard.find("POST|two|127.0.0.1||"),
+  const std::string heard = c.hear("#", 3);
+  const std::size_t one = heard.find("one#"), two = heard.find("POST|two|127.0.0.1|#"),
                     three = heard.find("GET||127.0.0.1|");
   ASSERT_NE(three, std::string::npos) << heard;
   EXPECT_LT(one, two);
   EXPECT_LT(two, three);
   c.say(post("/echo", "four"));
-  EXPECT_NE(c.hear(";", 4).find("four"), std::string::npos) << "kept alive";
+  EXPECT_NE(c.hear("#", 4).find("four"), std::string::npos) << "kept alive";
 }
 
 TEST_F(HttpServerTest, BodiesInPiecesInChunksAndOnRequest) {
@@ -166,18 +166,17 @@ TEST_F(HttpServerTest, BodiesInPiecesInChunksAndOnRequest) {
     Client c = client();
     const std::string request = post("/echo", "in many pieces", "X-One: 1\r\n");
     for (const char byte : request) c.say(std::string_view(&byte, 1));
-    EXPECT_NE(c.hear(";").find("POST|in many pieces|127.0.0.1|1;"), std::string::npos);
+    EXPECT_NE(c.hear("#").find("POST|in many pieces|127.0.0.1|1#"), std::string::npos);
   }
   EXPECT_NE(ask("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n",
-                ";")
+                "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n")
                 .find("POST|abcdefg|"),
             std::string::npos);
   Client c = client();
   c.say("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
   EXPECT_EQ(c.hear("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   c.say("abc");
-  EXPECT_NE(c.hear(";").find("POST|abc|"), std::string::npos);
+  EXPECT_NE(c.hear("#").find("POST|abc|"), std::string::npos);
 }
 
 TEST_F(HttpServerTest, GzipIsUndoneAndBounded) {
@@ -223,7 +222,7 @@ TEST_F(HttpServerTest, LimitsOfHeaderAndBody) {
 TEST_F(HttpServerTest, RoutesAndWhatHandlersDo) {
   start();
   EXPECT_EQ(status(ask("GET /none HTTP/1.1\r\nHost: x\r\n\r\n", "here")), "HTTP/1.1 404");
-  EXPECT_NE(ask("GET /under/a/b?c HTTP/1.1\r\nHost: x\r\n\r\n").find("under /under/a/b;"),
+  EXPECT_NE(ask("GET /under/a/b?c HTTP/1.1\r\nHost: x\r\n\r\n").find("under /under/a/b#"),
             std::string::npos);
   EXPECT_EQ(status(ask(post("/forgets", ""), "\r\n\r\n")), "HTTP/1.1 500");
   EXPECT_EQ(status(ask(post("/throws", ""), "\r\n\r\n")), "HTTP/1.1 500");
@@ -267,7 +266,7 @@ TEST_F(HttpServerTest, ConnectionsAreBounded) {
   for (int i = 0; i < 3; ++i) {
     open.push_back(std::make_unique<Client>(server_->addresses().front()));
     open.back()->say(post("/echo", "x"));
-    ASSERT_NE(open.back()->hear(";").find("POST|x"), std::string::npos);
+    ASSERT_NE(open.back()->hear("#").find("POST|x"), std::string::npos);
   }
   Client fourth = client();
   EXPECT_TRUE(fourth.closes());
@@ -297,11 +296,11 @@ TEST_F(HttpServerTest, StopsWithAnswersForThoseUnderWay) {
   start();
   Client busy = client(), idle = client();
   idle.say(post("/echo", "x"));
-  idle.hear(";");
+  idle.hear("#");
   busy.say(post("/later", "last"));
   std::this_thread::sleep_for(std::chrono::milliseconds(15));
   server_->stop(5'000'000);
-  EXPECT_NE(busy.hear(";").find("last;"), std::string::npos);
+  EXPECT_NE(busy.hear("#").find("last#"), std::string::npos);
   EXPECT_TRUE(busy.closes(1000));
   EXPECT_TRUE(idle.closes(1000));
 }
