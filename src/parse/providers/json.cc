@@ -397,7 +397,8 @@ JsonReader::Outcome JsonReader::read_copy(std::string_view text, const Shape& sh
   std::string padded;
   padded.reserve(text.size() + limits::kBlockPadding);
   padded.assign(text);
-  return read({padded.data(), padded.size()}, shape, visit, self, counts);
+  padded.append(limits::kBlockPadding, '\0');
+  return read({padded.data(), text.size()}, shape, visit, self, counts);
 }
 
 bool is_json_lines(std::string_view text) {
