@@ -144,7 +144,8 @@ bool Reader::details(std::string_view& in, std::uint32_t fields, Event& e) const
   if ((fields & kDelay) != 0 && !read_number(in, e.delay_ms)) return false;
   if ((fields & kPort) != 0 && !read_number(in, e.mta_port)) return false;
   return (fields & kDetails) == 0 ||
-         (read_enum(in, e.phase, Phase::eod) && read_enum(in, e.hint, static_cast<ProviderHint>(kProviderHints - 1)) &&
+         (read_enum(in, e.phase, Phase::eod) &&
+          read_enum(in, e.hint, static_cast<ProviderHint>(kProviderHints - 1)) &&
           read_number(in, e.flags));
 }
 
