@@ -205,6 +205,7 @@ std::string_view to_string(Check check) {
 std::span<const Provider> table() {
   static const std::vector<Provider> faces = [] {
     std::vector<Provider> made;
+    made.reserve(rows().size());
     for (const Row* row : rows()) made.push_back(row->face);
     return made;
   }();
@@ -433,6 +434,7 @@ Result<Endpoint> Endpoint::make(EndpointConfig config) {
   impl.row = find_row(config.provider);
   if (impl.row == nullptr) {
     std::vector<std::string_view> names;
+    names.reserve(rows().size());
     for (const Row* row : rows()) names.push_back(row->face.name);
     const std::string_view near = nearest(config.provider, names);
     return tl::unexpected(bad_config(config, "no such provider",

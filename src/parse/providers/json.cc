@@ -1,7 +1,9 @@
 #include "parse/providers/json.h"
 
+#include <emmintrin.h>
 #include <simdjson.h>
 
+#include <bit>
 #include <charconv>
 #include <deque>
 
@@ -18,19 +20,50 @@ using simdjson::SUCCESS;
 /// Bodies over this size give their buffers back afterwards.
 constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
 
+/// The next quote or bracket from p on; beyond the end there are readable bytes (16 at a time: most
+/// names and values are shorter than that).
+const char* next_mark(const char* p, const char* end) {
+  for (; p < end; p += 16) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i low = _mm_or_si128(bytes, _mm_set1_epi8(0x20));  // [ ] like { }
+    const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
+                                       _mm_or_si128(_mm_cmpeq_epi8(low, _mm_set1_epi8('{')),
+                                                    _mm_cmpeq_epi8(low, _mm_set1_epi8('}'))));
+    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(marks));
+    if (mask != 0) return p + std::countr_zero(mask);
+  }
+  return end;
+}
+
+/// Behind the string whose first byte p is.
+const char* string_end(const char* p, const char* end) {
+  while (p < end) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
+                                       _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(marks));
+    if (mask == 0) {
+      p += 16;
+      continue;
+    }
+    p += std::countr_zero(mask);
+    if (*p == '"') return p + 1;
+    p += 2;
+  }
+  return end;
+}
+
 /// Whether brackets nest deeper than kJsonDepthMax, without regard to their kinds.
 bool too_deep(std::string_view text) {
   int depth = 0;
-  const char* p = text.data();
-  const char* const end = p + text.size();
-  while (p < end) {
+  const char* const end = text.data() + text.size();
+  for (const char* p = next_mark(text.data(), end); p < end; p = next_mark(p, end)) {
     const char c = *p++;
     if (c == '"') {
-      while (p < end && *p != '"') p += *p == '\\' ? 2 : 1;
-      ++p;
-    } else if ((c | 0x20) == '{') {  // [ and {
+      p = string_end(p, end);
+    } else if ((c | 0x20) == '{') {
       if (++depth > kJsonDepthMax) return true;
-    } else if ((c | 0x20) == '}') {
+    } else {
       --depth;
     }
   }
@@ -74,12 +107,26 @@ void repair_utf8(std::string_view text, std::string& out) {
   }
 }
 
-/// "ses:*" stands for all names that begin so, "" for any.
-bool names(std::string_view pattern, std::string_view name) {
-  if (pattern.empty()) return true;
-  if (pattern.back() != '*') return pattern == name;
-  pattern.remove_suffix(1);
+/// A field for more names than one: "ses:*" for all that begin so, "" for any. They stand last.
+bool is_pattern(std::string_view name) {
+  return name.empty() || name.back() == '*';
+}
+
+bool fits(std::string_view pattern, std::string_view name) {
+  if (!is_pattern(pattern)) return false;
+  if (!pattern.empty()) pattern.remove_suffix(1);
   return name.substr(0, pattern.size()) == pattern;
+}
+
+const Field* find_field(std::span<const Field> fields, std::string_view name) {
+  for (const Field& field : fields) {
+    if (field.name == name && !name.empty()) return &field;
+  }
+  if (fields.empty() || !is_pattern(fields.back().name)) return nullptr;
+  for (const Field& field : fields) {
+    if (fits(field.name, name)) return &field;
+  }
+  return nullptr;
 }
 
 unsigned hex4(const char* p) {
@@ -236,9 +283,8 @@ error_code JsonReader::Impl::object_of(od::object& object, std::span<const Field
   for (auto next : object) {
     std::string_view name;
     if (const auto error = next.unescaped_key().get(name)) return error;
-    const auto is_it = [&](const Field& f) { return names(f.name, name); };
-    const auto found = std::find_if(fields.begin(), fields.end(), is_it);
-    if (found == fields.end()) continue;
+    const Field* found = find_field(fields, name);
+    if (found == nullptr) continue;
     od::value value;
     if (const auto error = next.value().get(value)) return error;
     if (const auto error = value_of(value, *found, slots)) return error;
@@ -351,7 +397,8 @@ JsonReader::Outcome JsonReader::read_copy(std::string_view text, const Shape& sh
   std::string padded;
   padded.reserve(text.size() + limits::kBlockPadding);
   padded.assign(text);
-  return read({padded.data(), padded.size()}, shape, visit, self, counts);
+  padded.append(limits::kBlockPadding, '\0');
+  return read({padded.data(), text.size()}, shape, visit, self, counts);
 }
 
 bool is_json_lines(std::string_view text) {

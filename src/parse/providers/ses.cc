@@ -103,10 +103,10 @@ constexpr Field kSubscriptionFields[] = {
 constexpr Field kTags[] = {
     {"ses:configuration-set", kConfigurationSet},
     {"ses:outgoing-ip", kOutgoingIp},
-    {"ses:*"},
     {"campaign", kCampaign},
     {"campaign_id", kCampaign},
     {"Campaign", kCampaign},
+    {"ses:*"},
     {"", kTag},
 };
 constexpr Field kCommonHeaders[] = {{"messageId", kHeaderId}};

@@ -239,7 +239,11 @@ EnhancedCode read_enhanced(std::string_view text) {
 
 Codes read_codes(std::string_view text) {
   Codes codes;
+  text = trim(text);
+  if (text.empty()) return codes;
+  const bool wrapped = !digit(text.front());
   for (const std::string_view lead : {"smtp;", "x-postfix;", "x-unix;", "lmtp;", "sent ("}) {
+    if (!wrapped) break;
     text = trim(text);
     if (iequals(text.substr(0, lead.size()), lead)) text.remove_prefix(lead.size());
   }
