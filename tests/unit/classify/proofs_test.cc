@@ -95,10 +95,10 @@ TEST(Proofs, RulesAreTriedBeforeTheyAreWritten) {
 
 TEST(Proofs, AMeasurementFindsTheDearRule) {
   // One rule is found in every text and one is not; figures depend on the machine, their order not.
-  const RuleDir dir(rule("delivery status", "550 delivery status") );
+  const RuleDir dir(rule("quokka status", "550 quokka status") );
   std::vector<CorpusText> corpus;
   for (int i = 0; i < 300; ++i) {
-    corpus.push_back({"550 delivery status report " + std::string(static_cast<std::size_t>(i % 40) + 1, 'x') +
+    corpus.push_back({"550 quokka status report " + std::string(static_cast<std::size_t>(i % 40) + 1, 'x') +
                           std::to_string(i) + "abc",
                       "", 0, {}, Phase::none, EventKind::bounced});
   }
@@ -110,7 +110,7 @@ TEST(Proofs, AMeasurementFindsTheDearRule) {
   EXPECT_GT(measured->call_ns, measured->memo_hit_ns);
   EXPECT_GT(measured->literal_database_bytes, 10'000u);
   ASSERT_FALSE(measured->frequent.empty());
-  EXPECT_EQ(measured->frequent.front().literal, "delivery status");
+  EXPECT_EQ(measured->frequent.front().literal, "quokka status");
   EXPECT_EQ(measured->frequent.front().texts, measured->scanned);
 }
 
