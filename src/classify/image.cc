@@ -8,7 +8,7 @@ namespace bounced {
 namespace {
 
 /// Raise the number with any change of what is walked over: an image of before is then no image.
-constexpr std::string_view kMagic = "bounced-rules-2\n";
+constexpr std::string_view kMagic = "bounced-rules-3\n";
 
 class Writer {
  public:
@@ -122,6 +122,7 @@ void RuleSet::walk_image(Set& set, Walk& walk) {
   walk.list(set.code_rules);
   walk.list(set.pattern_sizes);
   walk.list(set.pattern_uses);
+  walk.list(set.pattern_guards);
   walk.list(set.references);
   walk.list(set.provider_parents);
   walk.list(set.suffixes_);

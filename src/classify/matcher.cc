@@ -11,6 +11,10 @@ bool empty_or_any(const std::vector<T>& list, RuleSet::Range range, Test test) {
   return part.empty() || std::any_of(part.begin(), part.end(), test);
 }
 
+bool guarded(const RuleSet::Compiled& rule, const RuleSet::Guards& guards) {
+  return ((rule.guards[0] & guards[0]) | (rule.guards[1] & guards[1])) != 0;
+}
+
 }  // namespace
 
 bool beats(const RuleSet& rules, const Match& a, const Match& b) {
@@ -51,6 +55,9 @@ int Matcher::on_match(unsigned id, unsigned long long, unsigned long long, unsig
 }
 
 void Matcher::note(std::uint32_t pattern) {
+  if (const unsigned guard = rules_.pattern_guards[pattern]; guard != 0) {
+    guards_[(guard - 1) / 64] |= std::uint64_t{1} << ((guard - 1) % 64);
+  }
   const std::uint32_t size = rules_.pattern_sizes[pattern];
   for (const RuleSet::Reference& reference :
        RuleSet::part(rules_.references, rules_.pattern_uses[pattern])) {
@@ -81,6 +88,7 @@ void Matcher::note(std::uint32_t pattern) {
 bool Matcher::match(std::string_view text, const Facts& facts, Match& winner,
                     std::vector<Match>* all) {
   touched_.clear();
+  guards_ = {};
   if (++epoch_ == 0) {  // wrapped: forget all counts once in four billion scans
     std::fill(counts_.begin(), counts_.end(), Counts{});
     epoch_ = 1;
@@ -101,13 +109,13 @@ bool Matcher::match(std::string_view text, const Facts& facts, Match& winner,
   for (const std::uint32_t rule : touched_) {
     const Counts& c = counts_[rule];
     const RuleSet::Compiled& r = rules_.compiled[rule];
-    if (c.none || c.needs != r.needs || c.all != r.all_needed) continue;
+    if (c.none || guarded(r, guards_) || c.needs != r.needs || c.all != r.all_needed) continue;
     if (r.needs == 0 && r.all_needed == 0) continue;  // a code rule: below
     consider({rule, c.length, c.pattern});
   }
   for (const std::uint32_t rule : rules_.code_rules) {
     const Counts& c = counts_[rule];
-    if (c.epoch == epoch_ && c.none) continue;
+    if ((c.epoch == epoch_ && c.none) || guarded(rules_.compiled[rule], guards_)) continue;
     consider({rule, 0, 0});
   }
   return found;

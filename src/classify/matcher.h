@@ -61,6 +61,7 @@ class Matcher {
   hs_scratch_t* scratch_ = nullptr;
   std::vector<Counts> counts_;
   std::vector<std::uint32_t> touched_;
+  RuleSet::Guards guards_{};  ///< of the current text
   std::uint32_t epoch_ = 0;
   bool ready_ = true;
 };

@@ -143,7 +143,7 @@ class Ranking {
     for (std::uint32_t p = 0; p < rules_.pattern_uses.size(); ++p) {
       const auto uses = RuleSet::part(rules_.references, rules_.pattern_uses[p]);
       bool mine = false;
-      bool others = false;
+      bool others = rules_.pattern_guards[p] != 0;  // shared by `not` of several
       for (const RuleSet::Reference& use : uses) (use.rule == rule ? mine : others) = true;
       if (mine) each(p, !others);
     }

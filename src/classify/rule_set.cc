@@ -247,6 +247,24 @@ RuleSet::ProviderId RuleSet::provider_of(std::string_view name) const {
   return best;
 }
 
+namespace {
+/// By pattern: 1 + its bit among the guards, 0 = none. The most shared ones get the bits.
+std::vector<std::uint8_t> choose_guards(const std::vector<std::uint32_t>& not_uses) {
+  constexpr std::uint32_t kUsesMin = 3;
+  std::vector<std::uint32_t> order;
+  for (std::uint32_t p = 0; p < not_uses.size(); ++p) {
+    if (not_uses[p] >= kUsesMin) order.push_back(p);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return not_uses[a] > not_uses[b]; });
+  if (order.size() > RuleSet::kGuards) order.resize(RuleSet::kGuards);
+  std::vector<std::uint8_t> guards(not_uses.size());
+  for (std::size_t i = 0; i < order.size(); ++i)
+    guards[order[i]] = static_cast<std::uint8_t>(i + 1);
+  return guards;
+}
+}  // namespace
+
 classify::Patterns RuleSet::add_patterns() {
   classify::Patterns patterns;
   std::unordered_map<string, std::uint32_t> numbers;
@@ -293,7 +311,15 @@ classify::Patterns RuleSet::add_patterns() {
   std::stable_sort(pending.begin(), pending.end(),
                    [](const Pending& a, const Pending& b) { return a.pattern < b.pattern; });
   pattern_uses.resize(pattern_texts.size());
+  std::vector<std::uint32_t> not_uses(pattern_texts.size());
+  for (const Pending& p : pending) not_uses[p.pattern] += p.reference.use == Use::none ? 1 : 0;
+  pattern_guards = choose_guards(not_uses);
   for (const Pending& p : pending) {
+    if (const unsigned guard = pattern_guards[p.pattern];
+        guard != 0 && p.reference.use == Use::none) {
+      compiled[p.reference.rule].guards[(guard - 1) / 64] |= std::uint64_t{1} << ((guard - 1) % 64);
+      continue;
+    }
     Range& uses = pattern_uses[p.pattern];
     if (uses.size++ == 0) uses.begin = static_cast<std::uint32_t>(references.size());
     references.push_back(p.reference);
@@ -321,8 +347,9 @@ void RuleSet::rank_rules(const ProviderNumbers& numbers) {
     std::vector<ProviderId> providers;
     for (const string& suffix : rule.providers) providers.push_back(numbers.at(suffix));
     c.providers = append(rule_providers, providers);
-    c.rank = (std::uint64_t{rule.precedence} << 16) | (rule.providers.empty() ? 0u : kProviderRank) |
-             (rule.has_text() ? kTextRank : 0u) | rule.predicates();
+    c.rank = (std::uint64_t{rule.precedence} << 16) |
+             (rule.providers.empty() ? 0u : kProviderRank) | (rule.has_text() ? kTextRank : 0u) |
+             rule.predicates();
     if (!rule.has_text()) code_rules.push_back(r);
     rule_ids.add(rule.id);
   }
