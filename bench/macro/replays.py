@@ -32,6 +32,7 @@ def measure(command, stdout=subprocess.DEVNULL):
 
 class Replay:
     """One program with one setting, each time into a fresh data directory."""
+    mta = "postfix"  # whose log it is
 
     def __init__(self, name, program, data, year, settings="", filled=None):
         self.name, self.program, self.data, self.year = name, program, data, year
@@ -57,7 +58,7 @@ class Replay:
 
     def command(self, folder, log):
         config = ["--config", self.config] if self.config else []
-        return [self.program, "replay", *config, "--data", folder, "--format", "postfix", "--tz",
+        return [self.program, "replay", *config, "--data", folder, "--format", self.mta, "--tz",
                 "UTC", "--year", str(self.year), "--quiet", "--summary", "json", log]
 
     def into(self, folder, log):

@@ -64,6 +64,17 @@ def main():
     slash = '{"timestamp":"%s","host":"mx","tag":"out\\/cleanup[7]:","message":" %s: message-id=<a\\/b@c.example>"}\n' % (stamp % 1, long_id)
     expect("a slash that JSON escapes", [slash, *json], "a/b@c.example", write("slash.log", slash, *json))
 
+    exim = [f"2026-11-21 20:45:0{i} {syslog}1xUsIV-0000P2-2l {text}\n" for i, (syslog, text) in enumerate([
+        ("", "<= news@esp.example H=app (app) [10.9.0.2] P=esmtp S=446 id=m1@esp.example"),
+        ("+0000 [12] ", "=> eve@b.example R=dnslookup T=remote_smtp H=mx.b.example [192.0.2.3] C=\"250 OK id=1xUsIV-000000000P2-002m\""),
+        ("", "Completed")])]
+    chained = "2026-11-21 20:45:05 1xUsIV-000000000P2-002m Completed\n"
+    other = "2026-11-21 20:45:03 1xUsIV-0000P3-2l => eva@b.example R=dnslookup T=remote_smtp\n"
+    log = write("exim.log", exim[0], other, *exim[1:], chained)
+    expect("Exim's mail, and where it went on", [*exim, chained], "eve@b.example", log)
+    expect("Exim's Message-ID", [*exim, chained], "<m1@esp.example>", log)
+    expect("Exim's id", [*exim, chained], "1xUsIV-0000P2-2l", log)
+
     t.expect("time zone" in t.run("trace", "--tz", "Mars/X", "bob@b.example", log, status=2).stderr, "--tz")
     t.run("trace", "bob@b.example", t.path("missing"), status=3)
     t.done()
