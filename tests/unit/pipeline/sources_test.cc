@@ -47,9 +47,8 @@ class SourcesTest : public ::testing::Test {
     auto running = (*engine)->replay(config);
     EXPECT_TRUE(running.has_value());
     EXPECT_TRUE(running->wait().has_value());
-    const Metrics metrics = (*engine)->metrics();
     EXPECT_TRUE((*engine)->stop().has_value());
-    return metrics;
+    return (*engine)->metrics();
   }
   static std::string cause(Cause cause) { return std::to_string(static_cast<unsigned>(cause)); }
 
