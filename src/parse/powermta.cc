@@ -322,7 +322,7 @@ class Parser {
   static bool has_expired(std::string_view category, const Record& record) {
     return iequals(category, "message-expired") ||
            has_ci(record.diagnostic, "[internal] exceeded max time without delivery") ||
-           has_ci(record.diagnostic, "message expired");
+           has_ci(record.diagnostic, "delivery not attempted; message expired");
   }
 
   void set_delay(Record& record) {

@@ -59,21 +59,17 @@ class RecordWriter {
 
   /// The record whose events are added next. Texts that do not lie in the block are copied.
   void begin(const Record& record);
-  /// One event of it; false when the recipient is no address (which is counted).
+  /// One event of it; false when the recipient is no address.
   bool add(std::string_view recipient);
   /// begin() and an event for each recipient. A record without any address is ignored.
   template <class Recipients>
   LineUse add_all(const Record& record, const Recipients& recipients) {
     begin(record);
     const std::size_t before = batch_.events.size();
-    bool bad = recipients.empty();
-    for (const std::string_view recipient : recipients) bad |= !add(recipient);
-    const std::size_t added = batch_.events.size() - before;
-    if (added == 0) {
-      ++batch_.counts.bad_recipient;
-      return LineUse::ignored;
-    }
-    return LineUse::used;
+    for (const std::string_view recipient : recipients) (void)add(recipient);
+    if (batch_.events.size() != before) return LineUse::used;
+    ++batch_.counts.bad_recipient;
+    return LineUse::ignored;
   }
 
  private:

@@ -31,7 +31,7 @@ Seen blocks_of(const std::string& path, PositionBook& book, std::size_t block_by
 TEST(FirstLine, IsKnownToEveryBlockOfAFileHoweverItIsStored) {
   const TempDir dir;
   const std::string text = "type,timeLogged\n" + numbered_lines(0, 500);
-  for (const std::string& suffix : {"", ".gz", ".zst"}) {
+  for (const std::string suffix : {"", ".gz", ".zst"}) {
     const std::string path = dir / ("acct" + suffix);
     write_file(path, suffix.empty() ? text : compressed(text, suffix));
     PositionBook book;
