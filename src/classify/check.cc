@@ -173,15 +173,12 @@ class SampleCheck {
   void check_reached(const std::vector<CauseEntry>& causes) {
     for (const CauseEntry& entry : causes) {
       const Cause cause = find_cause(*rules_, entry.info.id);
-      const bool by_code =
-          cause == Cause::unknown_temporary || cause == Cause::unknown_permanent;
+      const bool by_code = cause == Cause::unknown_temporary || cause == Cause::unknown_permanent;
       if (by_code || reached_.count(cause) != 0) continue;
-      report_.problems.push_back({builtin_cause(entry.info.id) == Cause::none
-                                      ? Problem::Level::warning
-                                      : whole_,
-                                  entry.file, entry.line, entry.info.id,
-                                  "no rule's sample reaches this cause",
-                                  "add a rule with samples"});
+      report_.problems.push_back(
+          {builtin_cause(entry.info.id) == Cause::none ? Problem::Level::warning : whole_,
+           entry.file, entry.line, entry.info.id, "no rule's sample reaches this cause",
+           "add a rule with samples"});
     }
   }
 
@@ -218,12 +215,12 @@ class SampleCheck {
   void check_categories_shown() {
     shown_.visit([&](const char* list, Category category, std::size_t count) {
       if (count >= kTextsPerCategory) return;
-      report_.problems.push_back(
-          {whole_, "causes.toml", 0, "",
-           "category `" + string(to_string(category)) + "` of the " + list + " list is shown by " +
-               std::to_string(count) + " of the samples, not by " +
-               std::to_string(kTextsPerCategory),
-           "add samples to a rule whose cause has that category"});
+      report_.problems.push_back({whole_, "causes.toml", 0, "",
+                                  "category `" + string(to_string(category)) + "` of the " + list +
+                                      " list is shown by " + std::to_string(count) +
+                                      " of the samples, not by " +
+                                      std::to_string(kTextsPerCategory),
+                                  "add samples to a rule whose cause has that category"});
     });
   }
 
@@ -296,8 +293,8 @@ CheckReport check_files(RuleFiles files, bool whole) {
 }  // namespace
 
 std::size_t CheckReport::count(Problem::Level level) const {
-  return static_cast<std::size_t>(std::count_if(problems.begin(), problems.end(),
-                                                [&](const Problem& p) { return p.level == level; }));
+  return static_cast<std::size_t>(std::count_if(
+      problems.begin(), problems.end(), [&](const Problem& p) { return p.level == level; }));
 }
 
 Result<CheckReport> check_rules(const RuleSetOptions& options) {

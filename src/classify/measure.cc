@@ -128,9 +128,8 @@ class Ranking {
 
  private:
   static void most_first(std::vector<LiteralCost>& all) {
-    std::stable_sort(all.begin(), all.end(), [](const LiteralCost& a, const LiteralCost& b) {
-      return a.texts > b.texts;
-    });
+    std::stable_sort(all.begin(), all.end(),
+                     [](const LiteralCost& a, const LiteralCost& b) { return a.texts > b.texts; });
   }
   [[nodiscard]] LiteralCost literal_of(std::uint32_t p) const {
     const std::string text(rules_.pattern_texts[p]);

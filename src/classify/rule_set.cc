@@ -315,8 +315,9 @@ void RuleSet::rank_rules(const ProviderNumbers& numbers) {
     std::vector<ProviderId> providers;
     for (const string& suffix : rule.providers) providers.push_back(numbers.at(suffix));
     c.providers = append(rule_providers, providers);
-    c.rank = (std::uint64_t{rule.precedence} << 16) | (rule.providers.empty() ? 0u : kProviderRank) |
-             (rule.has_text() ? kTextRank : 0u) | rule.predicates();
+    c.rank = (std::uint64_t{rule.precedence} << 16) |
+             (rule.providers.empty() ? 0u : kProviderRank) | (rule.has_text() ? kTextRank : 0u) |
+             rule.predicates();
     if (!rule.has_text()) code_rules.push_back(r);
     rule_ids.add(rule.id);
   }

@@ -28,7 +28,8 @@ class RuleSet {
   using RuleFiles = classify::RuleFiles;
   using ProviderId = std::uint16_t;
   static constexpr ProviderId kNoProvider = 0;
-  static constexpr std::uint64_t kProviderRank = 1u << 9, kTextRank = 1u << 8;  ///< of Compiled::rank
+  static constexpr std::uint64_t kProviderRank = 1u << 9,
+                                 kTextRank = 1u << 8;  ///< of Compiled::rank
 
   /// How a rule uses a pattern.
   enum class Use : std::uint32_t { any, all, none };

@@ -92,8 +92,9 @@ void answer(Io& io, const FailureInput& input, Judge& judge, bool as_json) {
   }
   const CauseInfo& info = cause_info(judge.rules, v.cause);
   out = printable(input.diagnostic) + "\n";
-  out += fmt::format("  cause     {}  ({}, {}, confidence {:.2f})\n", cause_id(judge.rules, v.cause),
-                     to_string(v.bounce_class), to_string(v.severity), v.confidence / 100.0);
+  out +=
+      fmt::format("  cause     {}  ({}, {}, confidence {:.2f})\n", cause_id(judge.rules, v.cause),
+                  to_string(v.bounce_class), to_string(v.severity), v.confidence / 100.0);
   if (v.category != Category::none) out += fmt::format("  category  {}\n", to_string(v.category));
   out += fmt::format("  rule      {}\n", rule_name(judge.rules, v.rule));
   out += fmt::format("  meaning   {}\n  advice    {}\n", info.meaning, info.advice);

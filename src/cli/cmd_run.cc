@@ -23,8 +23,7 @@ void reload(pipeline::Engine& engine) {
     return;
   }
   spdlog::info("SIGHUP: {} rules {} after {} ms", done->rules,
-               done->changed ? "in force" : "read again, nothing new",
-               done->elapsed_us / 1000);
+               done->changed ? "in force" : "read again, nothing new", done->elapsed_us / 1000);
 }
 
 // Waits for SIGTERM, SIGINT, or a fatal error; returns the signal. SIGHUP reloads.
@@ -106,12 +105,13 @@ void add_run(CLI::App& parser, App& app) {
   CLI::App* command = parser.add_subcommand("run", "the daemon: follows every source");
   auto files = std::make_shared<std::vector<std::string>>();
   command->add_option("FILE", *files, "log files to follow beside those of the configuration");
-  examples(*command,
-           "  bounced run --config /etc/bounced/bounced.toml\n"
-           "  bounced run --data /var/lib/bounced /var/log/mail.log   without a configuration\n\n"
-           "SIGTERM and SIGINT: drain what was read, make it durable, exit 0.\n"
-           "SIGHUP: read the rule files and the policy file again, as `bounced rules reload` does.\n"
-           "Other commands given with the same --data run inside the daemon.");
+  examples(
+      *command,
+      "  bounced run --config /etc/bounced/bounced.toml\n"
+      "  bounced run --data /var/lib/bounced /var/log/mail.log   without a configuration\n\n"
+      "SIGTERM and SIGINT: drain what was read, make it durable, exit 0.\n"
+      "SIGHUP: read the rule files and the policy file again, as `bounced rules reload` does.\n"
+      "Other commands given with the same --data run inside the daemon.");
   command->callback([&app, files] { app.run = [&app, files] { return run_daemon(app, *files); }; });
 }
 

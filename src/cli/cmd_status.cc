@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "base/text.h"
 #include "base/time.h"
@@ -10,13 +11,26 @@
 namespace bounced::cli {
 namespace {
 
+constexpr std::size_t kRulesShown = 5;
+
 using Stage = std::pair<const char*, pipeline::StageCounters pipeline::Metrics::*>;
 constexpr Stage kStages[] = {
     {"ingest", &pipeline::Metrics::ingest},     {"parse", &pipeline::Metrics::parse},
     {"classify", &pipeline::Metrics::classify}, {"correlate", &pipeline::Metrics::correlate},
     {"state", &pipeline::Metrics::state},       {"commit", &pipeline::Metrics::commit}};
 
-std::string as_text(const pipeline::Metrics& m, const std::vector<ingest::Tail::FileState>& files) {
+/// What decided most often, most first.
+std::vector<pipeline::RuleHit> busiest_rules(const pipeline::Engine& engine) {
+  std::vector<pipeline::RuleHit> hits = engine.rule_hits();
+  std::sort(hits.begin(), hits.end(), [](const auto& a, const auto& b) {
+    return a.count != b.count ? a.count > b.count : a.rule < b.rule;
+  });
+  if (hits.size() > kRulesShown) hits.resize(kRulesShown);
+  return hits;
+}
+
+std::string as_text(const pipeline::Metrics& m, const std::vector<ingest::Tail::FileState>& files,
+                    const std::vector<pipeline::RuleHit>& hits) {
   std::string text = fmt::format("{:<10}{:>16}{:>16}{:>16}{:>10}\n", "stage", "received", "sent",
                                  "dropped", "errors");
   for (const auto& [name, member] : kStages) {
@@ -41,10 +55,15 @@ std::string as_text(const pipeline::Metrics& m, const std::vector<ingest::Tail::
                     with_commas(file.size), file.rotated ? "  (rotated)" : "",
                     file.trouble.empty() ? "" : "  TROUBLE: " + printable(file.trouble));
   }
+  for (const pipeline::RuleHit& hit : hits) {
+    text += fmt::format("rule       {}  {} hits, last {}\n", printable(hit.rule),
+                        with_commas(hit.count), format_time(hit.last_us));
+  }
   return text;
 }
 
-std::string as_json(const pipeline::Metrics& m, const std::vector<ingest::Tail::FileState>& files) {
+std::string as_json(const pipeline::Metrics& m, const std::vector<ingest::Tail::FileState>& files,
+                    const std::vector<pipeline::RuleHit>& hits) {
   std::string json = "{\"stages\":{";
   bool first = true;
   for (const auto& [name, member] : kStages) {
@@ -73,6 +92,14 @@ std::string as_json(const pipeline::Metrics& m, const std::vector<ingest::Tail::
     json += '}';
     first = false;
   }
+  json += "],\"rules\":[";
+  first = true;
+  for (const pipeline::RuleHit& hit : hits) {
+    json += first ? "{\"rule\":" : ",{\"rule\":";
+    append_json(json, hit.rule);
+    json += fmt::format(",\"hits\":{},\"last_hit\":\"{}\"}}", hit.count, format_time(hit.last_us));
+    first = false;
+  }
   return json + "]}\n";
 }
 
@@ -94,7 +121,8 @@ void add_status(CLI::App& parser, App& app) {
       }
       const auto metrics = app.live->metrics();
       const auto files = app.live->files();
-      app.io.out(*json ? as_json(metrics, files) : as_text(metrics, files));
+      const auto hits = busiest_rules(*app.live);
+      app.io.out(*json ? as_json(metrics, files, hits) : as_text(metrics, files, hits));
       return 0;
     };
   });

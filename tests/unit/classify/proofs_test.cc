@@ -97,9 +97,14 @@ TEST(Proofs, AMeasurementCountsWhatIsFound) {
   const RuleDir dir(rule("zorbled bandersnatch", "550 zorbled bandersnatch"));
   std::vector<CorpusText> corpus;
   for (int i = 0; i < 300; ++i) {
-    corpus.push_back({"550 zorbled bandersnatch report " + std::string(static_cast<std::size_t>(i % 40) + 1, 'x') +
+    corpus.push_back({"550 zorbled bandersnatch report " +
+                          std::string(static_cast<std::size_t>(i % 40) + 1, 'x') +
                           std::to_string(i) + "abc",
-                      "", 0, {}, Phase::none, EventKind::bounced});
+                      "",
+                      0,
+                      {},
+                      Phase::none,
+                      EventKind::bounced});
   }
   MeasureOptions options;
   options.budget_us = 0;
