@@ -33,9 +33,9 @@ void build(CLI::App& parser, App& app) {
   parser.add_option("--log-level", app.log_level, "trace, debug, info, warn, error or off")
       ->type_name("LEVEL")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
-  for (const auto add :
-       {add_run, add_replay, add_parse, add_trace, add_classify, add_explain, add_address, add_list,
-        add_report, add_changes, add_rules, add_whatif, add_config, add_digest, add_status, add_version}) {
+  for (const auto add : {add_run, add_replay, add_parse, add_trace, add_classify, add_explain,
+                         add_address, add_list, add_report, add_changes, add_rules, add_whatif,
+                         add_config, add_digest, add_status, add_version}) {
     add(parser, app);
   }
 }

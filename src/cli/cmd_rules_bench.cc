@@ -154,13 +154,13 @@ void add_rules_bench(CLI::App& rules, App& app) {
       ->check(CLI::Range(0.0, 600.0));
   command->add_option("--format", args->format, "text or ndjson")
       ->check(CLI::IsMember({"text", "ndjson"}));
-  examples(
-      *command,
-      "  bounced rules bench                                        the built-in rules\n"
-      "  bounced rules bench /etc/bounced/rules --corpus mail.log   own rules, own mail\n\n"
-      "Each rule in turn is left out and the rest compiled and timed against all, those first "
-      "that are likely\nto cost most, as long as --seconds allow. One thread; least of several "
-      "rounds.");
+  examples(*command,
+           "  bounced rules bench                                        the built-in rules\n"
+           "  bounced rules bench /etc/bounced/rules --corpus mail.log   own rules, own mail\n\n"
+           "Each rule in turn is left out and the rest compiled and timed against all, those first "
+           "that are likely\nto cost most, as long as --seconds allow. Times are one thread's "
+           "CPU time, the least of\nseveral rounds; what the program was built with is not "
+           "compiled again.");
   command->callback([&app, args] { app.run = [&app, args] { return bench(app, *args); }; });
 }
 
