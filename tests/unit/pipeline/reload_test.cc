@@ -44,11 +44,11 @@ class ReloadTest : public ::testing::Test {
     const std::string path = dir_ + "/" + std::to_string(++logs_) + ".log";
     std::ofstream out(path);
     for (int i = 0; i < lines; ++i) {
-      out << "2026-11-01T20:00:00.000000+00:00 mx1 postfix/smtp[12]: 4jX" << logs_ << "q" << i
-          << "zz: to=<u" << i << "@example.com>, relay=mx.example.com[192.0.2.7]:25, delay=0.5, "
-          << "delays=0/0/0/0.5, dsn=5.0.0, status=bounced (host mx.example.com[192.0.2.7] said: "
-             "550 "
-          << words << " (in reply to RCPT TO command))\n";
+      const std::string number = std::to_string(10'000 + i % 10'000).substr(1);
+      out << "2026-11-01T20:00:00.000000+00:00 mx1 postfix/smtp[12]: 4jX" << number << "vPz1c"
+          << logs_ << "pK: to=<u" << i << "@example.com>, relay=mx.example.com[192.0.2.7]:25, "
+          << "delay=0.5, delays=0/0/0/0.5, dsn=5.0.0, status=bounced (host "
+          << "mx.example.com[192.0.2.7] said: 550 " << words << " (in reply to RCPT TO command))\n";
     }
     return path;
   }
