@@ -24,8 +24,8 @@ struct CheckReport {
 
 /// Everything that is wrong with the files: what load_rules refuses (bad TOML, unknown keys,
 /// duplicate ids, unknown causes, literals that the normaliser changes), samples that do not win,
-/// misses that win, shadowed rules, causes that no sample reaches, categories in the wrong column or
-/// that fewer than three texts show. What only a whole taxonomy can have (every cause, every
+/// misses that win, shadowed rules, causes that no sample reaches, categories in the wrong column
+/// or that fewer than three texts show. What only a whole taxonomy can have (every cause, every
 /// category) is an error in the built-in rules and a warning in others that replace them.
 /// An Error only when the files cannot be read at all.
 Result<CheckReport> check_rules(const RuleSetOptions& options);

@@ -190,8 +190,8 @@ Result<Databases> make_databases(const Patterns& patterns, const std::string& ca
   if (target == Target::this_cpu) hs_populate_platform(&platform);
   Databases out;
   const AddressId key = cache_key(patterns, known_size, platform);
-  const bool cached = !cache_dir.empty() &&
-                      load(cache_path(cache_dir, key), key, patterns, known_size, out);
+  const bool cached =
+      !cache_dir.empty() && load(cache_path(cache_dir, key), key, patterns, known_size, out);
   if (!cached) {
     out = Databases{};
     auto literals = compile_literals(patterns.literals, known_size, &platform);

@@ -56,8 +56,8 @@ struct Measurement {
   std::vector<LiteralCost> frequent;  ///< found in most texts: each find costs a callback
 };
 
-/// Loads the rules and measures on one thread, by the least of several rounds. Errors: as
-/// load_rules; an empty corpus.
+/// Loads the rules and measures on one thread, in its own CPU time, by the least of several rounds.
+/// Errors: as load_rules; an empty corpus.
 Result<Measurement> measure_rules(const RuleSetOptions& rules, std::vector<CorpusText> corpus,
                                   const MeasureOptions& options);
 

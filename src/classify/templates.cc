@@ -43,8 +43,8 @@ std::string literal_in(Normaliser& normaliser, const std::vector<std::string>& w
   for (std::size_t size = std::min(to - from, kLiteralWordsMax); size > 0; --size) {
     for (std::size_t begin = from; begin + size <= to; ++begin) {
       std::string literal = join(words, begin, begin + size);
-      while (!literal.empty() && std::string_view(".,;:!").find(literal.back()) !=
-                                     std::string_view::npos) {
+      while (!literal.empty() &&
+             std::string_view(".,;:!").find(literal.back()) != std::string_view::npos) {
         literal.pop_back();
       }
       if (literal.size() >= kLiteralBytesMin && stays(normaliser, literal)) return literal;
@@ -100,9 +100,8 @@ std::vector<std::string> literals_of(const std::vector<std::string>& words) {
     }
     from = to + 1;
   }
-  std::stable_sort(literals.begin(), literals.end(), [](const auto& a, const auto& b) {
-    return a.size() > b.size();
-  });
+  std::stable_sort(literals.begin(), literals.end(),
+                   [](const auto& a, const auto& b) { return a.size() > b.size(); });
   if (literals.size() > kLiteralsMax) literals.resize(kLiteralsMax);
   return literals;
 }

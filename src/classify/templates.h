@@ -11,9 +11,9 @@
 namespace bounced::classify {
 
 /// Clusters normalised texts by their words, after Drain (He et al., "Drain: An Online Log Parsing
-/// Approach with Fixed Depth Tree", ICWS 2017): texts of as many words that begin alike are compared
-/// word by word; one that is alike enough joins, and where it differs the template gets `{*}`.
-/// The same texts in the same order make the same templates. Thread safety: none.
+/// Approach with Fixed Depth Tree", ICWS 2017): texts of as many words that begin alike are
+/// compared word by word; one that is alike enough joins, and where it differs the template gets
+/// `{*}`. The same texts in the same order make the same templates. Thread safety: none.
 class TemplateMiner {
  public:
   struct Options {

@@ -133,7 +133,8 @@ int list(App& app, const ListArgs& args) {
 
 int reload(App& app, const std::string& format) {
   if (app.live == nullptr) {
-    return app.io.report({ErrorCode::not_found, "rules reload", app.data(), "no daemon answers here",
+    return app.io.report({ErrorCode::not_found, "rules reload", app.data(),
+                          "no daemon answers here",
                           "start one with `bounced run`; other commands read the rules each time"});
   }
   const auto done = app.live->reload_rules();
@@ -205,11 +206,12 @@ void add_rules(CLI::App& parser, App& app) {
   CLI::App* reloads =
       command->add_subcommand("reload", "the daemon reads its rule and policy files again");
   formats(*reloads);
-  examples(*reloads,
-           "  bounced rules reload --data /var/lib/bounced\n\n"
-           "The new rules are compiled and proved by their samples beside the old ones, which go on "
-           "until\nthen. If anything is wrong, the old ones stay and the error says where. SIGHUP "
-           "does the same.");
+  examples(
+      *reloads,
+      "  bounced rules reload --data /var/lib/bounced\n\n"
+      "The new rules are compiled and proved by their samples beside the old ones, which go on "
+      "until\nthen. If anything is wrong, the old ones stay and the error says where. SIGHUP "
+      "does the same.");
   reloads->callback([&app, args] {
     app.forwardable = true;
     app.run = [&app, args] { return reload(app, args->format); };

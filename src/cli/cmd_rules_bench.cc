@@ -38,13 +38,15 @@ std::string as_text(const Measurement& m) {
   text += fmt::format("compile    {:.0f} ms   databases of {} for literals, {} for regexes\n",
                       m.compile_ms, kib(m.literal_database_bytes), kib(m.regex_database_bytes));
   text += fmt::format(
-      "new text   {:.0f} ns   {:.2f} M/s on one thread: normalise {:.0f}, scan {:.0f}, choose {:.0f}\n",
+      "new text   {:.0f} ns   {:.2f} M/s on one thread: normalise {:.0f}, scan {:.0f}, choose "
+      "{:.0f}\n",
       m.call_ns, 1000 / m.call_ns, m.normalise_ns, m.scan_ns,
       std::max(0.0, m.call_ns - m.normalise_ns - m.scan_ns));
-  text += fmt::format("memo hit   {:.0f} ns   a text met before, but for what varies\n",
-                      m.memo_hit_ns);
+  text +=
+      fmt::format("memo hit   {:.0f} ns   a text met before, but for what varies\n", m.memo_hit_ns);
   text += fmt::format(
-      "\nRules by cost: what the scan of one text costs less without it ({} of {} tried, noise {:.1f} "
+      "\nRules by cost: what the scan of one text costs less without it ({} of {} tried, noise "
+      "{:.1f} "
       "ns)\n",
       m.ranked, m.rules, m.noise_ns);
   if (m.costs.empty()) text += "  none above the noise\n";
@@ -66,8 +68,10 @@ std::string as_text(const Measurement& m) {
 
 std::string as_json(const Measurement& m) {
   std::string json = fmt::format(
-      "{{\"rules\":{},\"literals\":{},\"regexes\":{},\"texts\":{},\"bytes\":{},\"texts_scanned\":{},\"read_ms\":{:.1f},"
-      "\"compile_ms\":{:.1f},\"database_bytes\":{},\"regex_database_bytes\":{},\"ns_per_text\":{:.1f},"
+      "{{\"rules\":{},\"literals\":{},\"regexes\":{},\"texts\":{},\"bytes\":{},\"texts_scanned\":{}"
+      ",\"read_ms\":{:.1f},"
+      "\"compile_ms\":{:.1f},\"database_bytes\":{},\"regex_database_bytes\":{},\"ns_per_text\":{:."
+      "1f},"
       "\"normalise_ns\":{:.1f},\"scan_ns\":{:.1f},\"ns_per_memo_hit\":{:.1f},\"noise_ns\":{:.2f},"
       "\"ranked\":{}}}\n",
       m.rules, m.literals, m.regexes, m.texts, m.bytes, m.scanned, m.read_ms, m.compile_ms,
@@ -116,7 +120,8 @@ int bench(App& app, const BenchArgs& args) {
                             "no failure in it", "name a log, NDJSON or lines of diagnostics"});
     }
   }
-  if (malformed != 0) app.io.notice(fmt::format("{} line(s) of malformed JSON left out", malformed));
+  if (malformed != 0)
+    app.io.notice(fmt::format("{} line(s) of malformed JSON left out", malformed));
   classify::MeasureOptions measure;
   measure.budget_us = static_cast<std::int64_t>(args.seconds * 1e6);
   measure.sending_ips = config->sending_ips;
@@ -141,8 +146,9 @@ void add_rules_bench(CLI::App& rules, App& app) {
   CLI::App* command = rules.add_subcommand("bench", "what a rule set costs, and which rules most");
   auto args = std::make_shared<BenchArgs>();
   command->add_option("DIR", args->dir, "own rules, which come before the built-in ones");
-  command->add_option("--corpus", args->corpus,
-                      "logs, NDJSON or lines of diagnostics, - = stdin; none = the rules' samples")
+  command
+      ->add_option("--corpus", args->corpus,
+                   "logs, NDJSON or lines of diagnostics, - = stdin; none = the rules' samples")
       ->type_name("FILE");
   command->add_option("--seconds", args->seconds, "time for the ranking of rules (10)")
       ->check(CLI::Range(0.0, 600.0));
@@ -152,8 +158,9 @@ void add_rules_bench(CLI::App& rules, App& app) {
            "  bounced rules bench                                        the built-in rules\n"
            "  bounced rules bench /etc/bounced/rules --corpus mail.log   own rules, own mail\n\n"
            "Each rule in turn is left out and the rest compiled and timed against all, those first "
-           "that are likely\nto cost most, as long as --seconds allow. One thread; least of several "
-           "rounds.");
+           "that are likely\nto cost most, as long as --seconds allow. Times are one thread's "
+           "CPU time, the least of\nseveral rounds; what the program was built with is not "
+           "compiled again.");
   command->callback([&app, args] { app.run = [&app, args] { return bench(app, *args); }; });
 }
 

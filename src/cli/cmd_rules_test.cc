@@ -83,8 +83,8 @@ class SampleTest {
       }
     }
     if (args_.format == "text") {
-      app_.io.out(fmt::format("{}: {} samples, {} failed\n", failed_ == 0 ? "ok" : "failed", samples_,
-                              failed_));
+      app_.io.out(fmt::format("{}: {} samples, {} failed\n", failed_ == 0 ? "ok" : "failed",
+                              samples_, failed_));
     }
     if (samples_ + failed_ == 0) {
       app_.io.notice("no sample in " + args_.samples);
@@ -145,7 +145,8 @@ int test(App& app, const TestArgs& args) {
   const auto rules = load_rules(*options);
   if (!rules) return app.io.report(rules.error());
   SampleTest run(app, args, *rules, config->sending_ips);
-  if (args.samples == "-") return run.run([&](std::string& line) { return app.io.read_line(line); });
+  if (args.samples == "-")
+    return run.run([&](std::string& line) { return app.io.read_line(line); });
   const std::string path = app.path(args.samples);
   std::ifstream in(path);
   if (!in) return app.io.report({ErrorCode::io, "open", path, std::strerror(errno), ""});
@@ -166,14 +167,15 @@ void add_rules_test(CLI::App& rules, App& app) {
       ->required();
   command->add_option("--format", args->format, "text or ndjson")
       ->check(CLI::IsMember({"text", "ndjson"}));
-  examples(*command,
-           "  bounced rules test /etc/bounced/rules --samples samples.ndjson\n"
-           "  bounced rules test --samples labelled.tsv            the built-in rules\n\n"
-           "A line is an object, {\"diagnostic\":\"550 ...\",\"cause\":\"mailbox.full\"}, with "
-           "\"smtp_code\", \"enhanced\",\n\"mta\", \"phase\" and \"kind\" as `classify` reads them, "
-           "and any of \"cause\", \"rule\", \"class\", \"category\",\n\"not_cause\", \"not_rule\"; or "
-           "cause<TAB>diagnostic. Empty lines and # are passed over.\nExit status 1: a sample "
-           "failed.");
+  examples(
+      *command,
+      "  bounced rules test /etc/bounced/rules --samples samples.ndjson\n"
+      "  bounced rules test --samples labelled.tsv            the built-in rules\n\n"
+      "A line is an object, {\"diagnostic\":\"550 ...\",\"cause\":\"mailbox.full\"}, with "
+      "\"smtp_code\", \"enhanced\",\n\"mta\", \"phase\" and \"kind\" as `classify` reads them, "
+      "and any of \"cause\", \"rule\", \"class\", \"category\",\n\"not_cause\", \"not_rule\"; or "
+      "cause<TAB>diagnostic. Empty lines and # are passed over.\nExit status 1: a sample "
+      "failed.");
   command->callback([&app, args] { app.run = [&app, args] { return test(app, *args); }; });
 }
 

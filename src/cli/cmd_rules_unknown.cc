@@ -159,8 +159,10 @@ class Miner {
     for (const char c : literal) {
       if (id.size() >= 40) break;
       const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-      if (plain) id += c;
-      else if (id.back() != '-' && id.back() != '/') id += '-';
+      if (plain)
+        id += c;
+      else if (id.back() != '-' && id.back() != '/')
+        id += '-';
     }
     while (id.back() == '-') id.pop_back();
     if (id == "own/") id += "rule";
@@ -279,13 +281,12 @@ std::string as_text(const Unknown& found, std::size_t number) {
 
 void print(Io& io, const std::vector<Unknown>& all, const Miner& miner, const std::string& format) {
   if (format == "text") {
-    io.out(fmt::format("{} of {} failures are known by their codes alone or not at all: {} "
-                       "template(s){}\n\n",
-                       with_commas(miner.unknown()), with_commas(miner.failures()),
-                       miner.templates(),
-                       miner.rest() == 0
-                           ? std::string()
-                           : fmt::format(", and {} too unlike each other", miner.rest())));
+    io.out(fmt::format(
+        "{} of {} failures are known by their codes alone or not at all: {} "
+        "template(s){}\n\n",
+        with_commas(miner.unknown()), with_commas(miner.failures()), miner.templates(),
+        miner.rest() == 0 ? std::string()
+                          : fmt::format(", and {} too unlike each other", miner.rest())));
   }
   std::size_t number = 0;
   for (const Unknown& found : all) {
@@ -293,8 +294,7 @@ void print(Io& io, const std::vector<Unknown>& all, const Miner& miner, const st
     if (format == "ndjson") {
       io.out(as_json(found));
     } else if (format == "toml") {
-      io.out(fmt::format("# {} x, template: {}\n{}\n", found.count,
-                         printable(found.template_text),
+      io.out(fmt::format("# {} x, template: {}\n{}\n", found.count, printable(found.template_text),
                          found.stub.empty() ? "# no words of its own\n" : found.stub));
     } else {
       io.out(as_text(found, number));
@@ -338,8 +338,9 @@ void add_rules_unknown(CLI::App& rules, App& app) {
   CLI::App* command =
       rules.add_subcommand("unknown", "what no rule knows: templates, counts, rules to start from");
   auto args = std::make_shared<UnknownArgs>();
-  command->add_option("FILE", args->files,
-                      "logs, NDJSON or lines of diagnostics, - = stdin; none = the store's evidence");
+  command->add_option(
+      "FILE", args->files,
+      "logs, NDJSON or lines of diagnostics, - = stdin; none = the store's evidence");
   command->add_option("--format", args->format, "text, ndjson, or toml: the rules alone")
       ->check(CLI::IsMember({"text", "ndjson", "toml"}));
   command->add_option("--top", args->top, "at most so many templates (20)")

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -11,16 +12,34 @@
 namespace bounced::cli {
 namespace {
 
+constexpr std::size_t kRulesShown = 5;
+
 using Stage = std::pair<const char*, pipeline::StageCounters pipeline::Metrics::*>;
 constexpr Stage kStages[] = {
     {"ingest", &pipeline::Metrics::ingest},     {"parse", &pipeline::Metrics::parse},
     {"classify", &pipeline::Metrics::classify}, {"correlate", &pipeline::Metrics::correlate},
     {"state", &pipeline::Metrics::state},       {"commit", &pipeline::Metrics::commit}};
 
-using Files = std::vector<ingest::Tail::FileState>;
-using Troubles = std::vector<std::string>;
+/// What is shown of a running daemon.
+struct Status {
+  pipeline::Metrics metrics;
+  std::vector<ingest::Tail::FileState> files;
+  std::vector<std::string> troubles;
+  std::vector<pipeline::RuleHit> rules;  ///< that decided most often, most first
+};
 
-std::string as_text(const pipeline::Metrics& m, const Files& files, const Troubles& troubles) {
+/// What decided most often, most first.
+std::vector<pipeline::RuleHit> busiest_rules(const pipeline::Engine& engine) {
+  std::vector<pipeline::RuleHit> hits = engine.rule_hits();
+  std::sort(hits.begin(), hits.end(), [](const auto& a, const auto& b) {
+    return a.count != b.count ? a.count > b.count : a.rule < b.rule;
+  });
+  if (hits.size() > kRulesShown) hits.resize(kRulesShown);
+  return hits;
+}
+
+std::string as_text(const Status& status) {
+  const pipeline::Metrics& m = status.metrics;
   std::string text = fmt::format("{:<10}{:>16}{:>16}{:>16}{:>10}\n", "stage", "received", "sent",
                                  "dropped", "errors");
   for (const auto& [name, member] : kStages) {
@@ -45,17 +64,24 @@ std::string as_text(const pipeline::Metrics& m, const Files& files, const Troubl
                       human_bytes(static_cast<double>(m.states.table_bytes)));
   text += fmt::format("memo       {} of {} failures answered without a scan\n",
                       with_commas(m.classifier.memo_hits), with_commas(m.classifier.calls));
-  for (const auto& file : files) {
+  for (const auto& file : status.files) {
     text +=
         fmt::format("file       {}  {} of {}{}{}\n", printable(file.path), with_commas(file.offset),
                     with_commas(file.size), file.rotated ? "  (rotated)" : "",
                     file.trouble.empty() ? "" : "  TROUBLE: " + printable(file.trouble));
   }
-  for (const std::string& trouble : troubles) text += "TROUBLE    " + printable(trouble) + "\n";
+  for (const std::string& trouble : status.troubles) {
+    text += "TROUBLE    " + printable(trouble) + "\n";
+  }
+  for (const pipeline::RuleHit& hit : status.rules) {
+    text += fmt::format("rule       {}  {} hits, last {}\n", printable(hit.rule),
+                        with_commas(hit.count), format_time(hit.last_us));
+  }
   return text;
 }
 
-std::string as_json(const pipeline::Metrics& m, const Files& files, const Troubles& troubles) {
+std::string as_json(const Status& status) {
+  const pipeline::Metrics& m = status.metrics;
   std::string json = "{\"stages\":{";
   bool first = true;
   for (const auto& [name, member] : kStages) {
@@ -74,7 +100,7 @@ std::string as_json(const pipeline::Metrics& m, const Files& files, const Troubl
       m.lines.loss_alarms, pipeline::loss_trouble(m, system_clock().now_us()).empty(),
       m.states.addresses, m.states.blocked);
   first = true;
-  for (const auto& file : files) {
+  for (const auto& file : status.files) {
     json += first ? "{\"path\":" : ",{\"path\":";
     append_json(json, file.path);
     json += fmt::format(",\"offset\":{},\"size\":{},\"rotated\":{}", file.offset, file.size,
@@ -87,9 +113,19 @@ std::string as_json(const pipeline::Metrics& m, const Files& files, const Troubl
     first = false;
   }
   json += "],\"troubles\":[";
-  for (const std::string& trouble : troubles) {
-    if (json.back() != '[') json += ',';
+  first = true;
+  for (const std::string& trouble : status.troubles) {
+    if (!first) json += ',';
     append_json(json, trouble);
+    first = false;
+  }
+  json += "],\"rules\":[";
+  first = true;
+  for (const pipeline::RuleHit& hit : status.rules) {
+    json += first ? "{\"rule\":" : ",{\"rule\":";
+    append_json(json, hit.rule);
+    json += fmt::format(",\"hits\":{},\"last_hit\":\"{}\"}}", hit.count, format_time(hit.last_us));
+    first = false;
   }
   return json + "]}\n";
 }
@@ -110,10 +146,9 @@ void add_status(CLI::App& parser, App& app) {
         return app.io.report({ErrorCode::not_found, "status", app.data(), "no daemon answers here",
                               "start one with `bounced run`"});
       }
-      const auto metrics = app.live->metrics();
-      const auto files = app.live->files();
-      const auto troubles = app.live->troubles();
-      app.io.out(*json ? as_json(metrics, files, troubles) : as_text(metrics, files, troubles));
+      const Status status{app.live->metrics(), app.live->files(), app.live->troubles(),
+                          busiest_rules(*app.live)};
+      app.io.out(*json ? as_json(status) : as_text(status));
       return 0;
     };
   });

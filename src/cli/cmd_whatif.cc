@@ -202,8 +202,8 @@ int whatif(App& app, const WhatIfArgs& args) {
   }
   for (const std::string& file : args.files) {
     if (file != "-") continue;
-    return app.io.report({ErrorCode::usage, "whatif", "-", "stdin cannot be read twice",
-                          "name a file"});
+    return app.io.report(
+        {ErrorCode::usage, "whatif", "-", "stdin cannot be read twice", "name a file"});
   }
   auto config = app.config();
   if (!config) return app.io.report(config.error());
@@ -215,9 +215,8 @@ int whatif(App& app, const WhatIfArgs& args) {
   pipeline::Options then = today;
   if (auto set = other_side(app, args, then); !set) return app.io.report(set.error());
   WhatIf diff;
-  const auto done = args.files.empty()
-                        ? compare_evidence(app, today, then, diff)
-                        : compare_logs(app, args, today, then, diff);
+  const auto done = args.files.empty() ? compare_evidence(app, today, then, diff)
+                                       : compare_logs(app, args, today, then, diff);
   if (!done) return app.io.report(done.error());
   app.io.out(args.format == "ndjson" ? diff.as_json() : diff.as_text());
   return 0;
@@ -231,12 +230,14 @@ void add_whatif(CLI::App& parser, App& app) {
   auto args = std::make_shared<WhatIfArgs>();
   command->add_option("FILE", args->files,
                       "log files (.gz .zst .xz .bz2 too); none = the evidence of --data's store");
-  command->add_option("--rules", args->rules,
-                      "own rules in place of the configured ones; with a causes.toml: a whole set")
+  command
+      ->add_option("--rules", args->rules,
+                   "own rules in place of the configured ones; with a causes.toml: a whole set")
       ->type_name("DIR");
   command->add_option("--policy", args->policy, "a policy file in place of the one in force")
       ->type_name("FILE");
-  command->add_option("--replay-format", args->replay_format, "of the logs: auto, or a format's name")
+  command
+      ->add_option("--replay-format", args->replay_format, "of the logs: auto, or a format's name")
       ->type_name("F");
   command->add_option("--year", args->year, "year of the first line, where stamps have none")
       ->type_name("Y")

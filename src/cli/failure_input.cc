@@ -39,12 +39,12 @@ void read_codes(const simdjson::dom::element& root, Failure& failure) {
 
 void read_expected(const simdjson::dom::element& root, FailureInput& out) {
   std::string_view text;
-  for (const auto& [key, member] : {std::pair{"cause", &FailureInput::cause},
-                                    std::pair{"rule", &FailureInput::rule},
-                                    std::pair{"class", &FailureInput::bounce_class},
-                                    std::pair{"category", &FailureInput::category},
-                                    std::pair{"not_cause", &FailureInput::not_cause},
-                                    std::pair{"not_rule", &FailureInput::not_rule}}) {
+  for (const auto& [key, member] :
+       {std::pair{"cause", &FailureInput::cause}, std::pair{"rule", &FailureInput::rule},
+        std::pair{"class", &FailureInput::bounce_class},
+        std::pair{"category", &FailureInput::category},
+        std::pair{"not_cause", &FailureInput::not_cause},
+        std::pair{"not_rule", &FailureInput::not_rule}}) {
     if (root[key].get(text) == simdjson::SUCCESS) out.*member = text;
   }
   if (root["verdict"]["cause"].get(text) == simdjson::SUCCESS) out.label = text;

@@ -14,7 +14,7 @@ namespace bounced::cli {
 struct FailureInput {
   std::string diagnostic, mta_host, domain;
   Failure failure;
-  std::string echo;  ///< the object's members as they came, without braces
+  std::string echo;     ///< the object's members as they came, without braces
   bool object = false;  ///< it was a JSON object
   // What samples expect; empty = not said.
   std::string cause, rule, bounce_class, category, not_cause, not_rule;

@@ -19,7 +19,10 @@ Result<bool> is_log(const std::string& path) {
   std::string head(kProbeBytes, '\0');
   in.read(head.data(), static_cast<std::streamsize>(head.size()));
   head.resize(static_cast<std::size_t>(in.gcount()));
-  for (const std::string_view magic : {"\x1f\x8b", "\x28\xb5\x2f\xfd", "\xfd" "7zXZ", "BZh"}) {
+  for (const std::string_view magic : {"\x1f\x8b", "\x28\xb5\x2f\xfd",
+                                       "\xfd"
+                                       "7zXZ",
+                                       "BZh"}) {
     if (head.rfind(magic, 0) == 0) return true;
   }
   const std::string_view first = std::string_view(head).substr(0, head.find('\n'));
@@ -102,8 +105,8 @@ Result<void> visit_files(App& app, const std::vector<std::string>& files,
   std::vector<std::string> logs;
   for (const std::string& file : files) {
     if (file == "-") {
-      auto done = visit_lines([&](std::string& line) { return app.io.read_line(line); }, visit,
-                              malformed);
+      auto done =
+          visit_lines([&](std::string& line) { return app.io.read_line(line); }, visit, malformed);
       if (!done) return done;
       continue;
     }
@@ -115,9 +118,9 @@ Result<void> visit_files(App& app, const std::vector<std::string>& files,
       continue;
     }
     std::ifstream in(path);
-    auto done = visit_lines(
-        [&](std::string& line) { return static_cast<bool>(std::getline(in, line)); }, visit,
-        malformed);
+    auto done =
+        visit_lines([&](std::string& line) { return static_cast<bool>(std::getline(in, line)); },
+                    visit, malformed);
     if (!done) return done;
     if (in.bad()) return fail(ErrorCode::io, "read", path, std::strerror(errno));
   }
@@ -149,21 +152,21 @@ Result<void> visit_histories(const Session& session,
                      [](const auto& a, const auto& b) { return a.time_us < b.time_us; });
     visit(history);
   };
-  auto scanned = session.store().scan(
-      store::Family::evidence, {}, {}, [&](std::string_view key, std::string_view value) {
-        if (key.substr(0, key.size() - 1) != at) {
-          tell();
-          at = key.substr(0, key.size() - 1);
-          history.evidence.clear();
-        }
-        auto evidence = state::decode_evidence(value);
-        if (evidence) {
-          history.evidence.push_back(std::move(*evidence));
-        } else {
-          bad = evidence.error();
-        }
-        return !bad.has_value();
-      });
+  auto scanned = session.store().scan(store::Family::evidence, {}, {},
+                                      [&](std::string_view key, std::string_view value) {
+                                        if (key.substr(0, key.size() - 1) != at) {
+                                          tell();
+                                          at = key.substr(0, key.size() - 1);
+                                          history.evidence.clear();
+                                        }
+                                        auto evidence = state::decode_evidence(value);
+                                        if (evidence) {
+                                          history.evidence.push_back(std::move(*evidence));
+                                        } else {
+                                          bad = evidence.error();
+                                        }
+                                        return !bad.has_value();
+                                      });
   if (!scanned) return scanned;
   if (!bad.has_value()) tell();
   if (bad.has_value()) return tl::unexpected(*bad);

@@ -29,7 +29,8 @@ std::string describe_effect(const Policy& policy, const Verdict& verdict, EventK
   std::string text = describe_policy(row);
   if (row.messages == 0 || row.block == BlockKind::none) return text;
   const bool sure = row.confidence_min == 0 || verdict.confidence >= row.confidence_min;
-  const std::uint32_t needed = sure || row.messages_unsure == 0 ? row.messages : row.messages_unsure;
+  const std::uint32_t needed =
+      sure || row.messages_unsure == 0 ? row.messages : row.messages_unsure;
   text += fmt::format("; at confidence {:.2f} it takes {}", verdict.confidence / 100.0, needed);
   return text;
 }

@@ -71,9 +71,9 @@ void WhatIf::verdict(const Judgement& today, const Judgement& then, std::string_
   const std::string_view cause_then = cause_id(then.rules, then.verdict.cause);
   if (cause_today == cause_then && today.verdict.bounce_class == then.verdict.bounce_class) return;
   ++changed_;
-  Change& change = verdicts_[{
-      fmt::format("{} ({})", cause_today, to_string(today.verdict.bounce_class)),
-      fmt::format("{} ({})", cause_then, to_string(then.verdict.bounce_class))}];
+  Change& change =
+      verdicts_[{fmt::format("{} ({})", cause_today, to_string(today.verdict.bounce_class)),
+                 fmt::format("{} ({})", cause_then, to_string(then.verdict.bounce_class))}];
   ++change.count;
   const bool harder = !today.verdict.hard() && then.verdict.hard();
   const bool softer = today.verdict.hard() && !then.verdict.hard();
@@ -112,7 +112,8 @@ Result<void> WhatIf::blocks(const Stored& today, const Stored& then, std::int64_
     auto right = b.get();
     if (!right) return tl::unexpected(right.error());
     if (*left == nullptr && *right == nullptr) return {};
-    const bool has_left = *left != nullptr && (*right == nullptr || (*left)->first <= (*right)->first);
+    const bool has_left =
+        *left != nullptr && (*right == nullptr || (*left)->first <= (*right)->first);
     const bool has_right =
         *right != nullptr && (*left == nullptr || (*right)->first <= (*left)->first);
     std::string address;
@@ -135,23 +136,22 @@ Result<void> WhatIf::blocks(const Stored& today, const Stored& then, std::int64_
 std::vector<const WhatIf::Changes::value_type*> WhatIf::ordered(const Changes& changes) {
   std::vector<const Changes::value_type*> all;
   for (const auto& change : changes) all.push_back(&change);
-  std::stable_sort(all.begin(), all.end(), [](const auto* x, const auto* y) {
-    return x->second.count > y->second.count;
-  });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto* x, const auto* y) { return x->second.count > y->second.count; });
   return all;
 }
 
 std::string WhatIf::as_text() const {
-  std::string text = fmt::format("verdicts  {} of {} failures differ: {} become hard, {} are hard no longer\n",
-                                 with_commas(changed_), with_commas(failures_), with_commas(harder_),
-                                 with_commas(softer_));
+  std::string text = fmt::format(
+      "verdicts  {} of {} failures differ: {} become hard, {} are hard no longer\n",
+      with_commas(changed_), with_commas(failures_), with_commas(harder_), with_commas(softer_));
   for (const auto* change : ordered(verdicts_)) {
     text += fmt::format("{:>9} x  {} -> {}\n", with_commas(change->second.count),
                         change->first.first, change->first.second);
     for (const Example& example : change->second.examples) {
       text += fmt::format("             {}: {}\n             by {} -> {}\n",
-                          printable(example.recipient), printable(example.text),
-                          example.rule_today, example.rule_then);
+                          printable(example.recipient), printable(example.text), example.rule_today,
+                          example.rule_then);
     }
   }
   text += fmt::format(
@@ -205,7 +205,8 @@ std::string WhatIf::as_json() const {
   return changes_json("verdict", verdicts_) + changes_json("block", blocks_) +
          fmt::format(
              "{{\"summary\":{{\"failures\":{},\"verdicts_changed\":{},\"harder\":{},\"softer\":{},"
-             "\"blocked_today\":{},\"blocked_then\":{},\"more\":{},\"fewer\":{},\"otherwise\":{}}}}}\n",
+             "\"blocked_today\":{},\"blocked_then\":{},\"more\":{},\"fewer\":{},\"otherwise\":{}}}}"
+             "}\n",
              failures_, changed_, harder_, softer_, blocked_today_, blocked_then_, more_, fewer_,
              otherwise_);
 }
@@ -270,9 +271,8 @@ WhatIf::Block blocks_of(const Way& way, const std::vector<state::Evidence>& evid
     state::Fact fact;
     fact.kind = e.kind;
     fact.time_us = e.time_us;
-    fact.message = hash64(e.message_id.empty() ? e.queue_id + std::to_string(e.time_us)
-                                               : e.message_id) |
-                   1;
+    fact.message =
+        hash64(e.message_id.empty() ? e.queue_id + std::to_string(e.time_us) : e.message_id) | 1;
     tell(fact, verdicts[i]);
   }
   if (!delivered) tell(delivery, Verdict{});

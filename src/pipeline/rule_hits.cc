@@ -10,14 +10,13 @@ constexpr std::string_view kPrefix = "rule/hits/";
 /// Every hit in the store; values that nobody of ours wrote are passed over.
 template <class Each>
 Result<void> scan_hits(const store::Store& store, Each each) {
-  return store.scan(store::Family::meta, kPrefix, {},
-                    [&](std::string_view key, std::string_view value) {
-                      if (value.size() != 16) return true;
-                      each(RuleHit{std::string(key.substr(kPrefix.size())),
-                                   store::read_u64_be(value.data()),
-                                   static_cast<std::int64_t>(store::read_u64_be(value.data() + 8))});
-                      return true;
-                    });
+  return store.scan(
+      store::Family::meta, kPrefix, {}, [&](std::string_view key, std::string_view value) {
+        if (value.size() != 16) return true;
+        each(RuleHit{std::string(key.substr(kPrefix.size())), store::read_u64_be(value.data()),
+                     static_cast<std::int64_t>(store::read_u64_be(value.data() + 8))});
+        return true;
+      });
 }
 
 }  // namespace

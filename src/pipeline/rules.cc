@@ -81,7 +81,8 @@ Result<RuleReload> Engine::reload_rules() {
   auto policy = state::load_policy(m.options.policy_file, causes(*loaded->rules));
   if (!policy) return tl::unexpected(policy.error());
   RuleReload report{loaded->rule_count, loaded->samples, true, 0};
-  report.changed = generation(*loaded->rules) != generation(*rules()) || !(*policy == this->policy());
+  report.changed =
+      generation(*loaded->rules) != generation(*rules()) || !(*policy == this->policy());
   asked = m.ask([&](state::States* states, store::Names& names) -> Result<void> {
     intern_causes(*loaded->rules, names);
     m.correlator->set_expired(expired_by(*loaded->rules));

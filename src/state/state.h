@@ -91,7 +91,7 @@ struct Change {
 Result<Change> decode_change(std::string_view key, std::string_view value);
 
 struct Options {
-  std::size_t table_bytes = std::size_t{4} << 30;     ///< bound of the RAM table
+  std::size_t table_bytes = std::size_t{4} << 30;             ///< bound of the RAM table
   std::function<std::string_view(const Verdict&)> rule_name;  ///< for evidence
   /// open() waits so long for the background scan: a small store is complete when it returns.
   std::int64_t open_wait_us = 300'000;

@@ -2,10 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <random>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -63,4 +67,44 @@ TEST(BOUNCED_NAME(BOUNCED_FUZZ_NAME), survives_cut_and_damaged_inputs) {
       }
     }
   }
+}
+
+// For as long as BOUNCED_FUZZ_SECONDS says: a fuzzer without guidance, for every compiler.
+TEST(BOUNCED_NAME(BOUNCED_FUZZ_NAME), survives_random_changes) {
+  const char* const seconds = std::getenv("BOUNCED_FUZZ_SECONDS");
+  if (seconds == nullptr) GTEST_SKIP() << "BOUNCED_FUZZ_SECONDS is not set";
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(std::atoi(seconds));
+  const auto inputs = corpus();
+  ASSERT_FALSE(inputs.empty());
+  const auto seed = std::random_device{}();
+  std::mt19937 random(seed);
+  std::uint64_t runs = 0;
+  const auto below = [&](std::size_t n) { return n == 0 ? 0 : random() % n; };
+  for (; std::chrono::steady_clock::now() < until; ++runs) {
+    std::string input = inputs[below(inputs.size())];
+    for (std::size_t edits = below(8) + 1; edits > 0; --edits) {
+      const std::size_t at = below(input.size() + 1);
+      switch (below(4)) {
+        case 0:
+          if (at < input.size()) input[at] = static_cast<char>(random());
+          break;
+        case 1:
+          input.erase(at, below(16));
+          break;
+        case 2: {
+          const std::string& other = inputs[below(inputs.size())];
+          const std::size_t from = below(other.size());
+          input.insert(at, other, from, below(64));
+          break;
+        }
+        default: {
+          const char bytes[] = {'\xff', static_cast<char>(random()), static_cast<char>(random())};
+          input.insert(at, bytes, sizeof bytes);
+        }
+      }
+    }
+    play(input);
+    ASSERT_FALSE(HasFailure()) << "seed " << seed;
+  }
+  std::printf("%llu inputs, seed %u\n", static_cast<unsigned long long>(runs), seed);
 }

@@ -5,7 +5,10 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <cctype>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -178,6 +181,70 @@ TEST_F(Verdicts, ConfidenceIsCalibrated) {
   }
   for (const auto& [tens, bin] : bins) {
     EXPECT_GE(bin.right * 100, bin.all * tens * 10) << "confidence " << tens * 10 << "%";
+  }
+}
+
+/// Others' labels (../shared, not always at hand): any of several categories is accepted.
+struct Accepted {
+  Labelled sample;
+  std::vector<std::string> categories;  ///< "temporary/mailbox_full"
+};
+
+std::vector<Accepted> read_accepted() {
+  std::vector<Accepted> all;
+  std::ifstream in(BOUNCED_SOURCE_DIR "/../shared/data/replies/labelled.jsonl");
+  simdjson::dom::parser parser;
+  for (std::string line; std::getline(in, line);) {
+    simdjson::dom::element object;
+    if (parser.parse(line).get(object) != simdjson::SUCCESS) continue;
+    Accepted one;
+    one.sample.diagnostic = text_of(object, "diagnostic");
+    one.sample.enhanced = text_of(object, "enhanced");
+    one.sample.mta = text_of(object, "remote_mta");
+    one.sample.smtp_code =
+        static_cast<std::uint16_t>(std::strtoul(text_of(object, "smtp_code").c_str(), nullptr, 10));
+    simdjson::dom::array accept;
+    if (object["accept"].get(accept) != simdjson::SUCCESS) continue;
+    for (const auto label : accept) {
+      std::string_view text;
+      if (label.get(text) == simdjson::SUCCESS) one.categories.emplace_back(text);
+    }
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
+bool accepts(const Accepted& one, Category category) {
+  std::string snake(to_string(category));
+  for (char& c : snake) c = c == ' ' ? '_' : static_cast<char>(std::tolower(c));
+  return std::any_of(one.categories.begin(), one.categories.end(), [&](const std::string& label) {
+    const std::string name = label.substr(label.find('/') + 1);
+    // "temporary/network_error" is Temporary Network Error.
+    return name == snake || "temporary_" + name == snake;
+  });
+}
+
+// On replies that nobody here labelled, sure verdicts are right at least as often as they say, and
+// unsure ones not much less often than they say: two standard deviations of so few.
+TEST_F(Verdicts, ConfidenceHoldsOnForeignLabels) {
+  const std::vector<Accepted> all = read_accepted();
+  if (all.empty()) GTEST_SKIP() << "no ../shared/data/replies";
+  double claimed[2] = {0, 0}, variance[2] = {0, 0};
+  unsigned count[2] = {0, 0}, right[2] = {0, 0};
+  Classifier classifier(rules_);
+  for (const Accepted& one : all) {
+    const Verdict verdict = classifier.classify(failure_of(one.sample));
+    const double p = verdict.confidence / 100.0;
+    const std::size_t sure = verdict.confidence >= 90 ? 1 : 0;
+    ++count[sure];
+    claimed[sure] += p;
+    variance[sure] += p * (1 - p);
+    right[sure] += accepts(one, verdict.category) ? 1 : 0;
+  }
+  EXPECT_GE(right[1] * 10, count[1] * 9) << right[1] << " of " << count[1];
+  for (const int sure : {0, 1}) {
+    EXPECT_GE(right[sure], claimed[sure] - 2 * std::sqrt(variance[sure]))
+        << right[sure] << " of " << count[sure] << ", claimed " << claimed[sure];
   }
 }
 

@@ -41,7 +41,8 @@ TEST(Templates, MemoryIsBounded) {
 
 TEST(Templates, LiteralsAreWhatTheNormaliserLeavesAlone) {
   TemplateMiner miner;
-  const std::size_t number = miner.add("<{addr}>: mailbox frozen, case 4711 of the registry office");
+  const std::size_t number =
+      miner.add("<{addr}>: mailbox frozen, case 4711 of the registry office");
   const std::vector<std::string> literals = literals_of(miner.words(number));
   ASSERT_EQ(literals.size(), 2u);
   EXPECT_EQ(literals[0], "of the registry office");
