@@ -40,6 +40,9 @@ struct Config {
   std::int64_t cut_interval_us = 1'000'000;
   std::vector<Tail> tails;
   std::vector<correlate::StreamRule> streams;
+  unsigned sent_days = 0;                  ///< [mail]: what logs tell of is remembered so long
+  std::vector<std::string> verp_patterns;  ///< [mail]
+  std::vector<std::string> verp_secrets;   ///< [mail]: as they are, never printed
   std::vector<std::string> warnings;  ///< accepted, but without effect
 };
 
