@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -85,7 +86,9 @@ void expect_equal(const Taken& taken, const Event& event, const Truth& truth) {
   if (!truth.diagnostic.empty() && is_ascii(truth.diagnostic)) {
     EXPECT_EQ(taken.text(event.diagnostic), truth.diagnostic);
   }
-  if (!truth.remote_mta.empty()) EXPECT_EQ(taken.text(event.mta_host), truth.remote_mta);
+  if (!truth.remote_mta.empty()) {
+    EXPECT_EQ(taken.text(event.mta_host), truth.remote_mta);
+  }
   const bool failed = event.kind == EventKind::bounced || event.kind == EventKind::expired;
   EXPECT_EQ(failed, truth.action == "failed");
   EXPECT_EQ(event.kind == EventKind::delivered, truth.action == "delivered");
@@ -123,7 +126,7 @@ TEST(Verp, NamesTheRecipient) {
   const parse::mail::VerpOptions usual;
   EXPECT_EQ(decode_verp(usual, "bounce+ann=corp.example@esp.example").recipient,
             "ann@corp.example");
-  EXPECT_EQ(decode_verp(usual, "bounce-ann+tag=corp.example@esp.example").recipient,
+  EXPECT_EQ(decode_verp(usual, "bounce+ann+tag=corp.example@esp.example").recipient,
             "ann+tag@corp.example");
   EXPECT_EQ(decode_verp(usual, "b+m17@esp.example").recipient, "");
   EXPECT_EQ(decode_verp(usual, "b+x=nodomain@esp.example").recipient, "");
