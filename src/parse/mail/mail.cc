@@ -235,7 +235,10 @@ bool Taker::take_delivery_status() {
       fact.kind = kind_of(status, fact.status);
       fact.reply = reply_of(status);
       const bool failing = fact.kind != EventKind::delivered && fact.kind != EventKind::relayed;
-      if (failing && (fact.reply.diagnostic.empty() || fact.reply.phase == Phase::none)) {
+      if (failing && report.recipients.size() == 1 && !fact.reply.diagnostic.empty()) {
+        // All of the notice is about this one.
+        if (fact.reply.phase == Phase::none) fact.reply.phase = phase_of(notice_);
+      } else if (failing && (fact.reply.diagnostic.empty() || fact.reply.phase == Phase::none)) {
         const bool named =
             ascii_lower(notice_).find(ascii_lower(status.final_recipient)) != std::string::npos;
         std::vector<NoticeRecipient> told;
