@@ -33,9 +33,10 @@ void build(CLI::App& parser, App& app) {
   parser.add_option("--log-level", app.log_level, "trace, debug, info, warn, error or off")
       ->type_name("LEVEL")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
-  for (const auto add : {add_run, add_replay, add_parse, add_trace, add_classify, add_explain,
-                         add_address, add_list, add_report, add_changes, add_rules, add_whatif,
-                         add_config, add_digest, add_doctor, add_status, add_version, add_webhook}) {
+  for (const auto add :
+       {add_run, add_replay, add_parse, add_deliver, add_trace, add_classify, add_explain,
+        add_address, add_list, add_report, add_changes, add_rules, add_whatif, add_config,
+        add_digest, add_doctor, add_status, add_version, add_webhook}) {
     add(parser, app);
   }
 }
@@ -58,6 +59,11 @@ Error usage_error(const CLI::App& parser, const std::string& command, std::strin
 }
 
 }  // namespace
+
+int failed(App& app, const Error& error) {
+  const int status = app.io.report(error);
+  return app.delivers ? kTempFail : status;
+}
 
 std::string App::path(const std::string& p) const {
   if (p.empty() || p == "-" || p.front() == '/' || cwd.empty()) return p;
@@ -130,14 +136,14 @@ int run_app(App& app, const std::vector<std::string>& args) {
   }
   if (app.forwardable && app.live == nullptr) {
     const auto config = app.config();
-    if (!config) return app.io.report(config.error());
+    if (!config) return failed(app, config.error());
     auto status = forward(config->data_dir, app, args);
     if (status) return *status;
-    if (status.error().code != ErrorCode::not_found) return app.io.report(status.error());
+    if (status.error().code != ErrorCode::not_found) return failed(app, status.error());
   }
   if (app.live == nullptr && !app.log_level.empty()) init_logging(app.log_level);
   const int status = app.run();
-  if (auto written = app.io.finish(); !written) return app.io.report(written.error());
+  if (auto written = app.io.finish(); !written) return failed(app, written.error());
   return status;
 }
 

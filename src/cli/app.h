@@ -40,6 +40,7 @@ struct App {
   // --- set by the chosen command
   std::function<int()> run;
   bool forwardable = false;  ///< goes to the daemon when one runs
+  bool delivers = false;     ///< for an MTA: whatever goes wrong is EX_TEMPFAIL (sysexits.h)
 
   /// A path of the caller's, absolute.
   [[nodiscard]] std::string path(const std::string& p) const;
@@ -71,6 +72,11 @@ class ControlServer {
   std::unique_ptr<Impl> impl_;
 };
 
+/// EX_TEMPFAIL of sysexits.h: an MTA keeps the mail and tries again.
+inline constexpr int kTempFail = 75;
+/// Prints the error's line; the exit status for it.
+int failed(App& app, const Error& error);
+
 /// How a command reaches the store: the daemon's, or its own while it lasts.
 class Session {
  public:
@@ -97,6 +103,7 @@ class Session {
 void add_run(CLI::App& parser, App& app);
 void add_replay(CLI::App& parser, App& app);
 void add_parse(CLI::App& parser, App& app);
+void add_deliver(CLI::App& parser, App& app);
 void add_trace(CLI::App& parser, App& app);
 void add_classify(CLI::App& parser, App& app);
 void add_explain(CLI::App& parser, App& app);

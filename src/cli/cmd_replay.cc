@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/app.h"
+#include "cli/mail_input.h"
 #include "cli/progress.h"
 #include "report/event_json.h"
 
@@ -124,10 +125,46 @@ std::string summary_text(const pipeline::Metrics& before, const pipeline::Metric
         fmt::format("{:<12}{:>14}   messages that loggers dropped: bounces are missing\n", "lost",
                     with_commas(after.lines.lost_messages - before.lines.lost_messages));
   }
+  const std::uint64_t unmatched = after.sent.unmatched - before.sent.unmatched;
+  if (unmatched != 0) {
+    text += fmt::format("{:<12}{:>14}   told by mails, of nothing that we sent\n", "unmatched",
+                        with_commas(unmatched));
+  }
   text += fmt::format("{:<12}{:>14}   with a state\n", "addresses",
                       with_commas(after.states.addresses));
   text += fmt::format("{:<12}{:>14}\n", "blocked", with_commas(after.states.blocked));
   return text;
+}
+
+/// How long logs are remembered that are replayed together with mails, in days.
+constexpr unsigned kSentDays = 10;
+
+/// With a writer: prints the events of the mails. Else: has the engine accept them.
+Result<void> feed_mails(App& app, pipeline::Engine& engine, const Config& config,
+                        const std::vector<std::string>& mails, EventWriter* writer) {
+  if (mails.empty()) return {};
+  const pipeline::Options options = engine_options(config);
+  const parse::Context context = mail_context(engine, options);
+  if (writer == nullptr) {
+    auto source = mail_source(engine);
+    if (!source) return tl::unexpected(source.error());
+    return read_mails(mails, context, [&](Batch& batch) -> Result<void> {
+      if (batch.events.empty()) return {};
+      return engine.accept(*source, batch);
+    });
+  }
+  const auto rules = engine.rules();
+  Classifier::Options classify_options;
+  classify_options.sending_ips = config.sending_ips;
+  Classifier classifier(rules, classify_options);
+  return read_mails(mails, context, [&](Batch& batch) -> Result<void> {
+    if (app.io.broken()) return fail(ErrorCode::cancelled, "parse", "stdout", "nobody reads it");
+    pipeline::classify(batch, classifier, *rules);
+    std::vector<Event*> events;
+    for (Event& event : batch.events) events.push_back(&event);
+    writer->write(batch, events);
+    return {};
+  });
 }
 
 int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
@@ -143,6 +180,7 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
     return g_interrupted != 0 || app.io.broken() || (app.cancelled && app.cancelled());
   };
   for (const std::string& file : args.files) replay_config.files.push_back(app.path(file));
+  const std::vector<std::string> mails = take_mail_files(replay_config.files, args.format);
   replay_config.year = args.year;
   replay_config.timezone = args.timezone;
   if (args.format != "auto") {
@@ -162,6 +200,8 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
       options.data_dir.clear();
       options.keep_state = false;
     }
+    // The logs beside the mails are read first, and are what these can be matched with.
+    if (keep && !mails.empty()) options.sent_days = std::max(options.sent_days, kSentDays);
     if (json_events) {
       options.on_events = [&writer](const Batch& batch, std::span<Event* const> events) {
         writer.write(batch, events);
@@ -205,10 +245,16 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
     }
   }
   Result<void> result;
+  std::optional<Error> mail_error;
   if (interrupted && own != nullptr) {
     result = own->stop();
   } else if (!interrupted) {
     result = replay->wait();
+    if (auto fed = feed_mails(app, *engine, *config, mails, keep ? nullptr : &writer); !fed) {
+      mail_error = fed.error();
+    }
+    // Mails are accepted once they are durable; what they change is known when all is applied.
+    if (keep && own != nullptr && !mails.empty()) result = own->stop();
   }
   const double seconds = static_cast<double>(monotonic_us() - begun) / 1e6;
   const pipeline::Metrics after = engine->metrics();
@@ -217,6 +263,7 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
   for (const Error& error : replay->errors()) {
     if (error.code != ErrorCode::cancelled) status = app.io.report(error);
   }
+  if (mail_error.has_value()) status = app.io.report(*mail_error);
   for (const std::string& notice : replay->notices()) app.io.notice(notice);
   if (!result && replay->errors().empty()) status = app.io.report(result.error());
   const auto progress = replay->progress();
@@ -243,7 +290,9 @@ int run_pipeline(App& app, const ReplayArgs& args, bool keep) {
 }
 
 void add_common(CLI::App& command, const std::shared_ptr<ReplayArgs>& args) {
-  command.add_option("FILE", args->files, "log files (.gz .zst .xz .bz2 too), - = stdin")
+  command
+      .add_option("FILE", args->files,
+                  "log files (.gz .zst .xz .bz2 too), mails, mboxes, Maildirs; - = stdin")
       ->required();
   command.add_option("--format", args->format, "auto, or a format's name")->type_name("F");
   command.add_option("--year", args->year, "year of the first line, where stamps have none")
@@ -269,7 +318,9 @@ void add_replay(CLI::App& parser, App& app) {
       *command,
       "  bounced replay /var/log/mail.log.2.gz /var/log/mail.log.1 /var/log/mail.log\n"
       "  bounced replay --summary json --tz Europe/Berlin --year 2025 old.log\n"
-      "  zcat mail.log.gz | bounced replay -              stdin has no position: at least once\n\n"
+      "  zcat mail.log.gz | bounced replay -              stdin has no position: at least once\n"
+      "  bounced replay /var/log/mail.log bounces.mbox ~/Maildir   logs, then mails that came "
+      "back\n\n"
       "Several files are merged by event time, in whatever order they are named. A file that was\n"
       "applied before is recognised by its content: only what is new in it is read.");
   command->callback([&app, args] {
@@ -285,7 +336,8 @@ void add_parse(CLI::App& parser, App& app) {
   command->add_flag("--quiet", args->quiet, "no progress bar");
   examples(*command,
            "  bounced parse /var/log/mail.log | jq -r 'select(.kind==\"bounced\").recipient'\n"
-           "  bounced parse --format postfix - < mail.log");
+           "  bounced parse --format postfix - < mail.log\n"
+           "  bounced parse bounce.eml bounces.mbox ~/Maildir      mails that came back");
   command->callback([&app, args] {
     app.run = [&app, args] {
       args->events = "-";

@@ -315,6 +315,49 @@ Check read_webhook(const toml::table& table, const std::string& file, Config& co
   return {};
 }
 
+/// "file:PATH" (its first line), "env:NAME", or the secret itself.
+Result<std::string> read_secret(const std::string& text) {
+  std::string secret = text;
+  if (text.rfind("file:", 0) == 0) {
+    std::ifstream in(text.substr(5));
+    if (!std::getline(in, secret)) {
+      return fail(ErrorCode::usage, "config", text.substr(5), "the secret cannot be read");
+    }
+  } else if (text.rfind("env:", 0) == 0) {
+    const char* const value = std::getenv(text.c_str() + 4);
+    secret = value == nullptr ? "" : value;
+  }
+  secret = std::string(trim(secret));
+  if (secret.size() < 16) {
+    return fail(ErrorCode::usage, "config", "mail.verp_secrets",
+                "a secret is missing or shorter than 16 bytes");
+  }
+  return secret;
+}
+
+/// [mail]: how mails that come back are matched with what we sent.
+Check read_mail(Section& s, Config& config) {
+  std::uint64_t days = config.sent_days;
+  BOUNCED_TRY(s.number("sent_days", days, 0, 60));
+  config.sent_days = static_cast<unsigned>(days);
+  BOUNCED_TRY(s.list("verp", config.verp_patterns));
+  for (const std::string& pattern : config.verp_patterns) {
+    const std::string why = parse::mail::check_verp_pattern(pattern);
+    if (!why.empty()) {
+      return fail(ErrorCode::usage, "config", config.file, "mail.verp: " + pattern + " " + why,
+                  "e.g. bounce+{hmac}+{local}={domain}@mail.example.com");
+    }
+  }
+  std::vector<std::string> secrets;
+  BOUNCED_TRY(s.list("verp_secrets", secrets));
+  for (const std::string& text : secrets) {
+    auto secret = read_secret(text);
+    if (!secret) return tl::unexpected(secret.error());
+    config.verp_secrets.push_back(std::move(*secret));
+  }
+  return {};
+}
+
 Check read_root(const toml::table& table, Config& config) {
   Section root(table, "", config.file);
   BOUNCED_TRY(root.name("data_dir", config.data_dir));
@@ -366,6 +409,7 @@ Check read_root(const toml::table& table, Config& config) {
   BOUNCED_TRY(each_table(root, "webhook", config.file, [&](const toml::table& t, std::size_t) {
     return read_webhook(t, config.file, config);
   }));
+  BOUNCED_TRY(sub("mail", [&](Section& s) { return read_mail(s, config); }));
   return root.done();
 }
 
@@ -430,6 +474,9 @@ pipeline::Options engine_options(const Config& config) {
   options.relays.names = config.relay_hosts;
   options.relays.networks = config.relay_networks;
   options.streams = config.streams;
+  options.sent_days = config.sent_days;
+  options.verp.patterns = config.verp_patterns;
+  options.verp.secrets = config.verp_secrets;
   options.workers = config.workers;
   options.table_bytes = config.state_memory;
   options.cut_interval_us = config.cut_interval_us;
@@ -469,6 +516,12 @@ cut_interval    = "1s"               # how often what was applied becomes durabl
 
 # [[smarthost]]                      # submission hosts: mail handed to them is relayed
 # hosts = ["smtp.provider.example"]
+
+[mail]                               # mails that come back (bounced deliver, replay of mail files)
+sent_days    = 0                     # what logs tell is remembered so long, to match mails with;
+                                     # 10 where mails come back; 0: only signed return paths count
+verp         = []                    # "bounce+{hmac}+{local}={domain}@mail.example.com"; [] = usual
+verp_secrets = []                    # "file:/etc/bounced/verp.key" or "env:NAME"; any of them
 
 [relay]                              # filters and own machines: relayed, not delivered
 hosts    = []

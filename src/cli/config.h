@@ -60,6 +60,9 @@ struct Config {
   net::HttpOptions http;
   std::vector<std::string> trusted_proxies;  ///< as http.trusted_proxies
   std::vector<WebhookConfig> webhooks;
+  unsigned sent_days = 0;                  ///< [mail]: what logs tell of is remembered so long
+  std::vector<std::string> verp_patterns;  ///< [mail]
+  std::vector<std::string> verp_secrets;   ///< [mail]: as they are, never printed
   std::vector<std::string> warnings;  ///< accepted, but without effect
 };
 

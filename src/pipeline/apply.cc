@@ -314,6 +314,13 @@ void Apply::correlate(Lane& lane, std::int64_t until_us) {
   engine_.correlator->apply(batch, lane.cursor, until_us, batch.run);
 }
 
+/// Mails are matched where something could change; logs are remembered where that is asked for.
+bool Apply::wants_matching(const Lane& lane) const {
+  if (engine_.states == nullptr) return false;
+  static const int mail = parse::find_format("mail");
+  return engine_.sent->remembers() || lane.info->push || lane.info->format == mail;
+}
+
 bool Apply::step() {
   std::int64_t until_us = INT64_MAX;
   Lane* lane = choose(until_us);
@@ -334,6 +341,13 @@ bool Apply::step() {
     dead_ = true;
     engine_.die(status.error());
     return false;
+  }
+  if (wants_matching(*lane)) {
+    if (auto matched = engine_.sent->apply(batch, batch.run); !matched) {
+      dead_ = true;
+      engine_.die(matched.error());
+      return false;
+    }
   }
   if (!batch.run.empty()) watermark_us_ = std::max(watermark_us_, batch.run.back()->time_us);
   changed_ = true;
@@ -495,6 +509,10 @@ void Apply::start_cut() {
   }
   auto cut = spare_cut_ != nullptr ? std::move(spare_cut_) : std::make_unique<Cut>();
   engine_.correlator->append_to(cut->set);
+  if (auto aged = engine_.sent->append_to(cut->set); !aged) {
+    dead_ = true;
+    return engine_.die(aged.error());
+  }
   positions_cut_.clear();
   add_positions(cut->set);
   if (auto added = add_records(cut->set); !added) {
@@ -527,6 +545,7 @@ void Apply::finish_cut(const Result<void>& result) {
   engine_.states->committed();
   engine_.rates->committed();
   stage_.measure();
+  engine_.sent->committed();
   for (const ingest::Position& position : positions_cut_) engine_.book.update(position);
   for (auto& request : waiting_cut_) request->answer.set_value({});
   waiting_cut_.clear();
@@ -589,6 +608,7 @@ void Apply::publish() {
     metrics_.total = engine_.rates->total();
   }
   metrics_.push.keys = engine_.seen.size();
+  metrics_.sent = engine_.sent->stats();
   metrics_.push.keys_forgotten = engine_.seen.forgotten();
   metrics_.watermark_us = watermark_us_;
   const std::lock_guard lock(engine_.metrics_mutex);

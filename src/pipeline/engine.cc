@@ -80,11 +80,13 @@ Result<void> Engine::Impl::start() {
   context.campaign_header = options.campaign_header;
   context.smarthosts = options.smarthosts;
   context.relays = options.relays;
+  context.verp = options.verp;
 
   correlate::Options correlate_options;
   correlate_options.streams = options.streams;
   correlate_options.expired = verdict_of(*rules, Cause::network_expired, Severity::temporary, 90);
   correlator = std::make_unique<correlate::Correlator>(std::move(correlate_options), names);
+  sent = std::make_unique<correlate::Sent>(options.sent_days);
   if (options.keep_state) {
     state::Options state_options;
     state_options.table_bytes = options.table_bytes;
@@ -111,6 +113,7 @@ Result<void> Engine::Impl::start() {
       if (!opened) return opened;
       opened = seen.load(*store);
       if (!opened) return opened;
+      sent->open(*store);
     }
     if (store != nullptr) opened = hits.load(*store);
     if (!opened) return opened;

@@ -25,6 +25,7 @@
 #include "bounced/policy.h"
 #include "bounced/result.h"
 #include "correlate/correlate.h"
+#include "correlate/sent.h"
 #include "ingest/ingest.h"
 #include "parse/parse.h"
 #include "parse/push.h"
@@ -46,6 +47,10 @@ struct Options {
   parse::RelayHosts smarthosts;
   parse::RelayHosts relays;
   std::vector<correlate::StreamRule> streams;
+  /// What logs tell of is remembered for so many days, for mails that come back to be matched with;
+  /// 0 = not at all, and no mail is believed but those whose return path proves it.
+  unsigned sent_days = 0;
+  parse::mail::VerpOptions verp;
   unsigned workers = 0;  ///< parsing threads; 0 = one for two cores
   std::size_t table_bytes = limits::kStateTableBytes;
   std::int64_t cut_interval_us = limits::kCutIntervalUs;
@@ -110,6 +115,7 @@ struct Metrics {
   store::Store::Stats store;
   rates::Cell total;
   PushMetrics push;
+  correlate::Sent::Stats sent;
   std::size_t blocks_queued = 0, batches_queued = 0;
   std::int64_t watermark_us = 0;  ///< newest event time applied
   std::uint64_t lag_bytes = 0;    ///< of all live files: size - applied
@@ -156,6 +162,9 @@ class Replay {
   friend class Engine;
   std::shared_ptr<Impl> impl_;
 };
+
+/// Gives every failing event its verdict. Any thread; the classifier is the caller's.
+void classify(Batch& batch, Classifier& classifier, const RuleSet& rules);
 
 /// Thread safety: every method from any thread.
 class Engine {

@@ -128,8 +128,9 @@ struct Engine::Impl {
 
   // Pools outlive the queues that carry their blocks.
   BlockPool live_pool{limits::kBlocksMax};
-  std::unique_ptr<Inbox> push;  ///< with a store and states; it has a pool of its own
-  Seen seen;                    ///< apply's
+  std::unique_ptr<Inbox> push;            ///< with a store and states; it has a pool of its own
+  Seen seen;                              ///< apply's
+  std::unique_ptr<correlate::Sent> sent;  ///< apply's
   std::vector<std::shared_ptr<Replay::Impl>> replays;  // guarded by mutex
   BlockingQueue<BlockPtr> blocks;
   BlockingQueue<Message> inbox;               // of apply

@@ -4,7 +4,6 @@
 #include "pipeline/engine_impl.h"
 
 namespace bounced::pipeline {
-namespace {
 
 void classify(Batch& batch, Classifier& classifier, const RuleSet& rules) {
   for (Event& event : batch.events) {
@@ -27,6 +26,8 @@ void classify(Batch& batch, Classifier& classifier, const RuleSet& rules) {
     batch.set_verdict(event, classifier.classify(failure));
   }
 }
+
+namespace {
 
 /// What apply wants to know of texts, while they are in this core's cache.
 void name_hosts(Batch& batch) {

@@ -18,8 +18,8 @@ namespace {
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
 constexpr std::array<std::string_view, kFamilies> kNames = {
-    "address", "evidence", "by_block", "rates", "open",      "inbox",
-    "seen",    "due",      "changes",  "names", "positions", "meta",
+    "address", "evidence", "by_block", "rates",     "open", "inbox", "seen",
+    "due",     "changes",  "names",    "positions", "meta", "sent",
 };
 
 /// Families that a replay fills with many random keys in every cut.
@@ -32,6 +32,7 @@ bool heavy(Family family) {
     case Family::open:
     case Family::seen:
     case Family::due:
+    case Family::sent:
       return true;
     default:
       return false;
@@ -41,7 +42,8 @@ bool heavy(Family family) {
 /// Families asked by whole key for things that are mostly absent. Not evidence, which is read by
 /// address: a filter would cost a twentieth of a large cut and be asked by nobody.
 bool point_lookups(Family family) {
-  return family == Family::address || family == Family::seen || family == Family::open;
+  return family == Family::address || family == Family::seen || family == Family::open ||
+         family == Family::sent;
 }
 
 /// Hands RocksDB's complaints to the program's own log. Its LOG file would have to be bounded, and

@@ -25,8 +25,9 @@ enum class Family : std::uint8_t {
   names,      ///< dictionary byte + id (u32 BE) -> name
   positions,  ///< file key (u64 BE) -> Position
   meta,       ///< version, secret, options, counters
+  sent,       ///< day (u32 BE) + hash (u64 BE) -> what we sent, to match mails that come back
 };
-inline constexpr std::size_t kFamilies = 12;
+inline constexpr std::size_t kFamilies = 13;
 
 /// Append-only list of puts and deletes over all families; a later entry of a key wins.
 /// Not thread safe.

@@ -235,8 +235,16 @@ bool Taker::take_delivery_status() {
       fact.kind = kind_of(status, fact.status);
       fact.reply = reply_of(status);
       const bool failing = fact.kind != EventKind::delivered && fact.kind != EventKind::relayed;
-      if (failing && (fact.reply.diagnostic.empty() || fact.reply.phase == Phase::none)) {
-        const auto told = read_notice(notice_, {status.final_recipient}, {});
+      if (failing && report.recipients.size() == 1 && !fact.reply.diagnostic.empty()) {
+        // All of the notice is about this one.
+        if (fact.reply.phase == Phase::none) fact.reply.phase = phase_of(notice_);
+      } else if (failing && (fact.reply.diagnostic.empty() || fact.reply.phase == Phase::none)) {
+        const bool named =
+            ascii_lower(notice_).find(ascii_lower(status.final_recipient)) != std::string::npos;
+        std::vector<NoticeRecipient> told;
+        if (named || report.recipients.size() == 1) {
+          told = read_notice(notice_, {status.final_recipient}, {});
+        }
         if (!told.empty() && !told.front().words.empty()) {
           Reply prose = read_reply(told.front().words);
           fact.reply.phase = prose.phase;
@@ -425,12 +433,6 @@ std::vector<std::string> Taker::known_recipients() const {
     }
   }
   if (known.empty() && !verp_.recipient.empty()) known.push_back(verp_.recipient);
-  if (!known.empty()) return known;
-  // The returned message was to one address, and the notice is about it.
-  const auto to = find_addresses(message_.original.get("to"), 2);
-  if (to.size() == 1 && lower_.find(ascii_lower(to.front().text)) != std::string::npos) {
-    known.emplace_back(to.front().text);
-  }
   return known;
 }
 
@@ -448,11 +450,15 @@ std::vector<std::string> Taker::our_addresses() const {
 
 bool Taker::take_notice() {
   std::vector<NoticeRecipient> failed = read_notice(notice_, known_recipients(), our_addresses());
-  if (failed.empty()) {
-    // The notice names nobody: who the returned message was for.
-    const auto to = find_addresses(message_.original.get("to"), 2);
-    if (to.size() != 1) return false;
-    failed = read_notice(notice_, {std::string(to.front().text)}, {});
+  // One address that the returned message was for, and that the notice speaks of or leaves out.
+  const auto to = find_addresses(message_.original.get("to"), 2);
+  if (to.size() == 1) {
+    const std::string address(to.front().text);
+    const bool named = ascii_lower(notice_).find(ascii_lower(address)) != std::string::npos;
+    const bool listed = std::any_of(failed.begin(), failed.end(), [&](const NoticeRecipient& one) {
+      return iequals(one.address, address);
+    });
+    if (failed.empty() || (named && !listed)) failed = read_notice(notice_, {address}, {});
   }
   const EventKind kind = is_delay() ? EventKind::deferred : EventKind::bounced;
   for (const NoticeRecipient& one : failed) {

@@ -184,7 +184,9 @@ std::string paragraph_of(const std::vector<std::string_view>& lines, const Menti
   while (!rest.empty() && std::string_view(" \t>:;,.\"'-").find(rest.front()) != kNone) {
     rest.remove_prefix(1);
   }
-  if (rest.size() > 5) words = std::string(rest) + '\n';
+  const bool date =
+      rest.substr(0, 3) == "on " && rest.size() > 3 && rest[3] >= '0' && rest[3] <= '9';
+  if (rest.size() > 5 && !date) words = std::string(rest) + '\n';
   bool begun = !words.empty();
   std::size_t blanks = 0;
   for (std::size_t i = mention.line + 1; i < to && i < mention.line + kWordLinesMax; ++i) {
@@ -193,6 +195,7 @@ std::string paragraph_of(const std::vector<std::string_view>& lines, const Menti
       if (begun || ++blanks > 3) break;
       continue;
     }
+    if (!begun && is_introduction(line) && !has_reply(line) && line.size() < 24) continue;
     words += std::string(line) + '\n';
     begun = !is_introduction(line) || begun;
   }

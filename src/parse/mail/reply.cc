@@ -141,6 +141,7 @@ std::string join_lines(std::string_view reply) {
     std::string_view line = trim(reply.substr(0, newline));
     if (line.substr(0, 3) == "<<<") line = trim(line.substr(3));
     if (line.substr(0, 3) == ">>>") line = {};
+    if (!out.empty() && line.substr(0, 13) == "Giving up on ") break;  // qmail-remote's own words
     if (!line.empty()) {
       if (!out.empty()) out += ' ';
       out += line;
@@ -148,7 +149,11 @@ std::string join_lines(std::string_view reply) {
     if (newline == kNone || out.size() > kReplyBytesMax) break;
     reply.remove_prefix(newline + 1);
   }
-  return collapse(out).substr(0, kReplyBytesMax);
+  std::string joined = collapse(out).substr(0, kReplyBytesMax);
+  if (joined.size() > 2 && joined.front() == '(' && joined.find(')') == joined.size() - 1) {
+    joined = joined.substr(1, joined.size() - 2);
+  }
+  return joined;
 }
 
 }  // namespace

@@ -128,11 +128,11 @@ std::string verp_hmac(std::string_view secret, std::string_view recipient) {
 }
 
 Verp decode_verp(const VerpOptions& options, std::string_view address) {
-  if (address.size() > limits::kAddressBytesMax || address.find('=') == kNone) return {};
+  if (address.size() > limits::kAddressBytesMax) return {};
   for (const std::string& pattern : options.patterns) {
     if (Verp found = try_pattern(options, pattern, address); !found.recipient.empty()) return found;
   }
-  if (!options.patterns.empty()) return {};
+  if (!options.patterns.empty() || address.find('=') == kNone) return {};
   if (!options.secrets.empty()) {
     for (const std::string_view pattern : kSigned) {
       if (Verp found = try_pattern(options, pattern, address); found.proven) return found;
