@@ -50,9 +50,7 @@ std::string as_text(const Status& status) {
   text += fmt::format("queued     {} blocks, {} batches\n", m.blocks_queued, m.batches_queued);
   text += fmt::format("lag        {}, {:.1f} s\n", human_bytes(static_cast<double>(m.lag_bytes)),
                       static_cast<double>(m.lag_us) / 1e6);
-  if (const std::string loss = pipeline::loss_trouble(m, system_clock().now_us()); !loss.empty()) {
-    text += "TROUBLE    " + loss + "\n";
-  } else if (m.lines.loss_alarms != 0) {
+  if (m.lines.loss_alarms != 0 && pipeline::loss_trouble(m, system_clock().now_us()).empty()) {
     text += fmt::format("lost       {} messages, more than an hour ago, told by loggers\n",
                         with_commas(m.lines.lost_messages));
   }
@@ -97,8 +95,7 @@ std::string as_json(const Status& status) {
       "\"addresses\":{},\"blocked\":{},\"files\":[",
       m.blocks_queued, m.batches_queued, m.lag_bytes, static_cast<double>(m.lag_us) / 1e6,
       m.lines.lines, m.lines.bytes, m.lines.unparsed, m.lines.oversize, m.lines.lost_messages,
-      m.lines.loss_alarms, pipeline::loss_trouble(m, system_clock().now_us()).empty(),
-      m.states.addresses, m.states.blocked);
+      m.lines.loss_alarms, status.troubles.empty(), m.states.addresses, m.states.blocked);
   first = true;
   for (const auto& file : status.files) {
     json += first ? "{\"path\":" : ",{\"path\":";

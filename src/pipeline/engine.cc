@@ -351,6 +351,8 @@ std::vector<std::string> Engine::troubles() const {
   for (const auto& file : files()) {
     if (!file.trouble.empty()) troubles.push_back(file.path + ": " + file.trouble);
   }
+  std::string loss = loss_trouble(metrics(), system_clock().now_us());
+  if (!loss.empty()) troubles.push_back(std::move(loss));
   for (std::size_t id = 0; id < impl_->registry.lanes(); ++id) {
     const auto lane = impl_->registry.lane(static_cast<std::uint32_t>(id));
     const std::uint64_t silent = lane->silent_bytes.load(std::memory_order_relaxed);

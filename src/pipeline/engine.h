@@ -176,8 +176,7 @@ class Engine {
   /// Begins when the replay before it is over. Files that a tail follows are left to it.
   Result<Replay> replay(const ReplayConfig& config);
 
-  /// A source of events that are pushed, for accept(). The same again (by name) is the same source
-  /// with other settings. Errors: usage (no store, no state).
+  /// A source of events that are pushed, for accept(). Each call makes a new one. Errors: usage (no store, no state).
   Result<PushId> add_push(parse::PushSource source);
   /// Called on a thread of the engine, once: no value when everything is durable, else busy (the
   /// backlog is full), cancelled (stopping) or what the store said. Must not block.
@@ -191,7 +190,7 @@ class Engine {
 
   /// Runs `change` on the apply thread and returns its result once that is durable.
   Result<void> change(std::function<Result<void>(state::States&, store::Names&)> change);
-  /// Everything applied so far is durable on return.
+  /// Everything applied so far is durable on return; what was accepted is waited for, up to 2 s.
   Result<void> flush();
   /// Reads the rule files and the policy file of the options again, proves the rules by their own
   /// samples, and puts both in force for what is classified and decided from then on. Any error
@@ -212,7 +211,8 @@ class Engine {
   [[nodiscard]] Metrics metrics() const;
   [[nodiscard]] std::vector<ingest::Tail::FileState> files() const;
   /// What is wrong with a source now, in words; empty = healthy. Files that cannot be read, files
-  /// that grow (limits::kSilentBytesMax) while no line of theirs can be parsed.
+  /// that grow (limits::kSilentBytesMax) while no line of theirs can be parsed, and messages that
+  /// loggers dropped.
   [[nodiscard]] std::vector<std::string> troubles() const;
   [[nodiscard]] const store::Store* store() const;  ///< nullptr without one
   [[nodiscard]] const store::Names& names() const;
