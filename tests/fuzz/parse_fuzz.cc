@@ -99,9 +99,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         parse::formats()[static_cast<std::size_t>(format)].parse == parse::parse_push) {
       continue;
     }
-    // Counts mails, not lines: mail_fuzz.cc.
-    const int row = format >= 0 ? format : parse::probe_format(bytes);
-    if (row == parse::find_format("mail")) continue;
     BlockPool pool(1, size + 1);
     Batch batch;
     batch.block = pool.take();
@@ -109,7 +106,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     batch.block->size = static_cast<std::uint32_t>(size);
     batch.block->format = format;
     parse::parse(context, batch);
-    check_batch(batch, bytes);
+    // That row counts mails, not lines: mail_fuzz.cc.
+    if (batch.block->format != parse::find_format("mail")) check_batch(batch, bytes);
     batch.clear();
     parse::explain_line(context, bytes.substr(0, bytes.find('\n')), format);
   }
