@@ -176,7 +176,8 @@ class Engine {
   /// Begins when the replay before it is over. Files that a tail follows are left to it.
   Result<Replay> replay(const ReplayConfig& config);
 
-  /// A source of events that are pushed, for accept(). Each call makes a new one. Errors: usage (no store, no state).
+  /// A source of events that are pushed, for accept(). Each call makes a new one. Errors: usage (no
+  /// store, no state).
   Result<PushId> add_push(parse::PushSource source);
   /// Called on a thread of the engine, once: no value when everything is durable, else busy (the
   /// backlog is full), cancelled (stopping) or what the store said. Must not block.

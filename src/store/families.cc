@@ -19,7 +19,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 
 constexpr std::array<std::string_view, kFamilies> kNames = {
     "address", "evidence", "by_block", "rates",     "open", "inbox", "seen",
-    "due",     "changes",  "names",    "positions", "meta", "sent",
+    "due",     "changes",  "names",    "positions", "sent", "meta",
 };
 
 /// Families that a replay fills with many random keys in every cut.

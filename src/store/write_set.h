@@ -24,8 +24,8 @@ enum class Family : std::uint8_t {
   changes,    ///< seq (u64 BE) -> block change
   names,      ///< dictionary byte + id (u32 BE) -> name
   positions,  ///< file key (u64 BE) -> Position
-  meta,       ///< version, secret, options, counters
   sent,       ///< day (u32 BE) + hash (u64 BE) -> what we sent, to match mails that come back
+  meta,       ///< version, secret, options, counters
 };
 inline constexpr std::size_t kFamilies = 13;
 

@@ -8,7 +8,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 UNSHARE = ["unshare", "-n", "-m", "-u", "-i", "-p", "-f", "--mount-proc", "--propagation", "private", "--"]
 PORTS = {"exim": 3025, "postfix": 3026}
-CAUSES = {1: "mailbox.unknown", 2: "mailbox.full", 6: "mailbox.unknown", 8: "mailbox.unknown"}
+CAUSES = {1: "mailbox.unknown", 2: "mailbox.full", 6: "mailbox.unknown", 8: "unknown.permanent"}
 FINAL = ("delivered", "bounced", "expired")
 
 
