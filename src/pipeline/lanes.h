@@ -36,7 +36,7 @@ struct LaneInfo {
   int year = 0;
   int format = -1;  ///< of the file in progress; -1 = not known yet
   bool live = false;
-  bool push = false;  ///< blocks are records of the inbox: no positions
+  bool push = false;                  ///< blocks are records of the inbox: no positions
   std::shared_ptr<Group> group;       ///< nullptr for live lanes
   std::int64_t first_us = INT64_MIN;  ///< event time of the first record to come, as far as known
   // What breaks ties between equal times: the same after a restart.

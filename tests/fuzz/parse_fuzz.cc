@@ -1,6 +1,7 @@
 // Every format row on any bytes: no crash, exact counts, no text outside its buffer.
 // fuzz-libs: bounced_parse
-// fuzz-corpus: tests/golden/postfix tests/golden/exim tests/golden/kumomta tests/golden/powermta tests/golden/journald
+// fuzz-corpus: tests/golden/postfix tests/golden/exim tests/golden/kumomta
+// fuzz-corpus: tests/golden/powermta tests/golden/journald
 #include <cstdio>
 #include <cstdlib>
 #include <set>
