@@ -43,10 +43,12 @@ namespace {
 
 /// Positions of files that are long gone, out of the store and the list.
 Result<void> drop_old(store::Store& store, std::vector<ingest::Position>& positions) {
-  std::int64_t newest_us = INT64_MIN;
+  std::int64_t newest_us = 0;
   for (const auto& position : positions) newest_us = std::max(newest_us, position.updated_us);
   const auto is_old = [&](const ingest::Position& position) {
-    return position.finished && newest_us - position.updated_us > limits::kPositionAgeMaxUs;
+    // 0: finished by a run that had nothing more to read in it.
+    return position.finished && position.updated_us > 0 &&
+           newest_us - position.updated_us > limits::kPositionAgeMaxUs;
   };
   store::WriteSet set;
   for (const auto& position : positions) {

@@ -185,10 +185,10 @@ Finding judge_file(const DoctorSource& source, const std::string& path,
   const std::string_view head = (*reader)->head();
   const int found = parse::probe_format(head);
   const std::uint64_t size = (*reader)->file_bytes();
-  f.why = (*reader)->resumed()
-              ? fmt::format("applied up to {} of {} bytes", with_commas((*reader)->start_offset()),
-                            with_commas(size))
-              : fmt::format("{} bytes, none applied yet", with_commas(size));
+  const std::string whole =
+      (*reader)->plain() ? fmt::format(" of {} bytes", with_commas(size)) : " bytes, unpacked";
+  f.why = (*reader)->resumed() ? "applied up to " + with_commas((*reader)->start_offset()) + whole
+                               : with_commas(size) + " bytes, none applied yet";
   f.why += head.empty() ? "" : "; looks like " + format_name(found);
   if ((*reader)->beyond_end()) {
     f.health = Health::warning;

@@ -10,7 +10,7 @@ class Source:
     rename        live -> live.1, a new live
     copytruncate  live copied to live.1, then cut to nothing; nobody writes in between (what is written there is lost
                   by definition)
-    gzip          as rename, and live.1 becomes live.1.gz a while later, as `delaycompress` does
+    gzip          as rename, and live.1 becomes live.1.gz a while later
     truncate      cut to nothing without a copy, once everything in it has been applied
     inode         the daemon is killed, the file removed and made anew, which gives it the same inode where the file
                   system reuses them; again once everything has been applied
@@ -94,12 +94,15 @@ class Source:
         daemon.start()
 
     def compress(self):
-        """What gzip does to the newest rotated file that is plain: beside it, then in its place."""
+        """The newest rotated file that is plain is packed, beside it, and then takes its place at once. (While gzip
+        itself still writes, its file is in trouble and waits; newer lines may then come before its own.)"""
         plain = [f"{self.live}.{n}" for n in range(1, 20) if os.path.exists(f"{self.live}.{n}")]
         if "gzip" not in self.kinds or not plain:
             return
-        with open(plain[0], "rb") as file, gzip.open(plain[0] + ".gz", "wb") as out:
+        packed = os.path.join(os.path.dirname(self.live), "packing")
+        with open(plain[0], "rb") as file, gzip.open(packed, "wb") as out:
             shutil.copyfileobj(file, out)
         times = os.stat(plain[0])
-        os.utime(plain[0] + ".gz", ns=(times.st_atime_ns, times.st_mtime_ns))
+        os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
+        os.rename(packed, plain[0] + ".gz")
         os.remove(plain[0])
