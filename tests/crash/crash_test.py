@@ -276,9 +276,9 @@ def seed_number(seed):
 
 def generate(a, base, name, seed, size, more=()):
     log = os.path.join(base, name + ".generated")
-    profile = "exim" if a.logs == "exim" else "real"
-    subprocess.run([a.loggen, "--profile", profile, "--bytes", a.bytes or size, "--seed", seed_number(seed),
-                    "--header", "rfc3339", "--out", log, *more], check=True, stdout=subprocess.DEVNULL)
+    mta = ["--mta", "exim"] if a.logs == "exim" else ["--header", "rfc3339"]
+    subprocess.run([a.loggen, "--profile", "real", "--bytes", a.bytes or size, "--seed", seed_number(seed), *mta,
+                    "--out", log, *more], check=True, stdout=subprocess.DEVNULL)
     return log
 
 
