@@ -315,10 +315,10 @@ void Apply::correlate(Lane& lane, std::int64_t until_us) {
 }
 
 /// Mails are matched where something could change; logs are remembered where that is asked for.
-bool Apply::wants_matching(const Lane& lane) const {
+bool Apply::wants_matching(const Lane& lane, const Block& block) const {
   if (engine_.states == nullptr) return false;
   static const int mail = parse::find_format("mail");
-  return engine_.sent->remembers() || lane.info->push || lane.info->format == mail;
+  return engine_.sent->remembers() || lane.info->push || block.format == mail;
 }
 
 bool Apply::step() {
@@ -342,7 +342,7 @@ bool Apply::step() {
     engine_.die(status.error());
     return false;
   }
-  if (wants_matching(*lane)) {
+  if (wants_matching(*lane, *batch.block)) {
     if (auto matched = engine_.sent->apply(batch, batch.run); !matched) {
       dead_ = true;
       engine_.die(matched.error());

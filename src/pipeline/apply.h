@@ -30,7 +30,7 @@ class Apply {
   bool group_ready(Replay::Impl& replay, std::int64_t& barrier_us);
   bool step();
   void correlate(Lane& lane, std::int64_t until_us);
-  [[nodiscard]] bool wants_matching(const Lane& lane) const;
+  [[nodiscard]] bool wants_matching(const Lane& lane, const Block& block) const;
   /// Every record of the lane's batch is taken; `applied`: states have seen them, too.
   void finish_batch(Lane& lane, bool applied);
   void warn_of_loss(const Lane& lane);
