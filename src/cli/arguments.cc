@@ -4,6 +4,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <vector>
 
 #include "base/address.h"
@@ -12,6 +15,8 @@
 
 namespace bounced::cli {
 namespace {
+
+constexpr std::size_t kSecretBytesMax = std::size_t{1} << 20;
 
 // local@domain, the local part quoted where it holds what only a quoted one may (RFC 5321).
 bool can_be_mailed(std::string_view address) {
@@ -63,6 +68,28 @@ void whole_number(CLI::Option& option) {
 
 void not_empty(CLI::Option& option) {
   option.check([](const std::string& text) { return text.empty() ? std::string("is empty") : ""; });
+}
+
+Result<std::string> read_secret(const std::string& text, const std::string& base, const char* what,
+                                const std::string& where) {
+  if (text.rfind("env:", 0) == 0) {
+    const char* const value = std::getenv(text.c_str() + 4);
+    if (value == nullptr || *value == '\0') {
+      return fail(ErrorCode::usage, what, where, text + " is not set");
+    }
+    return std::string(value);
+  }
+  if (text.rfind("file:", 0) != 0) return text;
+  const std::filesystem::path path = std::filesystem::path(base) / text.substr(5);
+  std::ifstream in(path, std::ios::binary);
+  std::string value(kSecretBytesMax, '\0');
+  in.read(value.data(), static_cast<std::streamsize>(value.size()));
+  if (in.gcount() == 0) {
+    return fail(ErrorCode::io, what, where, path.string() + " cannot be read, or is empty");
+  }
+  value.resize(static_cast<std::size_t>(in.gcount()));
+  while (!value.empty() && (value.back() == '\n' || value.back() == '\r')) value.pop_back();
+  return value;
 }
 
 std::string actor_name(std::uint32_t uid) {

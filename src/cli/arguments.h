@@ -29,6 +29,11 @@ void whole_number(CLI::Option& option);
 /// An option with an empty value is a variable that was not set: an error.
 void not_empty(CLI::Option& option);
 
+/// "file:PATH" (from `base`) and "env:NAME" are read, without line ends behind it; anything else is
+/// the secret itself. Errors: usage, io; they begin with `what` and `where`, and hold no secret.
+Result<std::string> read_secret(const std::string& text, const std::string& base, const char* what,
+                                const std::string& where);
+
 /// "cli:" and the name of the user: who changes something.
 std::string actor_name(std::uint32_t uid);
 

@@ -15,6 +15,7 @@
 #include "cli/app.h"
 #include "cli/http_service.h"
 #include "net/http_client.h"
+#include "parse/providers/texts.h"
 
 namespace bounced::cli {
 namespace {
@@ -243,7 +244,8 @@ int verify(App& app, const Args& args) {
 
 void add_credentials(const providers::EndpointConfig& endpoint, net::HttpCall& call) {
   if (!endpoint.basic_auth.empty()) {
-    call.headers.emplace_back("Authorization", "Basic " + net::base64(endpoint.basic_auth));
+    call.headers.emplace_back("Authorization",
+                              "Basic " + parse::providers::to_base64(endpoint.basic_auth));
   } else if (!endpoint.bearer.empty()) {
     call.headers.emplace_back("Authorization", "Bearer " + endpoint.bearer);
   }

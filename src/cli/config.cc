@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "base/time.h"
+#include "cli/arguments.h"
 #include "parse/providers/providers.h"
 
 namespace bounced::cli {
@@ -315,19 +316,16 @@ Check read_webhook(const toml::table& table, const std::string& file, Config& co
   return {};
 }
 
-/// "file:PATH" (its first line), "env:NAME", or the secret itself.
-Result<std::string> read_secret(const std::string& text) {
-  std::string secret = text;
-  if (text.rfind("file:", 0) == 0) {
-    std::ifstream in(text.substr(5));
-    if (!std::getline(in, secret)) {
-      return fail(ErrorCode::usage, "config", text.substr(5), "the secret cannot be read");
-    }
-  } else if (text.rfind("env:", 0) == 0) {
-    const char* const value = std::getenv(text.c_str() + 4);
-    secret = value == nullptr ? "" : value;
+/// A key of HMACs; of a file its first line.
+Result<std::string> read_verp_secret(const std::string& text) {
+  auto read = read_secret(text, "", "config", "mail.verp_secrets");
+  if (!read) {
+    Error error = read.error();
+    error.code = ErrorCode::usage;
+    return tl::unexpected(std::move(error));
   }
-  secret = std::string(trim(secret));
+  const bool file = text.rfind("file:", 0) == 0;
+  std::string secret(trim(file ? read->substr(0, read->find('\n')) : *read));
   if (secret.size() < 16) {
     return fail(ErrorCode::usage, "config", "mail.verp_secrets",
                 "a secret is missing or shorter than 16 bytes");
@@ -351,7 +349,7 @@ Check read_mail(Section& s, Config& config) {
   std::vector<std::string> secrets;
   BOUNCED_TRY(s.list("verp_secrets", secrets));
   for (const std::string& text : secrets) {
-    auto secret = read_secret(text);
+    auto secret = read_verp_secret(text);
     if (!secret) return tl::unexpected(secret.error());
     config.verp_secrets.push_back(std::move(*secret));
   }

@@ -2,43 +2,18 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/arguments.h"
 #include "serve/figures.h"
 
 namespace bounced::cli {
 namespace {
 
 constexpr std::int64_t kDrainUs = 5'000'000;
-constexpr std::size_t kSecretBytesMax = std::size_t{1} << 20;
-
-/// "file:PATH" and "env:NAME" are read; anything else is the secret itself.
-Result<std::string> read_secret(const std::string& text, const std::string& base,
-                                const std::string& where) {
-  if (text.rfind("env:", 0) == 0) {
-    const char* const value = std::getenv(text.c_str() + 4);
-    if (value == nullptr || *value == '\0') {
-      return fail(ErrorCode::usage, "webhook", where, text + " is not set");
-    }
-    return std::string(value);
-  }
-  if (text.rfind("file:", 0) != 0) return text;
-  const std::filesystem::path path = std::filesystem::path(base) / text.substr(5);
-  std::ifstream in(path, std::ios::binary);
-  std::string value(kSecretBytesMax, '\0');
-  in.read(value.data(), static_cast<std::streamsize>(value.size()));
-  if (in.gcount() == 0) {
-    return fail(ErrorCode::io, "webhook", where, path.string() + " cannot be read, or is empty");
-  }
-  value.resize(static_cast<std::size_t>(in.gcount()));
-  while (!value.empty() && (value.back() == '\n' || value.back() == '\r')) value.pop_back();
-  return value;
-}
 
 using Figures = std::vector<serve::Figure>;
 
@@ -150,7 +125,7 @@ Result<serve::WebhookSettings> webhook_settings(const WebhookConfig& config,
   s.endpoint.replay_window_us = config.replay_window_us;
   const auto read = [&](const std::string& text, std::string& out) -> Result<void> {
     if (text.empty()) return {};
-    auto secret = read_secret(text, base, config.path);
+    auto secret = read_secret(text, base, "webhook", config.path);
     if (!secret) return tl::unexpected(secret.error());
     out = std::move(*secret);
     return {};

@@ -28,7 +28,4 @@ struct HttpReply {
 /// Errors: usage (the URL), io (no connection, no answer in time, TLS).
 Result<HttpReply> call(const HttpCall& call);
 
-/// RFC 4648, with padding.
-std::string base64(std::string_view bytes);
-
 }  // namespace bounced::net

@@ -13,8 +13,6 @@
 namespace bounced::parse {
 namespace {
 
-constexpr std::size_t kOriginsMax = 65'000;  // Event::origin is 16 bits
-
 EximScratch& scratch() {
   thread_local EximScratch instance;
   return instance;
@@ -58,22 +56,7 @@ void EximParser::run() {
 }
 
 void EximParser::count(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::used:
-      break;
-    case Outcome::ignored:
-      ++batch_.counts.ignored;
-      break;
-    case Outcome::foreign:
-      ++batch_.counts.foreign;
-      break;
-    case Outcome::unparsed:
-      ++batch_.counts.unparsed;
-      if (batch_.sample_unparsed < 0) {
-        batch_.sample_unparsed = static_cast<std::int64_t>(line_offset());
-      }
-      break;
-  }
+  count_line(batch_, outcome, line_offset());
 }
 
 // --- lines ----------------------------------------------------------------------------------
@@ -409,42 +392,15 @@ void EximParser::fill_failure(const EximDelivery& found, EximFlag flag, Event& e
 
 // --- places ---------------------------------------------------------------------------------
 
-/// The number of the domain's entry: listed now if it was not. 0 = there is no room. `domain` is
-/// normalised, so that equal names are equal ids.
 void EximParser::fill_domain(const Name& name, std::string_view raw, Event& event) {
-  const auto same_long = [&](std::uint16_t number) {
-    return batch_.domains[number - 1u].id == context_.hasher->domain_id(name.text);
-  };
-  event.domain = name.text.empty() ? std::uint16_t{0} : scratch_.domains.find(name, same_long);
-  if (event.domain != 0) {
-    event.domain_id = batch_.domains[event.domain - 1u].id;
-    return;
-  }
-  event.domain_id = context_.hasher->domain_id(name.text);
-  if (name.text.empty() || !scratch_.domains.has_room() ||
-      batch_.domains.size() >= NameTable::kNamesMax) {
-    return;
-  }
-  batch_.domains.push_back({event.domain_id, text_of(raw)});
-  event.domain = static_cast<std::uint16_t>(batch_.domains.size());
-  scratch_.domains.add(name, event.domain);
+  set_domain(batch_, scratch_.domains, *context_.hasher, name, event, [&] { return text_of(raw); });
 }
 
-/// The host's number by its bytes: listed now if it was not. 0 = no host, or there is no room.
 std::uint16_t EximParser::number_of_host(std::string_view host, Text text) {
-  if (host.empty()) return 0;
-  const Name name(host, padded());
-  const auto same_long = [&](std::uint16_t number) {
-    return batch_.view(batch_.hosts[number - 1u]) == host;
-  };
-  const std::uint16_t known = scratch_.hosts.find(name, same_long);
-  if (known != 0) return known;
-  if (!scratch_.hosts.has_room() || batch_.hosts.size() >= NameTable::kNamesMax) return 0;
-  batch_.hosts.push_back(text);
-  const std::size_t number = batch_.hosts.size();
-  scratch_.hosts.add(name, number);
-  scratch_.passes_on[number] = may_pass_on(host);
-  return static_cast<std::uint16_t>(number);
+  if (host.empty()) return 0;  // no bytes that a Name could read
+  return parse::number_of_host(
+      batch_, scratch_.hosts, Name(host, padded()), text,
+      [&](std::size_t number) { scratch_.passes_on[number] = may_pass_on(host); });
 }
 
 void EximParser::set_origin(std::string_view host, std::string_view instance) {

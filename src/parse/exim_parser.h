@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "base/hash.h"
+#include "parse/batch_lists.h"
 #include "parse/exim_line.h"
 #include "parse/exim_reason.h"
 #include "parse/header.h"
@@ -42,7 +43,7 @@ class EximParser {
   void run();
 
  private:
-  enum class Outcome : std::uint8_t { used, ignored, unparsed, foreign };
+  using Outcome = LineUse;
 
   Outcome line(const char* p, const char* end);
   Outcome syslog_line(std::string_view line);

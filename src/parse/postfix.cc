@@ -8,8 +8,6 @@
 namespace bounced::parse {
 namespace {
 
-constexpr std::size_t kOriginsMax = 65'000;  // Event::origin is 16 bits
-
 Scratch& scratch() {
   thread_local Scratch instance;
   return instance;
@@ -118,22 +116,7 @@ void PostfixParser::any_line(const Tag* known, const char* text) {
 }
 
 void PostfixParser::count(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::used:
-      break;
-    case Outcome::ignored:
-      ++batch_.counts.ignored;
-      break;
-    case Outcome::foreign:
-      ++batch_.counts.foreign;
-      break;
-    case Outcome::unparsed:
-      ++batch_.counts.unparsed;
-      if (batch_.sample_unparsed < 0) {
-        batch_.sample_unparsed = static_cast<std::int64_t>(line_offset());
-      }
-      break;
-  }
+  count_line(batch_, outcome, line_offset());
 }
 
 /// header_'s host and tag for usual_header(), where they stand in the line as it wants them.

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/hash_inline.h"
 #include "base/zero.h"
+#include "parse/batch_lists.h"
 #include "parse/head.h"
 #include "parse/header.h"
 #include "parse/line_ends.h"
@@ -55,7 +56,7 @@ class PostfixParser {
   void finish() { scratch_.local.finish(batch_); }
 
  private:
-  enum class Outcome : std::uint8_t { used, ignored, unparsed, foreign };
+  using Outcome = LineUse;
 
   void any_line(const Tag* known, const char* text);
   Outcome line(std::string_view line, std::size_t padding);
@@ -192,42 +193,15 @@ BOUNCED_HOT Note& PostfixParser::new_note(const Tag& tag, std::string_view queue
   return note;
 }
 
-/// The domain's id and number: listed now if it was not. 0 = no domain, or there is no room.
-/// `name` is normalised, so that equal names are equal ids.
 BOUNCED_HOT void PostfixParser::fill_domain(const Name& name, const Delivery& found, Event& event) {
-  const auto same_long = [&](std::uint16_t number) {
-    return batch_.domains[number - 1u].id == context_.hasher->domain_id(name.text);
-  };
-  event.domain = name.text.empty() ? std::uint16_t{0} : scratch_.domains.find(name, same_long);
-  if (event.domain != 0) {
-    event.domain_id = batch_.domains[event.domain - 1u].id;
-    return;
-  }
-  event.domain_id = context_.hasher->domain_id(name.text);
-  if (name.text.empty() || !scratch_.domains.has_room() ||
-      batch_.domains.size() >= NameTable::kNamesMax) {
-    return;
-  }
-  const std::string_view raw = found.to_at != 0 ? name.text : raw_domain(found.to);
-  batch_.domains.push_back({event.domain_id, text_of(raw)});
-  event.domain = static_cast<std::uint16_t>(batch_.domains.size());
-  scratch_.domains.add(name, event.domain);
+  set_domain(batch_, scratch_.domains, *context_.hasher, name, event,
+             [&] { return text_of(found.to_at != 0 ? name.text : raw_domain(found.to)); });
 }
 
-/// The host's number by its bytes: listed now if it was not. 0 = no host, or there is no room.
 BOUNCED_HOT std::uint16_t PostfixParser::number_of_host(const Name& name, Text text) {
-  if (name.text.empty()) return 0;
-  const auto same_long = [&](std::uint16_t number) {
-    return batch_.view(batch_.hosts[number - 1u]) == name.text;
-  };
-  const std::uint16_t known = scratch_.hosts.find(name, same_long);
-  if (known != 0) return known;
-  if (!scratch_.hosts.has_room() || batch_.hosts.size() >= NameTable::kNamesMax) return 0;
-  batch_.hosts.push_back(text);
-  const std::size_t number = batch_.hosts.size();
-  scratch_.hosts.add(name, number);
-  scratch_.passes_on[number] = may_pass_on(name.text);
-  return static_cast<std::uint16_t>(number);
+  return parse::number_of_host(batch_, scratch_.hosts, name, text, [&](std::size_t number) {
+    scratch_.passes_on[number] = may_pass_on(name.text);
+  });
 }
 
 }  // namespace bounced::parse

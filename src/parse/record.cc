@@ -7,14 +7,11 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "parse/name_slots.h"
 #include "parse/postfix_reason.h"
 #include "parse/scan.h"
 
 namespace bounced::parse {
 namespace {
-
-constexpr std::size_t kOriginsMax = 65'000;  // Event::origin is 16 bits
 
 /// Kept per thread between batches: buffers only.
 struct Scratch {
@@ -82,22 +79,7 @@ std::size_t RecordWriter::padding(std::string_view line) const {
 }
 
 void RecordWriter::count(LineUse use) {
-  switch (use) {
-    case LineUse::used:
-      break;
-    case LineUse::ignored:
-      ++batch_.counts.ignored;
-      break;
-    case LineUse::foreign:
-      ++batch_.counts.foreign;
-      break;
-    case LineUse::unparsed:
-      ++batch_.counts.unparsed;
-      if (batch_.sample_unparsed < 0) {
-        batch_.sample_unparsed = static_cast<std::int64_t>(line_offset());
-      }
-      break;
-  }
+  count_line(batch_, use, line_offset());
 }
 
 std::uint64_t RecordWriter::line_offset() const {
@@ -123,31 +105,9 @@ std::uint16_t RecordWriter::origin_of(std::string_view host, std::string_view in
   return at->second;
 }
 
-/// The domain's number: listed now if it was not. `name` is normalised.
-std::uint16_t RecordWriter::number_of_domain(std::string_view domain, const AddressId& id,
-                                             Text text) {
-  NameTable& table = scratch().domains;
-  const Name name(domain, false);
-  const std::uint16_t known =
-      table.find(name, [&](std::uint16_t number) { return batch_.domains[number - 1u].id == id; });
-  if (known != 0) return known;
-  if (!table.has_room() || batch_.domains.size() >= NameTable::kNamesMax) return 0;
-  batch_.domains.push_back({id, text});
-  table.add(name, batch_.domains.size());
-  return static_cast<std::uint16_t>(batch_.domains.size());
-}
-
 std::uint16_t RecordWriter::number_of_host(std::string_view host, Text text) {
-  if (host.empty()) return 0;
-  NameTable& table = scratch().hosts;
-  const Name name(host, false);
-  const std::uint16_t known = table.find(
-      name, [&](std::uint16_t number) { return batch_.view(batch_.hosts[number - 1u]) == host; });
-  if (known != 0) return known;
-  if (!table.has_room() || batch_.hosts.size() >= NameTable::kNamesMax) return 0;
-  batch_.hosts.push_back(text);
-  table.add(name, batch_.hosts.size());
-  return static_cast<std::uint16_t>(batch_.hosts.size());
+  return parse::number_of_host(batch_, scratch().hosts, Name(host, false), text,
+                               [](std::size_t) {});
 }
 
 /// Whether mail that the record's host takes is only passed on.
@@ -198,12 +158,9 @@ void RecordWriter::begin(const Record& record) {
 bool RecordWriter::add(std::string_view raw) {
   const std::string_view recipient = bare_address(raw);
   NormalisedAddress normal;
-  AddressId id, domain_id;
+  AddressId id;
   if (recipient.empty()) return false;
-  if (context_.hasher != nullptr) {
-    if (!context_.hasher->address(recipient, normal, id)) return false;
-    domain_id = context_.hasher->domain_id(normal.domain());
-  }
+  if (context_.hasher != nullptr && !context_.hasher->address(recipient, normal, id)) return false;
   const Text text = place(recipient);
   Event& event = batch_.events.append();
   event = event_;
@@ -211,11 +168,12 @@ bool RecordWriter::add(std::string_view raw) {
   event.id = hash64({reinterpret_cast<const char*>(identity), sizeof identity});
   event.recipient = text;
   event.recipient_id = id;
-  event.domain_id = domain_id;
-  if (context_.hasher != nullptr && !normal.domain().empty()) {
+  if (context_.hasher != nullptr) {
     const auto size = static_cast<std::uint32_t>(raw_domain(recipient).size());
-    const Text domain{text.offset + text.size - size, size};
-    event.domain = number_of_domain(normal.domain(), domain_id, domain);
+    set_domain(batch_, scratch().domains, *context_.hasher, Name(normal.domain(), false), event,
+               [&] {
+                 return Text{text.offset + text.size - size, size};
+               });
   }
   batch_.times.see(event.time_us, event.time_form);
   return true;

@@ -8,13 +8,11 @@
 
 #include "base/batch.h"
 #include "bounced/event.h"
+#include "parse/batch_lists.h"
 #include "parse/parse.h"
 #include "parse/relay.h"
 
 namespace bounced::parse {
-
-/// What became of a line; see ParseCounts.
-enum class LineUse : std::uint8_t { used, ignored, unparsed, foreign };
 
 /// What one record tells. Views live until its events are added; empty, 0 = unknown.
 struct Record {
@@ -76,7 +74,6 @@ class RecordWriter {
   [[nodiscard]] std::string_view line_at(const char* p, const char*& next) const;
   Text place(std::string_view bytes);
   std::uint16_t origin_of(std::string_view host, std::string_view instance);
-  std::uint16_t number_of_domain(std::string_view name, const AddressId& id, Text text);
   std::uint16_t number_of_host(std::string_view name, Text text);
   [[nodiscard]] std::uint64_t line_offset() const;
   bool passes_on(const Record& record);

@@ -43,7 +43,7 @@ std::vector<Finding> look_at_rotation(const DoctorSource& source,
 /// none of the files.
 std::vector<Finding> look_at_journal(const std::vector<std::string>& configurations);
 
-/// The same for rsyslog's imjournal and imuxsock.
+/// The same for rsyslog's imjournal.
 std::vector<Finding> look_at_rsyslog(const std::vector<std::string>& configurations);
 
 /// A logrotate stanza for these paths that loses nothing.

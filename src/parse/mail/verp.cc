@@ -1,12 +1,10 @@
 #include "parse/mail/verp.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include "base/text.h"
 #include "bounced/limits.h"
 #include "parse/mail/fields.h"
+#include "parse/providers/crypt.h"
+#include "parse/providers/texts.h"
 
 namespace bounced::parse::mail {
 namespace {
@@ -70,26 +68,9 @@ bool match(std::string_view pattern, std::string_view text, Match& out, int& ste
   return false;
 }
 
-bool equal_constant_time(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
 std::string full_hmac(std::string_view secret, std::string_view recipient) {
-  const std::string text = ascii_lower(recipient);
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  if (HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-           reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest,
-           &size) == nullptr) {
-    return {};
-  }
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string out;
-  for (unsigned int i = 0; i < size; ++i) {
-    out += kHex[digest[i] >> 4];
-    out += kHex[digest[i] & 15];
-  }
-  return out;
+  return providers::to_hex(
+      providers::hmac(providers::Digest::sha256, secret, ascii_lower(recipient)));
 }
 
 bool proves(const VerpOptions& options, std::string_view hmac, std::string_view recipient) {
@@ -97,7 +78,9 @@ bool proves(const VerpOptions& options, std::string_view hmac, std::string_view 
   const std::string told = ascii_lower(hmac);
   for (const std::string& secret : options.secrets) {
     if (secret.empty()) continue;
-    if (equal_constant_time(full_hmac(secret, recipient).substr(0, told.size()), told)) return true;
+    if (providers::same_secret(full_hmac(secret, recipient).substr(0, told.size()), told)) {
+      return true;
+    }
   }
   return false;
 }

@@ -70,12 +70,8 @@ std::string_view tag_of(const Record& r) {
 }
 
 void map(Job& job, const Record& r) {
-  if (r[kEvent].empty()) return job.sink.unparsed();
-  const Word* word = find_word(kEvents, r[kEvent]);
-  if (word == nullptr) return job.sink.ignore();
   Item item;
-  item.kind = word->kind;
-  item.hint = word->hint;
+  if (!begin_item(job, kEvents, r[kEvent], item)) return;
   item.recipient = r[kEmail];
   item.sender = r[kSender];
   item.message_id = r[kMessageId];

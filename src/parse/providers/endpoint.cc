@@ -394,6 +394,21 @@ const Word* find_word(std::span<const Word> words, std::string_view word) {
   return nullptr;
 }
 
+bool begin_item(Job& job, std::span<const Word> words, std::string_view word, Item& item) {
+  if (word.empty()) {
+    job.sink.unparsed();
+    return false;
+  }
+  const Word* const row = find_word(words, word);
+  if (row == nullptr) {
+    job.sink.ignore();
+    return false;
+  }
+  item.kind = row->kind;
+  item.hint = row->hint;
+  return true;
+}
+
 // --- Endpoint -----------------------------------------------------------------------------------
 
 struct Endpoint::Impl {

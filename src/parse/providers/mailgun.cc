@@ -182,12 +182,8 @@ void add_rejected(Job& job, const Record& r, Item& item) {
 }
 
 void map(Job& job, const Record& r) {
-  if (r[kEvent].empty()) return job.sink.unparsed();
-  const Word* word = find_word(kEvents, r[kEvent]);
-  if (word == nullptr) return job.sink.ignore();
   Item item;
-  item.kind = word->kind;
-  item.hint = word->hint;
+  if (!begin_item(job, kEvents, r[kEvent], item)) return;
   item.recipient = r[kRecipient];
   item.sender = r[kSender].empty() ? r[kFrom] : r[kSender];
   item.message_id = r[kMessageId];

@@ -100,12 +100,8 @@ void judge(const Record& r, Item& item) {
 }
 
 void map(Job& job, const Record& r) {
-  if (r[kEvent].empty()) return job.sink.unparsed();
-  const Word* word = find_word(kEvents, r[kEvent]);
-  if (word == nullptr) return job.sink.ignore();
   Item item;
-  item.kind = word->kind;
-  item.hint = word->hint;
+  if (!begin_item(job, kEvents, r[kEvent], item)) return;
   item.recipient = r[kEmail];
   item.provider_id = r[kMessageId].empty() ? r[kGuid] : r[kMessageId];
   item.campaign = r[kCampaignName];

@@ -56,12 +56,8 @@ constexpr Word kEvents[] = {
 };
 
 void map(Job& job, const Record& r) {
-  if (r[kEvent].empty()) return job.sink.unparsed();
-  const Word* word = find_word(kEvents, r[kEvent]);
-  if (word == nullptr) return job.sink.ignore();
   Item item;
-  item.kind = word->kind;
-  item.hint = word->hint;
+  if (!begin_item(job, kEvents, r[kEvent], item)) return;
   item.vague = true;
   item.recipient = r[kEmail];
   item.provider_id = r[kMessageId];

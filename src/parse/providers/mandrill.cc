@@ -93,11 +93,8 @@ void map(Job& job, const Record& r) {
   if (r[kEvent].empty()) {
     return r[kSyncType].empty() ? job.sink.unparsed() : map_sync(job, r);
   }
-  const Word* word = find_word(kEvents, r[kEvent]);
-  if (word == nullptr) return job.sink.ignore();
   Item item;
-  item.kind = word->kind;
-  item.hint = word->hint;
+  if (!begin_item(job, kEvents, r[kEvent], item)) return;
   item.recipient = r[kEmail];
   item.sender = r[kSender];
   item.provider_id = r[kId];

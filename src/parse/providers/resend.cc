@@ -88,12 +88,8 @@ std::size_t recipients(const Record& r) {
 /// Which of several recipients an event is about is not told: a failure then stops nobody, and a
 /// complaint is every candidate's, as with SES.
 void map(Job& job, const Record& r) {
-  if (r[kType].empty()) return job.sink.unparsed();
-  const Word* word = find_word(kEvents, r[kType]);
-  if (word == nullptr) return job.sink.ignore();
   Item item;
-  item.kind = word->kind;
-  item.hint = word->hint;
+  if (!begin_item(job, kEvents, r[kType], item)) return;
   item.sender = r[kFrom];
   item.message_id = r[kMessageId];
   item.provider_id = r[kEmailId];

@@ -127,5 +127,8 @@ struct Word {
   ProviderHint hint = ProviderHint::none;
 };
 const Word* find_word(std::span<const Word> words, std::string_view word);
+/// How most rows begin: the item's kind and hint by the event's word. False: there is nothing to
+/// add, and that is counted.
+bool begin_item(Job& job, std::span<const Word> words, std::string_view word, Item& item);
 
 }  // namespace bounced::parse::providers

@@ -86,11 +86,8 @@ void map(Job& job, const Record& r) {
   if (r[kStatus].empty()) {
     return r[kName].empty() ? job.sink.unparsed() : job.sink.ignore();
   }
-  const Word* word = find_word(kStatuses, r[kStatus]);
-  if (word == nullptr) return job.sink.ignore();
   Item item;
-  item.kind = word->kind;
-  item.hint = word->hint;
+  if (!begin_item(job, kStatuses, r[kStatus], item)) return;
   item.recipient = r[kEmail];
   item.provider_id = r[kJob];
   item.campaign = r[kCampaign];

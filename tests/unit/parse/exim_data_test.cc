@@ -9,26 +9,10 @@
 
 #include "base/text.h"
 #include "base/time.h"
-#include "parse_helper.h"
+#include "lab_data.h"
 
 namespace bounced::parse {
 namespace {
-
-std::string data_path(const std::string& name) {
-  return std::string(BOUNCED_SOURCE_DIR).append("/../shared/data/mta/").append(name);
-}
-
-std::string data(const std::string& name) {
-  std::string text = read_file(data_path(name));
-  EXPECT_FALSE(text.empty()) << name;
-  return text;
-}
-
-bool have_data() {
-  return std::filesystem::exists(data_path("README.md"));
-}
-#define NEED_DATA() \
-  if (!have_data()) GTEST_SKIP() << "no ../shared/data/mta beside the source"
 
 const std::vector<std::string> kMainlogs = {
     "exim-default-mainlog.log.1", "exim-default-mainlog.log", "exim-pid-mainlog.log.1",
