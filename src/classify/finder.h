@@ -21,7 +21,8 @@ namespace bounced::classify {
 /// Owns scratch space and at most a few MB of words. Thread safety: none; one per thread.
 class Finder {
  public:
-  /// All three must outlive it. `patterns`: literals, then regexes, as in the databases.
+  /// All three must outlive it. `patterns`: literals, then regexes, as in the databases. A literal
+  /// has no more than one blank at an edge (validate() sees to it).
   Finder(const Databases& databases, const Phrases& phrases, const Texts& patterns);
   ~Finder();
   Finder(const Finder&) = delete;
