@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "base/hash.h"
+#include "classify/phrases.h"
 
 namespace bounced::classify {
 
@@ -33,7 +35,7 @@ bool serialise(const hs_database_t* database, std::string& out) {
 
 namespace {
 
-constexpr char kMagic[8] = {'b', 'n', 'c', 'd', 'h', 's', '0', '1'};
+constexpr char kMagic[8] = {'b', 'n', 'c', 'd', 'h', 's', '0', '2'};
 
 /// A larger file is none of ours (10,000 rules make some 10 MB).
 constexpr std::uintmax_t kCacheBytesMax = std::uintmax_t{1} << 30;
@@ -52,20 +54,27 @@ Error compile_failure(const std::string& pattern, hs_compile_error_t* error) {
   return Error{ErrorCode::data, "compile rules", pattern, why, ""};
 }
 
-/// Those from `first` on.
+/// Whether there is a literal of one word from `first` on.
+bool has_words(const std::vector<std::string>& literals, std::size_t first) {
+  return !std::all_of(literals.begin() + static_cast<std::ptrdiff_t>(first), literals.end(),
+                      [](const std::string& literal) { return Phrases::is_phrase(literal); });
+}
+
+/// Those from `first` on that are no phrases.
 Result<HsDatabase> compile_literals(const std::vector<std::string>& literals, std::size_t first,
                                     const hs_platform_info_t* platform) {
-  if (first >= literals.size()) return HsDatabase();
   std::vector<const char*> texts;
   std::vector<std::size_t> sizes;
   std::vector<unsigned> ids, flags;
   for (std::size_t i = first; i < literals.size(); ++i) {
     const std::string& literal = literals[i];
+    if (Phrases::is_phrase(literal)) continue;
     ids.push_back(static_cast<unsigned>(i));
     texts.push_back(literal.data());
     sizes.push_back(literal.size());
-    flags.push_back(HS_FLAG_SINGLEMATCH);
+    flags.push_back(0);
   }
+  if (texts.empty()) return HsDatabase();
   hs_database_t* database = nullptr;
   hs_compile_error_t* error = nullptr;
   // Pure literals: no escaping, and a faster engine than regexes that happen to be literals.
@@ -74,7 +83,7 @@ Result<HsDatabase> compile_literals(const std::vector<std::string>& literals, st
                            &error) != HS_SUCCESS) {
     const int at = error != nullptr ? error->expression : -1;
     return tl::unexpected<Error>(
-        compile_failure(at >= 0 ? literals[first + static_cast<std::size_t>(at)] : "", error));
+        compile_failure(at >= 0 ? literals[ids[static_cast<std::size_t>(at)]] : "", error));
   }
   return HsDatabase(database);
 }
@@ -142,7 +151,7 @@ bool load(const std::filesystem::path& path, const AddressId& key, const Pattern
   out.literals = deserialise(payload.substr(0, header.literal_bytes));
   out.regexes = deserialise(payload.substr(header.literal_bytes));
   out.from_cache = true;
-  return (out.literals != nullptr) == (known_size < patterns.literals.size()) &&
+  return (out.literals != nullptr) == has_words(patterns.literals, known_size) &&
          (out.regexes != nullptr) == !patterns.regexes.empty();
 }
 

@@ -20,7 +20,7 @@ struct HsDatabaseFree {
 using HsDatabase = std::unique_ptr<hs_database_t, HsDatabaseFree>;
 
 /// What to look for. A match's id is the index in `literals`, or literals.size() + the index in
-/// `regexes`. Every pattern is reported at most once a scan.
+/// `regexes`.
 struct Patterns {
   std::vector<std::string> literals;  ///< as bytes; distinct, not empty
   std::vector<std::string> regexes;
@@ -28,16 +28,16 @@ struct Patterns {
 
 /// Any may be null when there is nothing of its kind. Immutable; shared by threads.
 struct Databases {
-  HsDatabase known;  ///< the first literals, where somebody has compiled these before
-  HsDatabase literals;
-  HsDatabase regexes;
+  HsDatabase known;     ///< the first literals, where somebody has compiled these before
+  HsDatabase literals;  ///< those of one word, all of their ends; phrases.h finds the others
+  HsDatabase regexes;   ///< each reported at most once a scan
   bool from_cache = false;
   [[nodiscard]] std::array<const hs_database_t*, 3> all() const {
     return {known.get(), literals.get(), regexes.get()};
   }
 };
 
-/// What a database is compiled for. Measured: the shipped literals are scanned as fast either way.
+/// What a database is compiled for.
 enum class Target : std::uint8_t { this_cpu, any_cpu };
 
 /// Compiles, or loads from `cache_dir` (empty: no cache) what was compiled for the same patterns on

@@ -8,7 +8,7 @@ namespace bounced {
 namespace {
 
 /// Raise the number with any change of what is walked over: an image of before is then no image.
-constexpr std::string_view kMagic = "bounced-rules-3\n";
+constexpr std::string_view kMagic = "bounced-rules-4\n";
 
 class Writer {
  public:
@@ -120,15 +120,14 @@ void RuleSet::walk_image(Set& set, Walk& walk) {
   walk.list(set.kinds);
   walk.list(set.rule_providers);
   walk.list(set.code_rules);
-  walk.list(set.pattern_sizes);
-  walk.list(set.pattern_uses);
-  walk.list(set.pattern_guards);
+  walk.list(set.patterns);
   walk.list(set.references);
   walk.list(set.provider_parents);
   walk.list(set.suffixes_);
   for (auto* texts : {&set.rule_ids, &set.pattern_texts, &set.provider_suffixes}) {
     classify::Texts::walk(*texts, walk);
   }
+  classify::Phrases::walk(set.phrases, walk);
   walk.each(set.causes, [&](auto& info) { walk_cause(info, walk); });
 }
 
@@ -145,8 +144,8 @@ std::string RuleSet::image() const {
   return out.take();
 }
 
-/// Its databases are null where this Hyperscan cannot use them.
-std::shared_ptr<RuleSet> RuleSet::read_image(std::string_view image) {
+/// `usable`: this Hyperscan can use its databases.
+std::shared_ptr<RuleSet> RuleSet::read_image(std::string_view image, bool& usable) {
   Reader in(image);
   if (in.view() != kMagic) return {};
   auto set = std::make_shared<RuleSet>();
@@ -154,8 +153,12 @@ std::shared_ptr<RuleSet> RuleSet::read_image(std::string_view image) {
   walk_image(*set, in);
   classify::TellingDigits::Facts facts;
   walk_telling(facts, in);
-  set->databases.literals = classify::deserialise(in.view());
-  set->databases.regexes = classify::deserialise(in.view());
+  usable = true;
+  for (auto* database : {&set->databases.literals, &set->databases.regexes}) {
+    const std::string_view bytes = in.view();
+    *database = classify::deserialise(bytes);
+    usable = usable && bytes.empty() == (*database == nullptr);
+  }
   if (!in.ok()) return {};
   set->telling = std::make_unique<const classify::TellingDigits>(std::move(facts));
   set->number_causes();
@@ -168,11 +171,9 @@ classify::HsDatabase RuleSet::known_literals(std::string_view image,
                                              const std::vector<std::string>& literals,
                                              std::size_t& size) {
   size = 0;
-  const std::shared_ptr<RuleSet> built_in = read_image(image);
-  if (built_in == nullptr || built_in->literals == 0 || built_in->literals > literals.size() ||
-      built_in->databases.literals == nullptr) {
-    return {};
-  }
+  bool usable = false;
+  const std::shared_ptr<RuleSet> built_in = read_image(image, usable);
+  if (built_in == nullptr || !usable || built_in->literals > literals.size()) return {};
   for (std::uint32_t i = 0; i < built_in->literals; ++i) {
     if (built_in->pattern_texts[i] != literals[i]) return {};
   }
@@ -182,16 +183,13 @@ classify::HsDatabase RuleSet::known_literals(std::string_view image,
 
 Result<std::shared_ptr<const RuleSet>> RuleSet::from_image(std::string_view image,
                                                            const std::string& cache_dir) {
-  const std::shared_ptr<RuleSet> set = read_image(image);
+  bool usable = false;
+  const std::shared_ptr<RuleSet> set = read_image(image, usable);
   if (set == nullptr) return std::shared_ptr<const RuleSet>();
-  const std::size_t patterns = set->pattern_texts.size();
-  if ((set->databases.literals != nullptr) == (set->literals != 0) &&
-      (set->databases.regexes != nullptr) == (set->literals != patterns)) {
-    return std::shared_ptr<const RuleSet>(set);
-  }
+  if (usable) return std::shared_ptr<const RuleSet>(set);
   // Another Hyperscan than the one we were built with.
   classify::Patterns texts;
-  for (std::uint32_t i = 0; i < patterns; ++i) {
+  for (std::uint32_t i = 0; i < set->pattern_texts.size(); ++i) {
     (set->is_regex(i) ? texts.regexes : texts.literals).emplace_back(set->pattern_texts[i]);
   }
   auto databases = classify::make_databases(texts, cache_dir);

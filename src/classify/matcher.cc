@@ -1,6 +1,7 @@
 #include "classify/matcher.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace bounced::classify {
 namespace {
@@ -38,29 +39,22 @@ bool predicates_hold(const RuleSet& rules, std::uint32_t rule, const Facts& fact
          });
 }
 
-Matcher::Matcher(const RuleSet& rules) : rules_(rules), counts_(rules.rule_count()) {
-  for (const hs_database_t* database : rules.databases.all()) {
-    if (database != nullptr && hs_alloc_scratch(database, &scratch_) != HS_SUCCESS) ready_ = false;
-  }
+Matcher::Matcher(const RuleSet& rules)
+    : rules_(rules),
+      finder_(rules.databases, rules.phrases, rules.pattern_texts),
+      counts_(rules.rule_count()),
+      noted_(rules.pattern_texts.size()) {
   touched_.reserve(64);
 }
 
-Matcher::~Matcher() {
-  hs_free_scratch(scratch_);
-}
-
-int Matcher::on_match(unsigned id, unsigned long long, unsigned long long, unsigned, void* self) {
-  static_cast<Matcher*>(self)->note(id);
-  return 0;
-}
-
-void Matcher::note(std::uint32_t pattern) {
-  if (const unsigned guard = rules_.pattern_guards[pattern]; guard != 0) {
-    guards_[(guard - 1) / 64] |= std::uint64_t{1} << ((guard - 1) % 64);
+void Matcher::note(std::uint32_t number) {
+  const RuleSet::Pattern& pattern = rules_.patterns[number];
+  if (pattern.guard != 0) {
+    const unsigned bit = pattern.guard - 1u;
+    guards_[bit / 64] |= std::uint64_t{1} << (bit % 64);
   }
-  const std::uint32_t size = rules_.pattern_sizes[pattern];
-  for (const RuleSet::Reference& reference :
-       RuleSet::part(rules_.references, rules_.pattern_uses[pattern])) {
+  if (pattern.counted != 0 && std::exchange(noted_[number], epoch_) == epoch_) return;
+  for (const RuleSet::Reference& reference : RuleSet::part(rules_.references, pattern.uses)) {
     Counts& c = counts_[reference.rule];
     if (c.epoch != epoch_) {
       c = Counts{};
@@ -78,9 +72,9 @@ void Matcher::note(std::uint32_t pattern) {
     } else {
       ++c.all;
     }
-    if (size > c.length || (size == c.length && pattern < c.pattern)) {
-      c.length = size;
-      c.pattern = pattern;
+    if (pattern.size > c.length || (pattern.size == c.length && number < c.pattern)) {
+      c.length = pattern.size;
+      c.pattern = number;
     }
   }
 }
@@ -91,19 +85,16 @@ bool Matcher::match(std::string_view text, const Facts& facts, Match& winner,
   guards_ = {};
   if (++epoch_ == 0) {  // wrapped: forget all counts once in four billion scans
     std::fill(counts_.begin(), counts_.end(), Counts{});
+    std::fill(noted_.begin(), noted_.end(), 0);
     epoch_ = 1;
   }
-  const auto size = static_cast<unsigned>(text.size());
-  for (const hs_database_t* database : rules_.databases.all()) {
-    if (database != nullptr && ready_ && size > 0) {
-      hs_scan(database, text.data(), size, 0, scratch_, on_match, this);
-    }
-  }
+  for (const std::uint32_t pattern : finder_.run(text)) note(pattern);
   bool found = false;
   const auto consider = [&](const Match& match) {
-    if (!predicates_hold(rules_, match.rule, facts)) return;
+    const bool best = !found || beats(rules_, match, winner);
+    if ((!best && all == nullptr) || !predicates_hold(rules_, match.rule, facts)) return;
     if (all != nullptr) all->push_back(match);
-    if (!found || beats(rules_, match, winner)) winner = match;
+    if (best) winner = match;
     found = true;
   };
   for (const std::uint32_t rule : touched_) {

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "classify/finder.h"
 #include "classify/rule_set.h"
 
 namespace bounced::classify {
@@ -34,15 +35,12 @@ bool predicates_hold(const RuleSet& rules, std::uint32_t rule, const Facts& fact
 class Matcher {
  public:
   explicit Matcher(const RuleSet& rules);
-  ~Matcher();
-  Matcher(const Matcher&) = delete;
-  Matcher& operator=(const Matcher&) = delete;
 
   /// The winner; false when no rule holds. With `all`, every match, in no order.
   bool match(std::string_view text, const Facts& facts, Match& winner,
              std::vector<Match>* all = nullptr);
   /// Whether it can scan at all; false when Hyperscan had no memory for scratch space.
-  [[nodiscard]] bool ready() const { return ready_; }
+  [[nodiscard]] bool ready() const { return finder_.ready(); }
 
  private:
   /// One rule's counts during a scan; stale unless `epoch` is the current one.
@@ -54,16 +52,15 @@ class Matcher {
     std::uint32_t needs = 0;  ///< kNeedsAny, kNeedsWith: those that are met
     bool none = false;
   };
-  static int on_match(unsigned id, unsigned long long, unsigned long long, unsigned, void* self);
-  void note(std::uint32_t pattern);
+  void note(std::uint32_t number);
 
   const RuleSet& rules_;
-  hs_scratch_t* scratch_ = nullptr;
+  Finder finder_;
   std::vector<Counts> counts_;
+  std::vector<std::uint32_t> noted_;  ///< by pattern that `all` counts: the last epoch that had it
   std::vector<std::uint32_t> touched_;
   RuleSet::Guards guards_{};  ///< of the current text
   std::uint32_t epoch_ = 0;
-  bool ready_ = true;
 };
 
 }  // namespace bounced::classify

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "classify/check.h"
+#include "classify/finder.h"
 #include "classify/normalise.h"
 #include "classify/rule_file.h"
 #include "classify/rule_set.h"
@@ -50,58 +51,52 @@ std::size_t bytes_of(const hs_database_t* database) {
   return database != nullptr && hs_database_size(database, &bytes) == HS_SUCCESS ? bytes : 0;
 }
 
-/// Scans all texts by a pair of databases.
-class Scanner {
- public:
-  explicit Scanner(const Databases& databases) : databases_(databases) {
-    for (const hs_database_t* database : databases.all()) {
-      if (database != nullptr) (void)hs_alloc_scratch(database, &scratch_);
-    }
-  }
-  ~Scanner() { hs_free_scratch(scratch_); }
-  Scanner(const Scanner&) = delete;
-  Scanner& operator=(const Scanner&) = delete;
-
-  /// Calls counts[pattern] for every pattern of every text.
-  void run(const std::vector<std::string>& texts, std::vector<std::uint64_t>& counts) {
-    const auto on_match = [](unsigned id, unsigned long long, unsigned long long, unsigned,
-                             void* out) {
-      ++(*static_cast<std::vector<std::uint64_t>*>(out))[id];
-      return 0;
-    };
-    for (const std::string& text : texts) {
-      for (const hs_database_t* database : databases_.all()) {
-        if (database == nullptr || scratch_ == nullptr) continue;
-        hs_scan(database, text.data(), static_cast<unsigned>(text.size()), 0, scratch_, on_match,
-                &counts);
-      }
-    }
-  }
-
- private:
-  const Databases& databases_;
-  hs_scratch_t* scratch_ = nullptr;
+/// Patterns made ready to be found, without a rule set around them.
+struct Lexicon {
+  Texts texts;
+  Databases databases;
+  Phrases phrases;
 };
+
+/// Looks for everything in all texts; the sum keeps compilers from leaving it out.
+std::size_t find_all(Finder& finder, const std::vector<std::string>& texts) {
+  std::size_t finds = 0;
+  for (const std::string& text : texts) finds += finder.run(text).size();
+  return finds;
+}
+
+/// By pattern: how many texts have it.
+std::vector<std::uint64_t> count_texts(Finder& finder, const std::vector<std::string>& texts,
+                                       std::size_t patterns) {
+  std::vector<std::uint64_t> counts(patterns);
+  for (const std::string& text : texts) {
+    const auto finds = finder.run(text);
+    std::vector<std::uint32_t> found(finds.begin(), finds.end());
+    std::sort(found.begin(), found.end());
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    for (const std::uint32_t pattern : found) ++counts[pattern];
+  }
+  return counts;
+}
 
 class Ranking {
  public:
   Ranking(const RuleSet& rules, const std::vector<std::string>& texts)
-      : rules_(rules), texts_(texts), counts_(rules.pattern_texts.size() + 1) {
-    Scanner(rules.databases).run(texts_, counts_);
-    found_ = counts_;
-  }
+      : rules_(rules),
+        texts_(texts),
+        shipped_(rules.databases, rules.phrases, rules.pattern_texts),
+        found_(count_texts(shipped_, texts, rules.pattern_texts.size())) {}
 
   [[nodiscard]] double scan_ns() {
-    Scanner scanner(rules_.databases);
-    return least_ns(texts_.size(), [&] { scanner.run(texts_, counts_); });
+    return least_ns(texts_.size(), [&] { finds_ += find_all(shipped_, texts_); });
   }
 
   Result<void> run(const MeasureOptions& options, std::int64_t until_us, Measurement& out) {
     const std::vector<std::uint32_t> order = suspects();
     // Compiled as the sets to compare with are: in one piece.
-    auto whole = databases_without({});
+    auto whole = lexicon_without({});
     if (!whole) return tl::unexpected<Error>(whole.error());
-    full_.emplace(*whole);
+    full_.emplace(whole->databases, whole->phrases, whole->texts);
     auto again = cost_without(UINT32_MAX);  // the same rules, compiled once more
     if (!again) return tl::unexpected<Error>(again.error());
     out.noise_ns = std::abs(*again);
@@ -148,10 +143,10 @@ class Ranking {
   /// A rule's patterns, and whether it is the only one to use them.
   template <class Each>
   void each_pattern(std::uint32_t rule, Each each) const {
-    for (std::uint32_t p = 0; p < rules_.pattern_uses.size(); ++p) {
-      const auto uses = RuleSet::part(rules_.references, rules_.pattern_uses[p]);
+    for (std::uint32_t p = 0; p < rules_.patterns.size(); ++p) {
+      const auto uses = RuleSet::part(rules_.references, rules_.patterns[p].uses);
       bool mine = false;
-      bool others = rules_.pattern_guards[p] != 0;  // shared by `not` of several
+      bool others = rules_.patterns[p].guard != 0;  // shared by `not` of several
       for (const RuleSet::Reference& use : uses) (use.rule == rule ? mine : others) = true;
       if (mine) each(p, !others);
     }
@@ -165,7 +160,7 @@ class Ranking {
       for (std::size_t i = 0; i + kEnd <= text.size(); ++i) ++ends[text.substr(i, kEnd)];
     }
     std::vector<double> score(rules_.rule_count(), -1);
-    for (std::uint32_t p = 0; p < rules_.pattern_uses.size(); ++p) {
+    for (std::uint32_t p = 0; p < rules_.patterns.size(); ++p) {
       const std::string text(rules_.pattern_texts[p]);
       double weight = 8.0 * static_cast<double>(found_[p]);
       if (rules_.is_regex(p)) {
@@ -177,7 +172,7 @@ class Ranking {
         weight += 1e6;
       }
       for (const RuleSet::Reference& use :
-           RuleSet::part(rules_.references, rules_.pattern_uses[p])) {
+           RuleSet::part(rules_.references, rules_.patterns[p].uses)) {
         score[use.rule] = std::max(0.0, score[use.rule]) + weight;
       }
     }
@@ -190,14 +185,20 @@ class Ranking {
     return order;
   }
 
-  [[nodiscard]] Result<Databases> databases_without(const std::set<std::uint32_t>& dropped) const {
+  [[nodiscard]] Result<Lexicon> lexicon_without(const std::set<std::uint32_t>& dropped) const {
     Patterns patterns;
+    Lexicon out;
     for (std::uint32_t p = 0; p < rules_.pattern_texts.size(); ++p) {
       if (dropped.count(p) != 0) continue;
       (rules_.is_regex(p) ? patterns.regexes : patterns.literals)
           .emplace_back(rules_.pattern_texts[p]);
+      out.texts.add(rules_.pattern_texts[p]);
     }
-    return make_databases(patterns, "");
+    auto databases = make_databases(patterns, "");
+    if (!databases) return tl::unexpected<Error>(databases.error());
+    out.databases = std::move(*databases);
+    out.phrases = Phrases(patterns.literals);
+    return out;
   }
 
   /// What a text's scan costs less without the patterns that only this rule uses; nanoseconds.
@@ -209,16 +210,16 @@ class Ranking {
       });
       if (dropped.empty()) return 0.0;
     }
-    auto databases = databases_without(dropped);
-    if (!databases) return tl::unexpected<Error>(databases.error());
-    Scanner without(*databases);
+    const auto fewer = lexicon_without(dropped);
+    if (!fewer) return tl::unexpected<Error>(fewer.error());
+    Finder without(fewer->databases, fewer->phrases, fewer->texts);
     double with_ns = 1e18;
     double without_ns = 1e18;
     for (int round = 0; round < kRounds; ++round) {  // in turn: both meet the same disturbance
       const std::int64_t a = cpu_ns();
-      full_->run(texts_, counts_);
+      finds_ += find_all(*full_, texts_);
       const std::int64_t b = cpu_ns();
-      without.run(texts_, counts_);
+      finds_ += find_all(without, texts_);
       const std::int64_t c = cpu_ns();
       with_ns = std::min(with_ns, ns_between(a, b, texts_.size()));
       without_ns = std::min(without_ns, ns_between(b, c, texts_.size()));
@@ -238,9 +239,10 @@ class Ranking {
   static constexpr std::size_t kEnd = 3;
   const RuleSet& rules_;
   const std::vector<std::string>& texts_;
-  std::vector<std::uint64_t> counts_;  ///< scratch
-  std::vector<std::uint64_t> found_;   ///< by pattern: texts that have it
-  std::optional<Scanner> full_;
+  Finder shipped_;
+  std::vector<std::uint64_t> found_;  ///< by pattern: texts that have it
+  std::optional<Finder> full_;
+  std::size_t finds_ = 0;
 };
 
 /// Distinct texts only; at most `most`, spread over all of them.

@@ -249,7 +249,7 @@ RuleSet::ProviderId RuleSet::provider_of(std::string_view name) const {
 
 namespace {
 /// By pattern: 1 + its bit among the guards, 0 = none. The most shared ones get the bits.
-std::vector<std::uint8_t> choose_guards(const std::vector<std::uint32_t>& not_uses) {
+std::vector<std::uint16_t> choose_guards(const std::vector<std::uint32_t>& not_uses) {
   constexpr std::uint32_t kUsesMin = 3;
   std::vector<std::uint32_t> order;
   for (std::uint32_t p = 0; p < not_uses.size(); ++p) {
@@ -258,25 +258,20 @@ std::vector<std::uint8_t> choose_guards(const std::vector<std::uint32_t>& not_us
   std::stable_sort(order.begin(), order.end(),
                    [&](std::uint32_t a, std::uint32_t b) { return not_uses[a] > not_uses[b]; });
   if (order.size() > RuleSet::kGuards) order.resize(RuleSet::kGuards);
-  std::vector<std::uint8_t> guards(not_uses.size());
+  std::vector<std::uint16_t> guards(not_uses.size());
   for (std::size_t i = 0; i < order.size(); ++i)
-    guards[order[i]] = static_cast<std::uint8_t>(i + 1);
+    guards[order[i]] = static_cast<std::uint16_t>(i + 1);
   return guards;
 }
 }  // namespace
 
 classify::Patterns RuleSet::add_patterns() {
-  classify::Patterns patterns;
+  classify::Patterns texts;
   std::unordered_map<string, std::uint32_t> numbers;
   const auto add = [&](const string& text, std::vector<string>& list) {
     const auto [at, added] = numbers.emplace(text, static_cast<std::uint32_t>(list.size()));
     if (added) list.push_back(text);
     return at->second;
-  };
-  struct Pending {
-    std::uint32_t pattern;
-    Reference reference;
-    bool regex;
   };
   std::vector<Pending> pending;
   for (std::uint32_t r = 0; r < rules_.size(); ++r) {
@@ -287,44 +282,52 @@ classify::Patterns RuleSet::add_patterns() {
     for (const auto& [list, use] :
          {std::pair{&rule.any, Use::any}, std::pair{&rule.with, Use::with},
           std::pair{&rule.all, Use::all}, std::pair{&rule.none, Use::none}}) {
-      for (const string& t : *list) pending.push_back({add(t, patterns.literals), {r, use}, false});
+      for (const string& t : *list) pending.push_back({add(t, texts.literals), {r, use}, false});
     }
   }
   numbers.clear();
   for (std::uint32_t r = 0; r < rules_.size(); ++r) {
     for (const string& t : rules_[r].regex) {
-      pending.push_back({add(t, patterns.regexes), {r, Use::any}, true});
+      pending.push_back({add(t, texts.regexes), {r, Use::any}, true});
     }
   }
-  literals = static_cast<std::uint32_t>(patterns.literals.size());
+  literals = static_cast<std::uint32_t>(texts.literals.size());
   for (Pending& p : pending) p.pattern += p.regex ? literals : 0;
-  for (const string& literal : patterns.literals) {
+  for (const string& literal : texts.literals) {
     pattern_texts.add(literal);
-    pattern_sizes.push_back(static_cast<std::uint32_t>(literal.size()));
+    patterns.push_back({{}, static_cast<std::uint32_t>(literal.size()), 0, 0});
   }
-  for (const string& regex : patterns.regexes) {
+  for (const string& regex : texts.regexes) {
     unsigned width = 0;
     classify::regex_error(regex, width);
     pattern_texts.add(regex);
-    pattern_sizes.push_back(width);
+    patterns.push_back({{}, width, 0, 0});
   }
+  refer(std::move(pending));
+  return texts;
+}
+
+/// Tells every pattern which rules use it, and how.
+void RuleSet::refer(std::vector<Pending> pending) {
   std::stable_sort(pending.begin(), pending.end(),
                    [](const Pending& a, const Pending& b) { return a.pattern < b.pattern; });
-  pattern_uses.resize(pattern_texts.size());
   std::vector<std::uint32_t> not_uses(pattern_texts.size());
   for (const Pending& p : pending) not_uses[p.pattern] += p.reference.use == Use::none ? 1 : 0;
-  pattern_guards = choose_guards(not_uses);
+  const std::vector<std::uint16_t> guard_of = choose_guards(not_uses);
   for (const Pending& p : pending) {
-    if (const unsigned guard = pattern_guards[p.pattern];
-        guard != 0 && p.reference.use == Use::none) {
-      compiled[p.reference.rule].guards[(guard - 1) / 64] |= std::uint64_t{1} << ((guard - 1) % 64);
+    Pattern& pattern = patterns[p.pattern];
+    pattern.guard = guard_of[p.pattern];
+    if (pattern.guard != 0 && p.reference.use == Use::none) {
+      const unsigned bit = pattern.guard - 1u;
+      compiled[p.reference.rule].guards[bit / 64] |= std::uint64_t{1} << (bit % 64);
       continue;
     }
-    Range& uses = pattern_uses[p.pattern];
-    if (uses.size++ == 0) uses.begin = static_cast<std::uint32_t>(references.size());
+    if (p.reference.use == Use::all) pattern.counted = 1;
+    if (pattern.uses.size++ == 0) {
+      pattern.uses.begin = static_cast<std::uint32_t>(references.size());
+    }
     references.push_back(p.reference);
   }
-  return patterns;
 }
 
 void RuleSet::rank_rules(const ProviderNumbers& numbers) {
@@ -399,6 +402,7 @@ Result<std::shared_ptr<const RuleSet>> RuleSet::build(RuleFiles files, const str
   set->number_causes();
   const ProviderNumbers providers = set->add_providers();
   const classify::Patterns patterns = set->add_patterns();
+  set->phrases = classify::Phrases(patterns.literals);
   set->telling = std::make_unique<const classify::TellingDigits>(patterns);
   set->rank_rules(providers);
   set->hash_contents();

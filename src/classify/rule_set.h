@@ -12,6 +12,7 @@
 
 #include "bounced/classifier.h"
 #include "classify/database.h"
+#include "classify/phrases.h"
 #include "classify/rule.h"
 #include "classify/sketch.h"
 #include "classify/texts.h"
@@ -47,6 +48,13 @@ class RuleSet {
   /// A part of one of the lists below.
   struct Range {
     std::uint32_t begin = 0, size = 0;
+  };
+  /// What a find means: one cache line, not one of each of four lists.
+  struct Pattern {
+    Range uses;                 ///< of references
+    std::uint32_t size = 0;     ///< bytes (least bytes of a regex): what its length counts for
+    std::uint16_t guard = 0;    ///< 1 + its bit in Guards; 0 = none
+    std::uint16_t counted = 0;  ///< 1: some rule's `all` counts it, so it must be noted once a text
   };
   /// The part of a rule that matching reads.
   struct Compiled {
@@ -107,13 +115,12 @@ class RuleSet {
   classify::Texts rule_ids;
   std::vector<std::uint32_t> code_rules;  ///< rules without text, strongest first
 
-  classify::Texts pattern_texts;             ///< literals, then regexes
-  std::uint32_t literals = 0;                ///< how many are literals
-  std::vector<std::uint32_t> pattern_sizes;  ///< bytes (least bytes of a regex)
-  std::vector<Range> pattern_uses;           ///< by pattern: its part of references
-  std::vector<std::uint8_t> pattern_guards;  ///< by pattern: 1 + its bit in Guards; 0 = none
+  classify::Texts pattern_texts;  ///< literals, then regexes
+  std::uint32_t literals = 0;     ///< how many are literals
+  std::vector<Pattern> patterns;  ///< by pattern
   std::vector<Reference> references;
   classify::Databases databases;
+  classify::Phrases phrases;
   std::unique_ptr<const classify::TellingDigits> telling;
 
   classify::Texts provider_suffixes;         ///< [0] = "", none; "protection.outlook.com"
@@ -123,7 +130,7 @@ class RuleSet {
 
  private:
   using ProviderNumbers = std::unordered_map<std::string, ProviderId>;
-  static std::shared_ptr<RuleSet> read_image(std::string_view image);
+  static std::shared_ptr<RuleSet> read_image(std::string_view image, bool& usable);
   static classify::HsDatabase known_literals(std::string_view image,
                                              const std::vector<std::string>& literals,
                                              std::size_t& size);
@@ -131,7 +138,14 @@ class RuleSet {
                   const std::vector<std::string>& known);
   void number_causes();
   ProviderNumbers add_providers();
+  /// A rule's use of a pattern, before all are sorted.
+  struct Pending {
+    std::uint32_t pattern;
+    Reference reference;
+    bool regex;
+  };
   classify::Patterns add_patterns();
+  void refer(std::vector<Pending> pending);
   void rank_rules(const ProviderNumbers& providers);
   void hash_contents();
   void index_suffixes();

@@ -50,6 +50,22 @@ void add_engine(Figures& out, const pipeline::Metrics& m) {
   add("bounced_inbox_keys", "Events known, to recognise those told again.", false, m.push.keys);
 }
 
+/// A scraper keeps a series for every label that it has ever seen.
+constexpr std::size_t kRulesMax = 2'000;
+
+/// Only rules that have decided something.
+void add_rules(Figures& out, const std::vector<pipeline::RuleHit>& hits) {
+  const auto add = [&](const char* name, const char* help, bool counter, auto value) {
+    for (const pipeline::RuleHit& hit : hits) {
+      out.push_back({name, help, counter, value(hit), {{"rule", hit.rule}}});
+    }
+  };
+  add("bounced_rule_hits_total", "Failing events that a rule decided, since the store was made.",
+      true, [](const auto& hit) { return static_cast<double>(hit.count); });
+  add("bounced_rule_last_hit_seconds", "Event time of the newest that a rule decided.", false,
+      [](const auto& hit) { return static_cast<double>(hit.last_us) / 1e6; });
+}
+
 void add_http(Figures& out, const net::HttpFigures& f) {
   for (std::size_t i = 2; i < 6; ++i) {
     out.push_back({"bounced_http_answers_total",
@@ -172,6 +188,7 @@ net::HttpResponse HttpService::Impl::ready() const {
 net::HttpResponse HttpService::Impl::metrics() const {
   Figures figures;
   add_engine(figures, engine->metrics());
+  add_rules(figures, engine->rule_hits_at_cut(kRulesMax));
   if (const auto* s = serving.load(); s != nullptr) add_http(figures, s->figures());
   add_webhooks(figures, webhooks->figures());
   net::HttpResponse response;

@@ -199,6 +199,8 @@ class Engine {
   Result<RuleReload> reload_rules();
   /// Which rules decided how often, as applied so far; in no order.
   [[nodiscard]] std::vector<RuleHit> rule_hits() const;
+  /// RuleHits::at_cut(), which waits for nobody.
+  [[nodiscard]] std::vector<RuleHit> rule_hits_at_cut(std::size_t most) const;
   /// Drains what was read, cuts, joins. Idempotent. Returns the first fatal error, if any.
   Result<void> stop();
   /// The last act of a process: stop()s, closes the store, and leaves the tables to the end of the

@@ -32,7 +32,10 @@ std::uint32_t RuleHits::slot_of(std::string_view rule) {
 }
 
 Result<void> RuleHits::load(const store::Store& store) {
-  return scan_hits(store, [&](const RuleHit& hit) { hits_[slot_of(hit.rule)] = hit; });
+  auto scanned = scan_hits(store, [&](const RuleHit& hit) { hits_[slot_of(hit.rule)] = hit; });
+  const std::lock_guard lock(cut_mutex_);
+  cut_ = hits_;
+  return scanned;
 }
 
 void RuleHits::bind(std::shared_ptr<const RuleSet> rules) {
@@ -71,8 +74,11 @@ std::string_view RuleHits::name(const Verdict& verdict) const {
 }
 
 void RuleHits::append_to(store::WriteSet& set) {
+  if (changed_.empty()) return;
+  const std::lock_guard lock(cut_mutex_);
+  cut_.resize(hits_.size());
   for (const std::uint32_t index : changed_) {
-    const RuleHit& hit = hits_[index];
+    const RuleHit& hit = cut_[index] = hits_[index];
     std::string value;
     store::append_u64_be(value, hit.count);
     store::append_u64_be(value, static_cast<std::uint64_t>(hit.last_us));
@@ -80,6 +86,19 @@ void RuleHits::append_to(store::WriteSet& set) {
     dirty_[index] = 0;
   }
   changed_.clear();
+}
+
+std::vector<RuleHit> RuleHits::at_cut(std::size_t most) const {
+  const std::lock_guard lock(cut_mutex_);
+  if (cut_.size() <= most) return cut_;
+  std::vector<RuleHit> hits(cut_.begin(), cut_.begin() + static_cast<std::ptrdiff_t>(most));
+  RuleHit other{"other", 0, 0};
+  for (std::size_t i = most; i < cut_.size(); ++i) {
+    other.count += cut_[i].count;
+    other.last_us = std::max(other.last_us, cut_[i].last_us);
+  }
+  hits.push_back(std::move(other));
+  return hits;
 }
 
 Result<std::vector<RuleHit>> read_rule_hits(const store::Store& store) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -23,7 +24,7 @@ struct RuleHit {
 
 /// Counted by rule id, so that counts outlive the numbers of one rule set and restarts: they leave
 /// with the cuts (CF meta, "rule/hits/<id>") and are no part of a digest. Thread safety: belongs to
-/// whom states belong to.
+/// whom states belong to; at_cut() from any thread.
 class RuleHits {
  public:
   Result<void> load(const store::Store& store);
@@ -34,6 +35,9 @@ class RuleHits {
   [[nodiscard]] std::string_view name(const Verdict& verdict) const;
   /// What changed since the last call.
   void append_to(store::WriteSet& set);
+  /// As of the last append_to(): the first `most` rules that ever decided anything, and the sum of
+  /// all others as the rule "other", so that a reader keeps few rows and no count ever falls.
+  [[nodiscard]] std::vector<RuleHit> at_cut(std::size_t most) const;
   /// In no order.
   [[nodiscard]] std::vector<RuleHit> all() const { return hits_; }
 
@@ -51,6 +55,8 @@ class RuleHits {
   std::unordered_map<std::string, std::uint32_t> slots_;  ///< by id: index in hits_
   std::vector<std::uint8_t> dirty_;                       ///< by index in hits_
   std::vector<std::uint32_t> changed_;
+  mutable std::mutex cut_mutex_;
+  std::vector<RuleHit> cut_;
 };
 
 /// What the store's last cut has, most hits first.

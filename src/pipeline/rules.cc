@@ -105,6 +105,10 @@ std::vector<RuleHit> Engine::rule_hits() const {
   return hits;
 }
 
+std::vector<RuleHit> Engine::rule_hits_at_cut(std::size_t most) const {
+  return impl_->hits.at_cut(most);
+}
+
 std::shared_ptr<const RuleSet> Engine::rules() const {
   const std::lock_guard lock(impl_->rules_mutex);
   return impl_->rules;

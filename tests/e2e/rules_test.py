@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Operators' rules: they come first, are reloaded while the daemon runs, counted, tested, measured, and tried out."""
-import json, os, re, signal, time
+import json, os, re, signal, socket, time, urllib.request
 from common import Case
 
 RULE = """
@@ -24,6 +24,12 @@ LINE = ("2026-11-{day:02}T20:00:{n:02}.000000+00:00 mx1 postfix/smtp[12]: 4jX{da
         "relay=mx.example.com[192.0.2.7]:25, delay=0.5, delays=0.1/0/0.2/0.2, dsn=5.7.1, status=bounced "
         "(host mx.example.com[192.0.2.7] said: {words} (in reply to RCPT TO command))\n")
 WORDS = "550 5.7.1 zorbled frumious mailbox {n} of the bandersnatch"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Rules(Case):
@@ -121,7 +127,8 @@ def live(t):
     log, data = t.path("mail.log"), t.path("live.data")
     open(log, "w").close()
     t.write("live/own.toml", CAUSE.format(name="closed") + RULE.format(name="a", cause="shop.closed", words="the shop has closed"))
-    t.write("live.conf", f'data_dir = "{data}"\n[rules]\noverrides = ["{t.path("live")}"]\n[[tail]]\nname = "edge"\npaths = ["{log}"]\npoll = "20ms"\n')
+    port = free_port()
+    t.write("live.conf", f'data_dir = "{data}"\n[http]\nlisten = "127.0.0.1:{port}"\n[rules]\noverrides = ["{t.path("live")}"]\n[[tail]]\nname = "edge"\npaths = ["{log}"]\npoll = "20ms"\n')
     process = t.daemon(t.path("live.conf"))
     t.until("the control socket", lambda: os.path.exists(data + "/control.sock"))
     count = [0]
@@ -180,6 +187,12 @@ def live(t):
     hits = {h["rule"]: h["hits"] for h in t.ndjson("rules", "list", "--hits", "--format", "ndjson", "--data", data)}
     t.expect(hits["own/a"] == 2 and hits["own/b"] == 5 and hits["own/m729"] >= 1, str({k: v for k, v in hits.items() if v}))
     t.expect(sum(hits.values()) == count[0], f"{sum(hits.values())} hits of {count[0]} failures")
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode()
+    metric = dict(re.findall(r'^bounced_rule_hits_total\{rule="([^"]*)"\} (\S+)$', text, re.M))
+    t.expect({k: float(v) for k, v in metric.items()} == {k: v for k, v in hits.items() if v}, f"{metric} of {hits}")
+    last = dict(re.findall(r'^bounced_rule_last_hit_seconds\{rule="([^"]*)"\} (\S+)$', text, re.M))
+    t.expect(last.keys() == metric.keys() and all(1793e6 < float(v) < 1795e6 for v in last.values()), str(last))
+    t.expect(text.count("# TYPE bounced_rule_hits_total counter") == 1, text)
     process.send_signal(signal.SIGTERM)
     error = process.communicate(timeout=30)[1]
     t.expect(process.returncode == 0, f"SIGTERM: {process.returncode}\n{error}")

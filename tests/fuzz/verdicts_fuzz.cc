@@ -1,4 +1,5 @@
-// Hyperscan and memo against a plain matcher over the shipped rules: the same winner for any text.
+// Finder (Hyperscan, phrases, known words) and memo against a plain matcher over the shipped rules:
+// the same literals and the same winner for any text.
 // fuzz-libs: bounced_classify bounced_base
 #include <cstdint>
 #include <cstdio>
@@ -37,6 +38,19 @@ std::string text_of(const std::uint8_t* data, std::size_t size) {
   return text;
 }
 
+/// Twice: words never met are read another way than known ones.
+void expect_all_literals(std::string_view text) {
+  static classify::Finder finder(rules().databases, rules().phrases, rules().pattern_texts);
+  const auto expected =
+      classify::testing::literals_in(text, rules().pattern_texts, rules().literals);
+  for (int round = 0; round < 2; ++round) {
+    if (classify::testing::found_by(finder, text) == expected) continue;
+    std::fprintf(stderr, "%.*s\nround %d finds other literals\n", static_cast<int>(text.size()),
+                 text.data(), round);
+    std::abort();
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -46,8 +60,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < kHead || size > 512) return 0;
   // The set outlives both: they are made once, as a worker's are.
   static Classifier classifier(std::shared_ptr<const RuleSet>(&rules(), [](const RuleSet*) {}));
+  static Classifier plain(std::shared_ptr<const RuleSet>(&rules(), [](const RuleSet*) {}),
+                          {false, {}});
   static classify::testing::Reference reference(rules());
   const std::string text = text_of(data + kHead, size - kHead);
+  expect_all_literals(text);
   const std::string host(rules().provider_suffixes[data[0] % rules().provider_suffixes.size()]);
   Failure failure;
   failure.diagnostic = text;
@@ -57,11 +74,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   failure.phase = static_cast<Phase>(data[3] % 7);
   const Verdict first = classifier.classify(failure);
   const Verdict again = classifier.classify(failure);  // from the memo
+  const Verdict known = plain.classify(failure);
   const RuleId expected = reference.winner(failure);
-  if (first.rule == expected && again.rule == expected && again.cause == first.cause) return 0;
-  std::fprintf(stderr, "%s\n%s, again %s, expected %s\n", text.c_str(),
+  if (first.rule == expected && again.rule == expected && known.rule == expected &&
+      again.cause == first.cause) {
+    return 0;
+  }
+  std::fprintf(stderr, "%s\n%s, again %s, without memo %s, expected %s\n", text.c_str(),
                std::string(rule_name(rules(), first.rule)).c_str(),
                std::string(rule_name(rules(), again.rule)).c_str(),
+               std::string(rule_name(rules(), known.rule)).c_str(),
                std::string(rule_name(rules(), expected)).c_str());
   std::abort();
 }

@@ -12,14 +12,35 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/text.h"
 #include "bounced/limits.h"
 #include "classify/codes.h"
+#include "classify/finder.h"
 #include "classify/normalise.h"
 #include "classify/rule_set.h"
 
 namespace bounced::classify::testing {
+
+/// The first `literals` patterns that are in the text, asked one by one.
+inline std::vector<std::uint32_t> literals_in(std::string_view text, const Texts& patterns,
+                                              std::size_t literals) {
+  std::vector<std::uint32_t> found;
+  for (std::uint32_t i = 0; i < literals; ++i) {
+    if (text.find(patterns[i]) != std::string_view::npos) found.push_back(i);
+  }
+  return found;
+}
+
+/// What a finder tells, each once, in order.
+inline std::vector<std::uint32_t> found_by(Finder& finder, std::string_view text) {
+  const auto finds = finder.run(text);
+  std::vector<std::uint32_t> found(finds.begin(), finds.end());
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
 
 /// The winner by the words of DESIGN section 7, told anew, with std::regex for regexes.
 class Reference {

@@ -82,6 +82,17 @@ TEST_F(ReloadTest, NewRulesJudgeWhatComesNext) {
   EXPECT_NE(generation(*engine->rules()), before);
   replay(*engine, log(20, "the frobnicated mailbox"));
   EXPECT_EQ(hits(*engine), (std::map<std::string, std::uint64_t>{{"own/a", 10}, {"own/b", 20}}));
+  ASSERT_TRUE(engine->flush());
+  const auto at_cut = engine->rule_hits_at_cut(2);
+  ASSERT_EQ(at_cut.size(), 2u);
+  EXPECT_EQ(at_cut[0].rule, "own/a");
+  EXPECT_EQ(at_cut[0].count, 10u);
+  EXPECT_GT(at_cut[0].last_us, 0);
+  const auto short_of_room = engine->rule_hits_at_cut(1);
+  ASSERT_EQ(short_of_room.size(), 2u);
+  EXPECT_EQ(short_of_room[1].rule, "other");
+  EXPECT_EQ(short_of_room[1].count, 20u);
+  EXPECT_EQ(short_of_room[1].last_us, at_cut[1].last_us);
   const auto again = engine->reload_rules();
   ASSERT_TRUE(again);
   EXPECT_FALSE(again->changed);
