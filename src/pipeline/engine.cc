@@ -33,6 +33,7 @@ Result<std::unique_ptr<Engine>> Engine::open(Options options) {
 Result<void> Engine::Impl::open_store() {
   store::OpenOptions open_options;
   open_options.fold_local_part = options.fold_local_part;
+  open_options.files = options.files;
   auto opened = store::Store::open(options.data_dir, open_options);
   if (!opened) return tl::unexpected(opened.error());
   store = std::move(*opened);

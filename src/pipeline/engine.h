@@ -39,6 +39,8 @@ namespace bounced::pipeline {
 
 struct Options {
   std::string data_dir;  ///< empty = no store: everything in RAM, nothing kept
+  /// Under the store (store::OpenOptions::files); null: the machine's own files.
+  std::shared_ptr<rocksdb::FileSystem> files;
   bool fold_local_part = true;
   RuleSetOptions rules;
   std::vector<std::string> sending_ips;

@@ -34,6 +34,8 @@ constexpr std::size_t kSmallCutBytes = std::size_t{64} << 20;
 /// Parts smaller than this are not worth two files.
 constexpr std::size_t kSplitBytesMin = std::size_t{4} << 20;
 constexpr std::int64_t kResumeIntervalUs = 10'000'000;
+/// Requests come in all the time: on a full disk not each of them is worth another try.
+constexpr std::int64_t kPutResumeIntervalUs = 1'000'000;
 constexpr std::size_t kBatchHeaderBytes = 64, kBatchRecordBytes = 16;
 
 Slice slice(std::string_view bytes) {
@@ -128,19 +130,25 @@ std::vector<FileJob> plan_files(const WriteSet& set, std::array<Sorted, kFamilie
 }  // namespace
 
 tl::unexpected<Error> Store::Impl::write_failed(const rocksdb::Status& status, std::string what) {
-  needs_resume = true;
-  return store_error(status, std::move(what), dir);
+  tl::unexpected<Error> error = store_error(status, std::move(what), dir);
+  write_error = error.value();
+  return error;
 }
 
 // After a failed write (a full disk) RocksDB refuses all writes until it is told to go on. A flush
 // or compaction that failed in the background stops no write at first: it gets another try now and
 // then, and only if a write fails too is that an error.
 Result<void> Store::Impl::resume() {
-  if (needs_resume) {
+  if (write_error) {
+    resumed_us = monotonic_us();
     if (const rocksdb::Status status = db->Resume(); !status.ok()) {
       return store_error(status, "commit", dir);
     }
-    needs_resume = false;
+    if (files.log_failed->load(std::memory_order_relaxed)) {
+      return fail(ErrorCode::io, "commit", dir, "a write failed, and no new log could be begun",
+                  "free some space if there is none, and start bounced again; nothing is lost");
+    }
+    write_error.reset();
     errors->seen.store(false, std::memory_order_relaxed);
   } else if (errors->seen.load(std::memory_order_relaxed) &&
              monotonic_us() - resumed_us > kResumeIntervalUs) {
@@ -149,6 +157,27 @@ Result<void> Store::Impl::resume() {
     if (!db->Resume().ok()) errors->seen.store(true, std::memory_order_relaxed);
   }
   return {};
+}
+
+// A log that a write failed on must never be written to again: RocksDB (7.8) asserts it, and the
+// program is gone. Resume() leaves such a log by emptying memory into files, which begins a new one
+// -- but only where there is something in memory. So there always is, by the time of a write: a
+// deletion of nothing, kept out of the log itself.
+void Store::Impl::keep_in_memory() {
+  const std::string& entries = rocksdb::DB::Properties::kNumEntriesActiveMemTable;
+  std::uint64_t number = 0;
+  for (rocksdb::ColumnFamilyHandle* const h : {handle(Family::positions), handles.back()}) {
+    if (db->GetIntProperty(h, entries, &number) && number > 0) return;
+  }
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  (void)db->Delete(options, handles.back(), "kept");
+}
+
+rocksdb::Status Store::Impl::write_log(rocksdb::WriteBatch& batch,
+                                       const rocksdb::WriteOptions& options) {
+  keep_in_memory();
+  return db->Write(options, &batch);
 }
 
 Result<void> Store::Impl::commit_small(const WriteSet& set, bool sync) {
@@ -171,14 +200,20 @@ Result<void> Store::Impl::commit_small(const WriteSet& set, bool sync) {
   rocksdb::WriteOptions options;
   options.sync = sync;
   options.memtable_insert_hint_per_batch = true;
-  const rocksdb::Status status = db->Write(options, &batch);
+  const std::lock_guard lock(log_mutex);
+  if (auto resumed = resume(); !resumed) return resumed;
+  const rocksdb::Status status = write_log(batch, options);
   if (!status.ok()) return write_failed(status, "commit");
   return {};
 }
 
 Result<void> Store::Impl::commit_large(const WriteSet& set) {
-  if (const rocksdb::Status synced = db->FlushWAL(true); !synced.ok()) {
-    return write_failed(synced, "commit");
+  {
+    const std::lock_guard lock(log_mutex);
+    if (auto resumed = resume(); !resumed) return resumed;
+    if (const rocksdb::Status synced = db->FlushWAL(true); !synced.ok()) {
+      return write_failed(synced, "commit");
+    }
   }
   std::vector<Family> families;
   for (std::size_t f = 0; f < kFamilies; ++f) {
@@ -219,6 +254,7 @@ Result<void> Store::Impl::commit_large(const WriteSet& set) {
   if (status.ok()) return {};
   for (const FileJob& job : jobs) (void)::unlink(job.path.c_str());
   if (!files_written) return store_error(status, "commit", dir);  // RocksDB has seen nothing
+  const std::lock_guard lock(log_mutex);
   return write_failed(status, "commit");
 }
 
@@ -230,8 +266,8 @@ Result<void> Store::commit(const WriteSet& set, bool sync_wanted) {
   const std::size_t records = set.records();
   if (records == 0) return sync_wanted ? sync() : Result<void>();
   const std::int64_t begun = monotonic_us();
-  if (auto resumed = impl.resume(); !resumed) return resumed;
-  const bool small = records < limits::kSmallCutRecords && set.bytes() < kSmallCutBytes;
+  const bool small = impl.errors->stopped.load(std::memory_order_relaxed) ||
+                     (records < limits::kSmallCutRecords && set.bytes() < kSmallCutBytes);
   auto done = small ? impl.commit_small(set, sync_wanted) : impl.commit_large(set);
   if (!done) return done;
   Impl::Counters& c = impl.counters;
@@ -258,17 +294,20 @@ Result<void> Store::put_now(const WriteSet& set) {
   }
   rocksdb::WriteOptions options;
   options.sync = true;
-  const rocksdb::Status status = impl.db->Write(options, &batch);
-  if (!status.ok()) {
-    impl.errors->seen.store(true, std::memory_order_relaxed);  // commit() looks at it
-    return store_error(status, "put", impl.dir);
+  const std::lock_guard lock(impl.log_mutex);
+  if (impl.write_error && monotonic_us() - impl.resumed_us < kPutResumeIntervalUs) {
+    return tl::unexpected(*impl.write_error);
   }
+  if (auto resumed = impl.resume(); !resumed) return resumed;
+  const rocksdb::Status status = impl.write_log(batch, options);
+  if (!status.ok()) return impl.write_failed(status, "put");
   impl.counters.syncs.fetch_add(1, std::memory_order_relaxed);
   return {};
 }
 
 Result<void> Store::sync() {
   if (impl_->read_only) return {};
+  const std::lock_guard lock(impl_->log_mutex);
   if (auto resumed = impl_->resume(); !resumed) return resumed;
   if (const rocksdb::Status status = impl_->db->SyncWAL(); !status.ok()) {
     return impl_->write_failed(status, "sync");

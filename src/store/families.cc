@@ -91,6 +91,8 @@ rocksdb::DBOptions database_options(bool read_only) {
   o.max_total_wal_size = 24 * kMiB;
   o.db_write_buffer_size = 160 * kMiB;
   o.avoid_flush_during_recovery = true;
+  // All that is in memory is in the log, but for what commit.cc keeps there, which nobody reads.
+  o.avoid_flush_during_shutdown = true;
   o.allow_concurrent_memtable_write = false;  // one writer by contract
   o.skip_stats_update_on_db_open = true;
   o.stats_dump_period_sec = 0;

@@ -24,10 +24,70 @@ class CutFile : public rocksdb::FSWritableFileOwnerWrapper {
   }
 };
 
-class Files : public rocksdb::FileSystemWrapper {
+using rocksdb::IODebugContext;
+using rocksdb::IOOptions;
+using rocksdb::IOStatus;
+using rocksdb::Slice;
+
+/// RocksDB's log. RocksDB flushes it at the end of each record: what lies behind the last flush
+/// when a write fails is a piece of one, and goes. RocksDB keeps the piece, and writes it once more
+/// when it resumes: by then nobody wants it, and a place on a disk that may still be full must not
+/// be what resuming depends on.
+class LogFile : public rocksdb::FSWritableFileOwnerWrapper {
+ public:
+  LogFile(std::unique_ptr<rocksdb::FSWritableFile>&& target,
+          std::shared_ptr<std::atomic<bool>> failed)
+      : FSWritableFileOwnerWrapper(std::move(target)), failed_(std::move(failed)) {}
+
+  IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
+    if (cut_) return IOStatus::OK();
+    return appended(target()->Append(data, options, debug), data.size());
+  }
+  IOStatus Append(const Slice& data, const IOOptions& options,
+                  const rocksdb::DataVerificationInfo& info, IODebugContext* debug) override {
+    if (cut_) return IOStatus::OK();
+    return appended(target()->Append(data, options, info, debug), data.size());
+  }
+  IOStatus Flush(const IOOptions& options, IODebugContext* debug) override {
+    if (!cut_) whole_ = size_;
+    return noted(target()->Flush(options, debug));
+  }
+  IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
+    return noted(target()->Sync(options, debug));
+  }
+  IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
+    return noted(target()->Fsync(options, debug));
+  }
+  IOStatus RangeSync(std::uint64_t offset, std::uint64_t size, const IOOptions& options,
+                     IODebugContext* debug) override {
+    return noted(target()->RangeSync(offset, size, options, debug));
+  }
+
+ private:
+  IOStatus appended(IOStatus status, std::size_t size) {
+    if (status.ok()) {
+      size_ += size;
+      return status;
+    }
+    cut_ = true;
+    target()->Truncate(whole_, IOOptions(), nullptr).PermitUncheckedError();
+    return noted(std::move(status));
+  }
+  IOStatus noted(IOStatus status) {
+    if (!status.ok()) failed_->store(true, std::memory_order_relaxed);
+    return status;
+  }
+
+  const std::shared_ptr<std::atomic<bool>> failed_;
+  std::uint64_t size_ = 0, whole_ = 0;  ///< written; of whole records
+  bool cut_ = false;                    ///< nothing is added any more
+};
+
+class StoreFiles : public rocksdb::FileSystemWrapper {
  public:
   using FileSystemWrapper::FileSystemWrapper;
   const char* Name() const override { return "bounced"; }
+  [[nodiscard]] const std::atomic<bool>* log_failed() const { return log_failed_.get(); }
 
   rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file,
@@ -38,18 +98,26 @@ class Files : public rocksdb::FileSystemWrapper {
     const std::string directory = std::filesystem::path(name).parent_path().filename();
     if (opened.ok() && directory == kIngestDirectory) {
       *file = std::make_unique<CutFile>(std::move(*file));
+    } else if (opened.ok() && last.size() > 4 && last.substr(last.size() - 4) == ".log") {
+      log_failed_->store(false, std::memory_order_relaxed);
+      *file = std::make_unique<LogFile>(std::move(*file), log_failed_);
     }
     return opened;
   }
+
+ private:
+  const std::shared_ptr<std::atomic<bool>> log_failed_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace
 
-rocksdb::Env* file_system() {
-  // Never destroyed: RocksDB's background threads may outlive everything else.
-  static rocksdb::Env* const env =
-      rocksdb::NewCompositeEnv(std::make_shared<Files>(rocksdb::FileSystem::Default())).release();
-  return env;
+Files open_files(std::shared_ptr<rocksdb::FileSystem> base) {
+  if (base == nullptr) base = rocksdb::FileSystem::Default();
+  const auto ours = std::make_shared<StoreFiles>(base);
+  Files files;
+  files.env = rocksdb::NewCompositeEnv(ours);
+  files.log_failed = ours->log_failed();
+  return files;
 }
 
 }  // namespace bounced::store

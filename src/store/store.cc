@@ -110,7 +110,9 @@ Store::Store() : impl_(std::make_unique<Impl>()) {}
 
 Store::~Store() {
   // Not after a failed write: RocksDB asserts that such a log is left alone.
-  if (impl_->db && !impl_->read_only && !impl_->needs_resume) (void)impl_->db->SyncWAL();
+  if (!impl_->db || impl_->read_only) return;
+  const std::lock_guard lock(impl_->log_mutex);
+  if (!impl_->write_error && !impl_->files.log_failed->load()) (void)impl_->db->SyncWAL();
 }
 
 Store::Impl::~Impl() {
@@ -183,7 +185,8 @@ Result<void> Store::Impl::check_families(const OpenOptions& options) const {
 Result<void> Store::Impl::open_database(const OpenOptions& options) {
   cache = rocksdb::NewLRUCache(kBlockCacheBytes, 2);
   db_options = database_options(read_only);
-  db_options.env = file_system();
+  files = open_files(options.files);
+  db_options.env = files.env.get();
   db_options.max_file_opening_threads = opening_threads(db_dir);
   if (!read_only) db_options.listeners.push_back(errors);
   if (auto checked = check_families(options); !checked) return checked;

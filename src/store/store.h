@@ -14,6 +14,10 @@
 #include "bounced/result.h"
 #include "store/write_set.h"
 
+namespace rocksdb {
+class FileSystem;
+}
+
 namespace bounced::store {
 
 inline constexpr std::uint32_t kStoreVersion = 2;  ///< 2: rates in groups
@@ -24,6 +28,9 @@ struct OpenOptions {
   bool create = true;
   bool read_only = false;       ///< no lock taken; sees the last commit at open
   bool fold_local_part = true;  ///< stored at creation; a mismatch is a clear error
+  /// Under everything that RocksDB writes and reads; null: the machine's own files. For tests,
+  /// whose disks fail.
+  std::shared_ptr<rocksdb::FileSystem> files;
 };
 
 /// Consistent read view; released when destroyed. Thread safety: const methods.
@@ -46,12 +53,13 @@ class Store {
   /// All or nothing (a cut). Fewer than kSmallCutRecords records: one WriteBatch over all
   /// families, WAL on, synced when `sync`. More (or over 64 MiB): SyncWAL, then one
   /// IngestExternalFiles of sorted files over all families (durable on return). An error leaves the
-  /// store as before; the caller retries or stops. Sorting and file writing run on the calling
-  /// thread and one helper.
+  /// store as before, also for who opens it later; the caller retries or stops. Behind an error
+  /// that stopped RocksDB, large cuts too are one WriteBatch until the store is opened again.
+  /// Sorting and file writing run on the calling thread and one helper.
   Result<void> commit(const WriteSet& set, bool sync);
   /// All or nothing, one WriteBatch, durable on return. Thread safety: any thread, beside commit():
-  /// for what must not wait for a cut (the inbox). An error leaves the store as before; the next
-  /// commit() finds out whether the store can be written again.
+  /// for what must not wait for a cut (the inbox). An error leaves the store as before; whether it
+  /// can be written again is found out by the next commit(), and by put_now() once a second.
   Result<void> put_now(const WriteSet& set);
   /// Makes every returned commit durable (fdatasync of the WAL).
   Result<void> sync();

@@ -8,9 +8,12 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "store/file_system.h"
 #include "store/sorted.h"
 #include "store/store.h"
 
@@ -24,10 +27,16 @@ class ErrorListener : public rocksdb::EventListener {
                             bool* auto_recovery) override {
     *auto_recovery = false;
   }
-  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status*) override {
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
     seen.store(true, std::memory_order_relaxed);
+    if (error->severity() >= rocksdb::Status::kHardError) {
+      stopped.store(true, std::memory_order_relaxed);
+    }
   }
   std::atomic<bool> seen{false};
+  /// RocksDB has stopped once. It (7.8) does not forget that when it goes on: writes are taken, but
+  /// the files of a large cut get no number, which it then asserts.
+  std::atomic<bool> stopped{false};
 };
 
 struct Store::Impl {
@@ -37,15 +46,20 @@ struct Store::Impl {
   bool read_only = false;
   bool fold_local_part = true;
   Secret secret{};
+  Files files;  ///< outlives db
   std::shared_ptr<rocksdb::Cache> cache;
   rocksdb::DBOptions db_options;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;  ///< owned by db; families, then default
   std::unique_ptr<rocksdb::DB> db;
   std::uint64_t next_file = 0;
   std::array<Sorted, kFamilies> sorted;  ///< of the cut that commit() writes; memory is kept
-  bool needs_resume = false;             ///< a write failed: RocksDB may have stopped taking writes
   std::shared_ptr<ErrorListener> errors = std::make_shared<ErrorListener>();
-  std::int64_t resumed_us = 0;  ///< when a background error was last given another try
+  /// Held while RocksDB's log is written to, or is given up for a new one: no write may come
+  /// between one that failed and what RocksDB is told then.
+  std::mutex log_mutex;
+  // --- guarded by log_mutex
+  std::optional<Error> write_error;  ///< of a write: RocksDB may have stopped taking any
+  std::int64_t resumed_us = 0;       ///< when RocksDB was last asked to go on
 
   struct Counters {
     std::atomic<std::uint64_t> commits_small{0}, commits_large{0}, records{0}, bytes{0};
@@ -64,10 +78,13 @@ struct Store::Impl {
   Result<void> create_meta(const OpenOptions& options);
   Result<void> remove_leftovers() const;
   // commit.cc
+  /// With log_mutex held. Before every write.
   Result<void> resume();
+  rocksdb::Status write_log(rocksdb::WriteBatch& batch, const rocksdb::WriteOptions& options);
+  void keep_in_memory();
   Result<void> commit_small(const WriteSet& set, bool sync);
   Result<void> commit_large(const WriteSet& set);
-  /// Remembers that RocksDB may need a Resume(), and makes the error.
+  /// Remembers that RocksDB may need a Resume(), and makes the error. With log_mutex held.
   tl::unexpected<Error> write_failed(const rocksdb::Status& status, std::string what);
 };
 
