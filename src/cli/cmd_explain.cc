@@ -112,6 +112,10 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
       verdict = classifier.explain(failure, why);
       const CauseInfo& info = cause_info(**rules, verdict->cause);
       text += fmt::format("{:<11} {}\n", "event", to_string(event.kind));
+      if (event.hint != ProviderHint::none) {
+        text +=
+            fmt::format("{:<11} {}, by the sender's own classes\n", "hint", to_string(event.hint));
+      }
       text += fmt::format("{:<11} {} ({}, said {}, confidence {:.2f}) by {}\n", "verdict",
                           cause_id(**rules, verdict->cause), to_string(verdict->bounce_class),
                           to_string(verdict->said), verdict->confidence / 100.0,

@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "bounced/limits.h"
@@ -261,51 +262,95 @@ std::string content_type_of(const Args& args, std::string_view body) {
   return json ? "application/json" : "application/x-www-form-urlencoded";
 }
 
+/// What is posted: the file, or the provider's sample.
+struct Post {
+  std::string body, query, content_type, method;
+};
+
+Result<Post> read_post(const App& app, const Args& args, const std::string& provider) {
+  Post post;
+  post.method = args.method;
+  if (!args.file.empty()) {
+    auto body = read_all(app, args.file);
+    if (!body) return tl::unexpected(body.error());
+    post.body = std::move(*body);
+    post.content_type = content_type_of(args, post.body);
+    return post;
+  }
+  const Secret random = random_secret();
+  const std::string id =
+      "sample-" + providers::to_hex({reinterpret_cast<const char*>(random.data()), 12});
+  providers::Sample sample = providers::sample(provider, id, system_clock().now_us());
+  post.body = std::move(sample.body);
+  post.query = std::move(sample.query);
+  post.content_type = args.content_type.empty() ? sample.content_type : args.content_type;
+  if (args.method == Args().method) post.method = sample.method;
+  return post;
+}
+
+std::string url_of(const Config& config, const Args& args, const serve::WebhookSettings& settings,
+                   const Post& post) {
+  std::string url = args.url.empty() ? settings.url : args.url;
+  if (url.empty()) {
+    url = (config.http.certificate.empty() ? "http://" : "https://") + config.http.listen.front() +
+          settings.path + (settings.token.empty() ? "" : "/" + settings.token);
+  }
+  if (!post.query.empty()) url += (url.find('?') == std::string::npos ? '?' : '&') + post.query;
+  return url;
+}
+
+/// Adds what proves who it is from, as far as a secret is at hand. The call shows `body`.
+Result<void> sign_call(const App& app, const Args& args, const serve::WebhookSettings& settings,
+                       std::string& body, net::HttpCall& call) {
+  std::string secret;
+  if (!args.key.empty()) {
+    auto key = read_all(app, args.key);
+    if (!key) return tl::unexpected(key.error());
+    secret = std::string(trim(*key));
+  } else if (!settings.endpoint.secrets.empty()) {
+    secret = settings.endpoint.secrets.front();
+  }
+  add_credentials(settings.endpoint, call);
+  call.body = body;
+  if (secret.empty()) return {};
+  std::vector<providers::Header> headers;
+  for (const auto& [name, value] : call.headers) {
+    if (name == "Content-Type") headers.push_back({"content-type", value});
+  }
+  if (!settings.endpoint.topics.empty()) {
+    headers.push_back({"x-amz-sns-topic-arn", settings.endpoint.topics.front()});
+  }
+  providers::Request request;
+  request.method = call.method;
+  request.url = settings.url.empty() ? std::string_view(call.url) : settings.url;
+  request.headers = headers;
+  body.resize(body.size() + limits::kBlockPadding, '\0');
+  request.body = std::string_view(body).substr(0, body.size() - limits::kBlockPadding);
+  request.now_us = system_clock().now_us();
+  auto made = providers::sign(settings.endpoint.provider, secret, request);
+  if (!made) return tl::unexpected(made.error());
+  for (auto& header : made->headers) call.headers.push_back(std::move(header));
+  body.resize(request.body.size());
+  if (!made->body.empty()) body = std::move(made->body);
+  call.body = body;
+  return {};
+}
+
 int send(App& app, const Args& args) {
   auto config = app.config();
   if (!config) return app.io.report(config.error());
   auto settings = find_endpoint(app, *config, args.endpoint);
   if (!settings) return app.io.report(settings.error());
-  auto body = read_all(app, args.file);
-  if (!body) return app.io.report(body.error());
-  std::string secret;
-  if (!args.key.empty()) {
-    auto key = read_all(app, args.key);
-    if (!key) return app.io.report(key.error());
-    secret = std::string(trim(*key));
-  } else if (!settings->endpoint.secrets.empty()) {
-    secret = settings->endpoint.secrets.front();
-  }
+  auto post = read_post(app, args, settings->endpoint.provider);
+  if (!post) return app.io.report(post.error());
   net::HttpCall call;
-  call.url = args.url;
-  if (call.url.empty()) call.url = settings->url;
-  if (call.url.empty()) {
-    call.url = (config->http.certificate.empty() ? "http://" : "https://") +
-               config->http.listen.front() + settings->path +
-               (settings->token.empty() ? "" : "/" + settings->token);
-  }
-  call.method = args.method;
-  call.headers.emplace_back("Content-Type", content_type_of(args, *body));
+  call.url = url_of(*config, args, *settings, *post);
+  call.method = post->method;
+  if (!post->content_type.empty()) call.headers.emplace_back("Content-Type", post->content_type);
   call.ca_file = args.ca_file.empty() ? "" : app.path(args.ca_file);
   call.check_server = !args.insecure;
-  add_credentials(settings->endpoint, call);
-  call.body = *body;
-  providers::Signed made;
-  if (!secret.empty()) {
-    const std::string content_type = call.headers.front().second;
-    const providers::Header header{"content-type", content_type};
-    providers::Request request;
-    request.method = call.method;
-    request.url = settings->url.empty() ? std::string_view(call.url) : settings->url;
-    request.headers = {&header, 1};
-    body->resize(body->size() + limits::kBlockPadding, '\0');
-    request.body = std::string_view(*body).substr(0, body->size() - limits::kBlockPadding);
-    request.now_us = system_clock().now_us();
-    auto signature = providers::sign(settings->endpoint.provider, secret, request);
-    if (!signature) return app.io.report(signature.error());
-    made = std::move(*signature);
-    for (auto& header_made : made.headers) call.headers.push_back(header_made);
-    call.body = made.body.empty() ? request.body : std::string_view(made.body);
+  if (auto done = sign_call(app, args, *settings, post->body, call); !done) {
+    return app.io.report(done.error());
   }
   const std::int64_t begun_us = monotonic_us();
   auto reply = net::call(call);
@@ -317,10 +362,12 @@ int send(App& app, const Args& args) {
 }
 
 void add_send(CLI::App& parent, App& app) {
-  CLI::App* command = parent.add_subcommand("send", "sign a file and post it to an endpoint");
+  CLI::App* command = parent.add_subcommand(
+      "send", "sign a file, or a sample of its own, and post it to an endpoint");
   auto args = std::make_shared<Args>();
   command->add_option("ENDPOINT", args->endpoint, "name or path of a [[webhook]]")->required();
-  command->add_option("FILE", args->file, "the body; - = stdin")->required();
+  command->add_option("FILE", args->file,
+                      "the body; - = stdin; default: one delivery to webhook-sample@example.com");
   command->add_option("--url", args->url, "another address than the configuration tells");
   command->add_option("--key", args->key,
                       "file with what signs; a private key where the endpoint has a public one");
@@ -329,6 +376,7 @@ void add_send(CLI::App& parent, App& app) {
   command->add_option("--cacert", args->ca_file, "PEM file of an own certificate authority");
   command->add_flag("--insecure", args->insecure, "do not check the server's certificate");
   examples(*command,
+           "  bounced webhook send --config bounced.toml mailgun\n"
            "  bounced webhook send --config bounced.toml sendgrid events.json --key private.pem\n"
            "  bounced webhook send --config bounced.toml mailgun event.json --insecure");
   command->callback([&app, args] { app.run = [&app, args] { return send(app, *args); }; });

@@ -238,7 +238,7 @@ Result<std::unique_ptr<HttpService>> HttpService::start(pipeline::Engine& engine
     return engine.add_push({s.name, s.endpoint.provider, s.tenant, s.stream, horizon_us});
   };
   sink.accept = [&engine](std::uint32_t source, const Batch& batch,
-                          std::function<void(const Result<void>&)> done) {
+                          serve::Webhooks::Sink::Done done) {
     engine.accept(source, batch, std::move(done));
   };
   parse::Context context;

@@ -432,7 +432,9 @@ inline void Correlator::Impl::enrich(Batch& batch, Event& event, OpenMessage& me
 
 void Correlator::Impl::enrich_alone(const Batch& batch, Event& event) {
   ++stats.not_enriched;
-  if (const std::string_view id = batch.view(event.message_id); usable_id(id)) {
+  if (event.message != 0) {
+    // Its source knows it by another name than the header's (a provider's webhooks).
+  } else if (const std::string_view id = batch.view(event.message_id); usable_id(id)) {
     event.message = message_fingerprint(id);
   } else {
     event.message =

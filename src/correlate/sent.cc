@@ -4,6 +4,8 @@
 #include <array>
 
 #include "base/hash.h"
+#include "base/message.h"
+#include "base/text.h"
 #include "base/time.h"
 
 namespace bounced::correlate {
@@ -40,6 +42,16 @@ void append_key(std::string& out, std::uint32_t day, std::uint64_t hash) {
   store::append_u64_be(out, hash);
 }
 
+std::string_view without_brackets(std::string_view id) {
+  if (id.size() >= 2 && id.front() == '<' && id.back() == '>') return id.substr(1, id.size() - 2);
+  return id;
+}
+
+bool id_byte(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         std::string_view("-_.@+=/$~").find(c) != std::string_view::npos;
+}
+
 /// Events after which a mail may come back.
 bool is_sent(const Event& event) {
   return event.kind == EventKind::delivered || event.kind == EventKind::relayed ||
@@ -53,17 +65,82 @@ bool is_news(const Event& event) {
 
 }  // namespace
 
+std::string_view handed_over_id(std::string_view answer) {
+  constexpr std::string_view kQueued = "queued as ", kOk = "ok ";
+  // Shorter ones are words ("250 Ok done") or queue ids that nobody tells again.
+  constexpr std::size_t kBareBytesMin = 16;
+  std::string_view rest = trim(answer);
+  const bool bracketed = !rest.empty() && rest.front() == '(';
+  if (bracketed) rest.remove_prefix(1);
+  bool bare = false;
+  if (const auto at = ascii_lower(rest).find(kQueued); at != std::string::npos) {
+    rest.remove_prefix(at + kQueued.size());
+  } else {
+    while (!rest.empty() &&
+           (rest[0] == ' ' || rest[0] == '.' || (rest[0] >= '0' && rest[0] <= '9')))
+      rest.remove_prefix(1);
+    if (!iequals(rest.substr(0, kOk.size()), kOk)) return {};
+    rest.remove_prefix(kOk.size());
+    bare = true;
+  }
+  rest = trim(rest);
+  if (!rest.empty() && rest.front() == '<') rest.remove_prefix(1);
+  std::size_t size = 0;
+  while (size < rest.size() && id_byte(rest[size])) ++size;
+  const std::string_view id = rest.substr(0, size);
+  rest.remove_prefix(size);
+  if (!bare) return id;
+  // Nothing else may follow, or it is no id but prose.
+  const bool ends = trim(rest).empty() || rest.front() == ')' || rest.front() == '>';
+  return ends && id.size() >= kBareBytesMin ? id : std::string_view{};
+}
+
+void Sent::put_pair(std::uint32_t day, std::uint64_t message, const Event& event,
+                    std::uint64_t name) {
+  fresh_[{day, pair_hash(message, event.recipient_id)}] = never_zero(name);
+}
+
+/// The fingerprint by which the event's message goes: its own, unless a smart host gave it an id.
+std::uint64_t Sent::name_of(const Batch& batch, const Event& event) const {
+  if (event.kind != EventKind::relayed || !is_smart_host_ || event.diagnostic.empty() ||
+      !is_smart_host_(batch.view(event.mta_host), event.mta_port)) {
+    return event.message;
+  }
+  const std::string_view id = handed_over_id(batch.view(event.diagnostic));
+  return id.empty() ? event.message : message_fingerprint(id);
+}
+
 void Sent::remember(const Batch& batch, const Event& event) {
   if (event.message == 0) return;
   const std::uint32_t day = day_of(event.time_us);
   newest_day_ = std::max(newest_day_, day);
   if (store_ == nullptr && fresh_.size() >= kUnstoredMax) fresh_.clear();
-  fresh_[{day, pair_hash(event.message, event.recipient_id)}] =
-      static_cast<std::uint64_t>(event.time_us);
+  const std::uint64_t name = name_of(batch, event);
+  put_pair(day, event.message, event, name);
+  if (name != event.message) put_pair(day, name, event, name);
   if (!event.queue_id.empty()) {
     fresh_[{day, queue_hash(batch.view(event.queue_id))}] = event.message;
   }
   ++stats_.remembered;
+}
+
+/// A mail that comes back names the message as its header did.
+void Sent::remember_header(const Batch& batch, const Event& event) {
+  const std::string_view id = batch.view(event.message_id);
+  if (event.message == 0 || !usable_id(id)) return;
+  const std::uint64_t header = message_fingerprint(id);
+  if (header != event.message) put_pair(day_of(event.time_us), header, event, event.message);
+}
+
+/// What a webhook tells goes by the provider's id, and the header's Message-ID leads to it.
+Result<void> Sent::rename(const Batch& batch, Event& event) const {
+  const std::string_view id = batch.view(event.message_id);
+  if (event.message == 0 || !event.queue_id.empty() || !usable_id(id)) return {};
+  // No id of the provider's own (SendGrid's late bounces): only the header tells what it is of.
+  auto known = find(pair_hash(message_fingerprint(id), event.recipient_id), day_of(event.time_us));
+  if (!known) return tl::unexpected(known.error());
+  if (*known != 0) event.message = *known;
+  return {};
 }
 
 /// The newest value of that hash in the window that ends at `day`; 0 = none.
@@ -95,8 +172,15 @@ Result<bool> Sent::prove(const Batch& batch, Event& event) {
     return false;
   }
   const std::uint32_t day = day_of(event.time_us);
-  std::array<std::uint64_t, 2> messages{};
-  if (!event.message_id.empty()) messages[0] = event.message;
+  std::array<std::uint64_t, 3> messages{};
+  if (!event.message_id.empty()) {
+    messages[0] = event.message;
+    // Where a provider wrote its own Message-ID, that is its id at its own domain.
+    const std::string_view id = without_brackets(batch.view(event.message_id));
+    const std::size_t at = id.find('@');
+    if (at != 0 && at != std::string_view::npos)
+      messages[2] = message_fingerprint(id.substr(0, at));
+  }
   if (!event.queue_id.empty()) {
     // Where the log had no Message-ID its fingerprint is of its own: the same failure is told under
     // that one.
@@ -109,17 +193,22 @@ Result<bool> Sent::prove(const Batch& batch, Event& event) {
     auto found = find(pair_hash(message, event.recipient_id), day);
     if (!found) return tl::unexpected(found.error());
     if (*found == 0) continue;
-    event.message = message;
+    event.message = *found;
     return true;
   }
   return false;
 }
 
-Result<void> Sent::apply(const Batch& batch, std::vector<Event*>& run) {
+Result<void> Sent::apply(const Batch& batch, std::vector<Event*>& run, bool pushed) {
   bool unmatched = false;
   for (Event* event : run) {
     if (!event->has(EventFlags::kUnproven)) {
-      if (days_ != 0 && is_sent(*event)) remember(batch, *event);
+      if (days_ == 0 || !is_sent(*event)) continue;
+      if (pushed && event->final_failure()) {
+        if (auto renamed = rename(batch, *event); !renamed) return renamed;
+      }
+      remember(batch, *event);
+      if (pushed) remember_header(batch, *event);
       continue;
     }
     auto proven = prove(batch, *event);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
+#include <boost/beast/http/status.hpp>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -16,6 +17,7 @@
 namespace bounced::net {
 namespace {
 
+/// At once, of a header and of a body.
 constexpr std::size_t kReadBytes = std::size_t{4} << 10, kReadBodyBytes = std::size_t{64} << 10;
 /// Bodies up to this are not counted against the sum of all large ones, nor given back at once.
 constexpr std::size_t kSmallBodyBytes = std::size_t{64} << 10;
@@ -34,8 +36,7 @@ HttpConnection::HttpConnection(std::shared_ptr<HttpLoop> loop, tcp::socket socke
     : loop_(std::move(loop)),
       shared_(*loop_->shared),
       socket_(std::move(socket)),
-      context_(std::move(context)),
-      buffer_(shared_.options.header_bytes_max + 2 * kReadBodyBytes) {
+      context_(std::move(context)) {
   loop_->connections.insert(this);
   if (context_ != nullptr) tls_.emplace(socket_, *context_);
 }
@@ -49,7 +50,7 @@ HttpConnection::~HttpConnection() {
 
 void HttpConnection::enter(Stage stage, std::int64_t timeout_us) {
   stage_ = stage;
-  deadline_us_ = monotonic_us() + timeout_us;
+  deadline_us_ = loop_->now_us + timeout_us;
 }
 
 void HttpConnection::start() {
@@ -63,7 +64,10 @@ void HttpConnection::start() {
   peer_ = address.to_string();
   socket_.set_option(tcp::no_delay(true), ec);
   enter(Stage::handshake, shared_.options.header_timeout_us);
-  if (!tls_) return read_more();
+  if (!tls_) {
+    socket_.non_blocking(true, ec);
+    return read_more();
+  }
   tls_->async_handshake(asio::ssl::stream_base::server,
                         [self = shared_from_this()](const boost::system::error_code& error) {
                           if (!error) return self->read_more();
@@ -97,84 +101,134 @@ void HttpConnection::check(std::int64_t now_us, bool draining) {
 // --- reading ------------------------------------------------------------------------------------
 
 void HttpConnection::read_more() {
-  const std::size_t wanted = stage_ == Stage::body ? kReadBodyBytes : kReadBytes;
-  if (buffer_.size() + wanted > buffer_.max_size()) {
+  if (kept_.size() > shared_.options.header_bytes_max + kReadBodyBytes) {
     return refuse(431, "the header is too large");
   }
-  const auto into = buffer_.prepare(wanted);
+  in_.resize(kReadBytes);
   const auto done = [self = shared_from_this()](const boost::system::error_code& ec,
-                                                std::size_t bytes) { self->on_read(ec, bytes); };
+                                                std::size_t bytes) {
+    self->loop_->now_us = monotonic_us();
+    self->on_read(ec, std::string_view(self->in_).substr(0, bytes));
+  };
   if (tls_) {
-    tls_->async_read_some(into, done);
+    tls_->async_read_some(asio::buffer(in_), done);
   } else {
-    socket_.async_read_some(into, done);
+    socket_.async_read_some(asio::buffer(in_), done);
   }
 }
 
-void HttpConnection::on_read(const boost::system::error_code& ec, std::size_t bytes) {
+/// What there is of a body that goes on, into bytes that the thread's connections share: large
+/// pieces, and yet who only waits holds little. False: nothing is there now.
+bool HttpConnection::read_at_once() {
+  loop_->scratch.resize(kReadBodyBytes);
+  boost::system::error_code ec;
+  const std::size_t bytes = socket_.read_some(asio::buffer(loop_->scratch), ec);
+  if (ec == asio::error::would_block || ec == asio::error::try_again) return false;
+  take({loop_->scratch.data(), bytes});
+  if (ec) close();
+  return true;
+}
+
+void HttpConnection::take(std::string_view bytes) {
+  shared_.count.bytes_in.fetch_add(bytes.size(), std::memory_order_relaxed);
+  input_kept_ = !kept_.empty();
+  if (input_kept_) kept_.append(bytes);
+  input_ = input_kept_ ? std::string_view(kept_) : bytes;
+}
+
+void HttpConnection::on_read(const boost::system::error_code& ec, std::string_view bytes) {
   if (ec || stage_ == Stage::closing) return close();
-  shared_.count.bytes_in.fetch_add(bytes, std::memory_order_relaxed);
-  buffer_.commit(bytes);
+  take(bytes);
   feed();
 }
 
 void HttpConnection::begin_request() {
-  parser_.emplace();
+  parser_.emplace(request_);
   parser_->header_limit(static_cast<std::uint32_t>(shared_.options.header_bytes_max));
   parser_->body_limit(shared_.options.body_bytes_max);
   parser_->eager(true);
-  body_.clear();
-  parser_->get().body() = std::move(body_);  // its memory
   continue_sent_ = false;
-  begun_us_ = monotonic_us();
+  begun_us_ = loop_->now_us;
   enter(Stage::header, shared_.options.header_timeout_us);
 }
 
+/// Takes request after request, until one waits for its answer or for bytes.
 void HttpConnection::feed() {
-  try {
-    if (!parser_ && buffer_.size() != 0) begin_request();
-    while (buffer_.size() != 0) {
-      boost::system::error_code ec;
-      const std::size_t used = parser_->put(buffer_.data(), ec);
-      buffer_.consume(used);
-      const bool more = ec == http::error::need_more;
-      if (ec && !more) return refuse(ec);
-      if (stage_ == Stage::header && parser_->is_header_done() && !accept_header()) return;
-      if (parser_->is_done()) return dispatch();
-      if (more || used == 0) break;
+  do {
+    feeding_ = true;
+    try {
+      while (feed_some()) {
+      }
+    } catch (const std::bad_alloc&) {
+      refuse(503, "no memory");
     }
-    read_more();
-  } catch (const std::bad_alloc&) {
-    refuse(503, "no memory");
-  }
+    feeding_ = false;
+    keep_input();
+  } while (stage_ == Stage::body && !tls_ && read_at_once());
+  if (stage_ < Stage::continuing || stage_ == Stage::body) read_more();
 }
 
-/// The header is complete, the body may not be; false: answered.
-bool HttpConnection::accept_header() {
-  enter(Stage::body, shared_.options.body_timeout_us);
-  const auto& request = parser_->get();
-  if (const auto length = parser_->content_length(); length && *length > kSmallBodyBytes) {
-    claimed_ = static_cast<std::size_t>(*length);
-  } else if (parser_->chunked()) {
-    claimed_ = kSmallBodyBytes;
-  }
-  if (shared_.large_bodies.fetch_add(claimed_, std::memory_order_relaxed) > kLargeBodiesMax) {
-    refuse(503, "too many large requests at once");
+bool HttpConnection::feed_some() {
+  if (input_.empty() || stage_ == Stage::closing) return false;
+  if (!parser_) begin_request();
+  boost::system::error_code ec;
+  const std::size_t used = parser_->put(asio::buffer(input_.data(), input_.size()), ec);
+  input_.remove_prefix(used);
+  const bool more = ec == http::error::need_more;
+  if (ec && !more) {
+    refuse(ec);
     return false;
   }
-  if (!parser_->is_done() && !continue_sent_ &&
-      beast::iequals(request[http::field::expect], "100-continue")) {
+  if (stage_ == Stage::header && parser_->is_header_done() && !accept_header()) return false;
+  if (!claim(request_.body.size())) return false;
+  if (!parser_->is_done()) return !more && used != 0;
+  dispatch();
+  return stage_ == Stage::idle;
+}
+
+/// What is not parsed yet outlives what was read.
+void HttpConnection::keep_input() {
+  if (input_kept_) {
+    kept_.erase(0, kept_.size() - input_.size());
+  } else {
+    kept_.assign(input_);
+  }
+  if (kept_.empty() && kept_.capacity() > 4 * kReadBytes) std::string().swap(kept_);
+  input_ = kept_;
+  input_kept_ = true;
+}
+
+/// The header is complete, the body may not be; false: answered, or about to be told to go on.
+bool HttpConnection::accept_header() {
+  enter(Stage::body, shared_.options.body_timeout_us);
+  const auto length = parser_->content_length();
+  if (length && !claim(static_cast<std::size_t>(*length))) return false;
+  if (length) request_.body.reserve(static_cast<std::size_t>(*length) + limits::kBlockPadding);
+  if (!parser_->is_done() && !continue_sent_ && request_.expects_continue) {
     send_continue();
     return false;
   }
   return true;
 }
 
+/// A body has or will have so many bytes; false: answered, as there are too many large ones.
+bool HttpConnection::claim(std::size_t bytes) {
+  if (bytes <= kSmallBodyBytes || bytes <= claimed_) return true;
+  const std::size_t more = bytes - std::exchange(claimed_, bytes);
+  if (shared_.large_bodies.fetch_add(more, std::memory_order_relaxed) <= kLargeBodiesMax) {
+    return true;
+  }
+  refuse(503, "too many large requests at once");
+  return false;
+}
+
 void HttpConnection::send_continue() {
   continue_sent_ = true;
+  stage_ = Stage::continuing;
   const auto done = [self = shared_from_this()](const boost::system::error_code& ec, std::size_t) {
     if (ec || self->stage_ == Stage::closing) return self->close();
-    self->buffer_.size() != 0 ? self->feed() : self->read_more();
+    self->stage_ = Stage::body;
+    self->feed();
   };
   const asio::const_buffer bytes(kContinue.data(), kContinue.size());
   if (tls_) {
@@ -194,7 +248,7 @@ void HttpConnection::refuse(unsigned status, std::string_view why) {
   shared_.count.malformed.fetch_add(1, std::memory_order_relaxed);
   client_ = peer_;
   keep_alive_ = head_ = false;
-  begun_us_ = monotonic_us();
+  begun_us_ = loop_->now_us;
   HttpResponse response;
   response.status = status;
   response.body = std::string(why) + "\n";
@@ -204,28 +258,12 @@ void HttpConnection::refuse(unsigned status, std::string_view why) {
 
 // --- one request --------------------------------------------------------------------------------
 
-void HttpConnection::list_headers() {
-  headers_.clear();
-  names_.clear();
-  const auto& request = parser_->get();
-  std::size_t bytes = 0;
-  for (const auto& field : request) bytes += field.name_string().size();
-  names_.reserve(bytes);  // views into it stay
-  for (const auto& field : request) {
-    const std::size_t from = names_.size();
-    for (const char c : field.name_string()) {
-      names_ += c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-    }
-    const auto value = field.value();
-    headers_.push_back({std::string_view(names_).substr(from), {value.data(), value.size()}});
-  }
-}
-
 /// False: answered.
 bool HttpConnection::unpack_body(std::string_view coding) {
-  if (coding.empty() || ascii_lower(coding) == "identity") {
-    body_.resize(body_.size() + limits::kBlockPadding, '\0');
-    body_.resize(body_.size() - limits::kBlockPadding);
+  std::string& body = request_.body;
+  if (coding.empty() || iequals(coding, "identity")) {
+    body.resize(body.size() + limits::kBlockPadding, '\0');
+    body.resize(body.size() - limits::kBlockPadding);
     return true;
   }
   const std::string lower = ascii_lower(coding);
@@ -233,9 +271,9 @@ bool HttpConnection::unpack_body(std::string_view coding) {
     refuse(415, "this content coding is not known");
     return false;
   }
-  const auto unpacked = gunzip(body_, shared_.options.body_bytes_max, unpacked_);
+  const auto unpacked = gunzip(body, shared_.options.body_bytes_max, unpacked_);
   if (unpacked) {
-    body_.swap(unpacked_);
+    body.swap(unpacked_);
     return true;
   }
   const bool large = unpacked.error().code == ErrorCode::busy;
@@ -245,16 +283,12 @@ bool HttpConnection::unpack_body(std::string_view coding) {
 
 void HttpConnection::dispatch() {
   shared_.count.requests.fetch_add(1, std::memory_order_relaxed);
-  auto& message = parser_->get();
   keep_alive_ = parser_->keep_alive() && !shared_.draining.load(std::memory_order_relaxed);
-  old_version_ = message.version() < 11;
-  body_ = std::move(message.body());
-  list_headers();
+  old_version_ = request_.old_version;
+  request_.list(headers_);
   HttpRequest request;
-  const auto method = message.method_string();
-  const auto target = message.target();
-  request.method = {method.data(), method.size()};
-  request.target = {target.data(), target.size()};
+  request.method = request_.method();
+  request.target = request_.target();
   request.path = request.target.substr(0, request.target.find('?'));
   request.headers = headers_;
   request.tls = tls_.has_value();
@@ -263,7 +297,7 @@ void HttpConnection::dispatch() {
   request.remote_ip = client_;
   route_ = shared_.route(request.path);
   if (!unpack_body(request.header("content-encoding"))) return;
-  request.body = body_;
+  request.body = request_.body;
   enter(Stage::handling, shared_.options.body_timeout_us);
   if (route_ == nullptr) {
     HttpResponse response;
@@ -271,25 +305,39 @@ void HttpConnection::dispatch() {
     response.body = "nothing here\n";
     return respond(response);
   }
+  const HttpRoute& route = *route_;  // an answer given at once ends the request
   Responder responder(shared_from_this());
   try {
-    route_->handler(request, std::move(responder));
+    route.handler(request, std::move(responder));
   } catch (const std::exception& e) {
-    spdlog::error("http: {}: {}", route_->label.empty() ? route_->path : route_->label, e.what());
+    spdlog::error("http: {}: {}", route.label.empty() ? route.path : route.label, e.what());
   }
+  // Nobody looks at it any more, though the answer may be a while yet.
+  if (stage_ == Stage::handling) release_body();
+  shrink();
+}
+
+/// Large bodies are rare: their memory is not kept.
+void HttpConnection::shrink() {
+  if (request_.body.capacity() > kSmallBodyBytes) std::string().swap(request_.body);
+  if (unpacked_.capacity() > kSmallBodyBytes) std::string().swap(unpacked_);
 }
 
 // --- answering ----------------------------------------------------------------------------------
 
-void HttpConnection::respond(const HttpResponse& response) {
-  if (!socket_.is_open()) return;
+void HttpConnection::write_head(const HttpResponse& response) {
   const auto reason = http::obsolete_reason(static_cast<http::status>(response.status));
-  out_.clear();
-  fmt::format_to(std::back_inserter(out_), "HTTP/1.1 {} {}\r\nServer: bounced\r\nDate: {}\r\n",
-                 response.status, std::string_view(reason.data(), reason.size()), loop_->date);
+  const auto number = [this](std::size_t value) {
+    const fmt::format_int text(value);
+    out_.append(text.data(), text.size());
+  };
+  out_.assign("HTTP/1.1 ");
+  number(response.status);
+  out_.append(1, ' ').append(reason.data(), reason.size()).append(loop_->common);
   if (response.status != 204) {
-    fmt::format_to(std::back_inserter(out_), "Content-Type: {}\r\nContent-Length: {}\r\n",
-                   response.content_type, response.body.size());
+    out_.append("Content-Type: ").append(response.content_type).append("\r\nContent-Length: ");
+    number(response.body.size());
+    out_.append("\r\n");
   }
   for (const auto& [name, value] : response.headers) {
     out_.append(name).append(": ").append(value).append("\r\n");
@@ -297,6 +345,11 @@ void HttpConnection::respond(const HttpResponse& response) {
   if (!keep_alive_) out_ += "Connection: close\r\n";
   if (keep_alive_ && old_version_) out_ += "Connection: keep-alive\r\n";
   out_ += "\r\n";
+}
+
+void HttpConnection::respond(const HttpResponse& response) {
+  if (!socket_.is_open()) return;
+  write_head(response);
   if (!head_ && response.status != 204) out_ += response.body;
   const unsigned klass = response.status / 100;
   shared_.count.answers[klass < 6 ? klass : 0].fetch_add(1, std::memory_order_relaxed);
@@ -307,11 +360,13 @@ void HttpConnection::respond(const HttpResponse& response) {
   const auto done = [self = shared_from_this()](const boost::system::error_code& ec, std::size_t) {
     self->on_written(ec);
   };
-  if (tls_) {
-    asio::async_write(*tls_, asio::buffer(out_), done);
-  } else {
-    asio::async_write(socket_, asio::buffer(out_), done);
-  }
+  if (tls_) return asio::async_write(*tls_, asio::buffer(out_), done);
+  // Mostly it goes out at once; only the rest of a long one is waited for.
+  boost::system::error_code ec;
+  const std::size_t sent = socket_.write_some(asio::buffer(out_), ec);
+  if (sent == out_.size()) return on_written({});
+  if (ec && ec != asio::error::would_block && ec != asio::error::try_again) return close();
+  asio::async_write(socket_, asio::buffer(out_) + sent, done);
 }
 
 void HttpConnection::release_body() {
@@ -319,23 +374,20 @@ void HttpConnection::release_body() {
 }
 
 void HttpConnection::on_written(const boost::system::error_code& ec) {
-  if (ec) return close();
+  if (ec || stage_ == Stage::closing) return close();
   release_body();
-  if (body_.capacity() > kSmallBodyBytes) std::string().swap(body_);
-  if (unpacked_.capacity() > kSmallBodyBytes) std::string().swap(unpacked_);
+  if (!feeding_) shrink();  // a handler may still look at it
   parser_.reset();
   route_ = nullptr;
   if (!keep_alive_) return linger();
-  if (buffer_.size() != 0) return feed();  // pipelined
-  if (buffer_.capacity() > 4 * kReadBytes) buffer_.shrink_to_fit();
   enter(Stage::idle, shared_.options.idle_timeout_us);
-  read_more();
+  if (!feeding_) feed();  // the next one may be here
 }
 
 /// The answer is on its way: says so, and reads on for a moment.
 void HttpConnection::linger() {
   enter(Stage::closing, kLingerUs);
-  buffer_.consume(buffer_.size());
+  input_ = {};
   if (tls_) {
     return tls_->async_shutdown(
         [self = shared_from_this()](const boost::system::error_code&) { self->close(); });
@@ -346,9 +398,11 @@ void HttpConnection::linger() {
 }
 
 void HttpConnection::discard() {
-  const auto into = buffer_.prepare(kReadBodyBytes);
+  if (loop_->scratch.size() < kReadBodyBytes) loop_->scratch.resize(kReadBodyBytes);
+  // Whatever else is read there meanwhile: nobody looks at these.
   socket_.async_read_some(
-      into, [self = shared_from_this()](const boost::system::error_code& ec, std::size_t bytes) {
+      asio::buffer(loop_->scratch),
+      [self = shared_from_this()](const boost::system::error_code& ec, std::size_t bytes) {
         self->discarded_ += bytes;
         if (ec || self->discarded_ > kDiscardBytesMax) return self->close();
         self->discard();
@@ -360,10 +414,8 @@ void HttpConnection::add_log_line(unsigned status, std::size_t bytes) {
   std::string_view method = "-", path = "-";
   std::string shown;
   if (parser_ && parser_->is_header_done()) {
-    const auto word = parser_->get().method_string();
-    const auto target = parser_->get().target();
-    method = {word.data(), word.size()};
-    path = std::string_view(target.data(), target.size());
+    method = request_.method();
+    path = request_.target();
     path = path.substr(0, path.find('?')).substr(0, 128);
   }
   if (route_ != nullptr) path = route_->label.empty() ? route_->path : route_->label;

@@ -8,9 +8,6 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,12 +17,12 @@
 #include <unordered_set>
 #include <vector>
 
+#include "net/http_request_parser.h"
 #include "net/http_server.h"
 
 namespace bounced::net {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using tcp = asio::ip::tcp;
 
@@ -57,9 +54,11 @@ struct HttpLoop {
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work;
   asio::steady_timer timer{io};
   std::unordered_set<HttpConnection*> connections;  ///< the thread's
-  std::string date;                                 ///< for answers; the thread's
-  std::string log;                                  ///< access log lines not yet written
-  bool ended = false;                               ///< no more sweeps; the thread's
+  std::string common;                               ///< lines that every answer has; the thread's
+  std::int64_t now_us = 0;    ///< monotonic, when it last looked; the thread's
+  std::vector<char> scratch;  ///< what was read, until it is parsed; the thread's
+  std::string log;            ///< access log lines not yet written
+  bool ended = false;         ///< no more sweeps; the thread's
   std::thread thread;
   std::atomic<std::thread::id> id{};
 
@@ -91,35 +90,53 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   [[nodiscard]] const std::shared_ptr<HttpLoop>& loop() const { return loop_; }
 
  private:
-  enum class Stage : std::uint8_t { handshake, idle, header, body, handling, writing, closing };
-  using Parser = http::request_parser<http::string_body>;
+  enum class Stage : std::uint8_t {
+    handshake,
+    idle,
+    header,
+    continuing,
+    body,
+    handling,
+    writing,
+    closing
+  };
 
   void enter(Stage stage, std::int64_t timeout_us);
   void read_more();
-  void on_read(const boost::system::error_code& ec, std::size_t bytes);
+  bool read_at_once();
+  void take(std::string_view bytes);
+  void on_read(const boost::system::error_code& ec, std::string_view bytes);
   void feed();
+  bool feed_some();
+  void keep_input();
   void begin_request();
   bool accept_header();
+  bool claim(std::size_t bytes);
   void send_continue();
   void refuse(const boost::system::error_code& ec);
   void refuse(unsigned status, std::string_view why);
   void dispatch();
   bool unpack_body(std::string_view coding);
-  void list_headers();
+  void write_head(const HttpResponse& response);
   void on_written(const boost::system::error_code& ec);
   void linger();
   void discard();
   void add_log_line(unsigned status, std::size_t bytes);
   void release_body();
+  void shrink();
 
   std::shared_ptr<HttpLoop> loop_;
   HttpShared& shared_;
   tcp::socket socket_;
   std::shared_ptr<asio::ssl::context> context_;
   std::optional<asio::ssl::stream<tcp::socket&>> tls_;
-  beast::flat_buffer buffer_;
-  std::optional<Parser> parser_;
-  std::string peer_, body_, unpacked_, names_, out_;
+  std::string in_;          ///< read into while it waits
+  std::string kept_;        ///< bytes of the next request, or of the begin of this one
+  std::string_view input_;  ///< not yet parsed: of kept_, or of what was read just now
+  bool input_kept_ = true;
+  RequestBytes request_;
+  std::optional<RequestParser> parser_;
+  std::string peer_, unpacked_, out_;
   std::vector<HttpHeader> headers_;
   std::string_view client_;
   const HttpRoute* route_ = nullptr;
@@ -128,6 +145,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   std::int64_t deadline_us_ = 0, begun_us_ = 0;
   Stage stage_ = Stage::handshake;
   bool keep_alive_ = false, head_ = false, continue_sent_ = false, old_version_ = false;
+  bool feeding_ = false;  ///< feed() is on the stack: it goes on by itself
 };
 
 }  // namespace bounced::net

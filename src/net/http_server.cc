@@ -167,13 +167,14 @@ void HttpLoop::take_answers() {
     const std::lock_guard lock(mutex);
     taken.swap(answers);
   }
+  now_us = monotonic_us();
   for (Answer& answer : taken) answer.connection->respond(answer.response);
 }
 
 void HttpLoop::sweep() {
-  date = http_date();
+  common = "\r\nServer: bounced\r\nDate: " + http_date() + "\r\n";
   const bool draining = shared->draining.load(std::memory_order_relaxed);
-  const std::int64_t now_us = monotonic_us();
+  now_us = monotonic_us();
   for (HttpConnection* connection : connections) connection->check(now_us, draining);
   write_log();
   if (ended || (draining && connections.empty())) return;
@@ -270,6 +271,7 @@ void HttpServer::Impl::take(tcp::socket socket, const std::shared_ptr<HttpLoop>&
     tls = context;
   }
   asio::dispatch(loop->io, [loop, tls, s = std::move(socket)]() mutable {
+    loop->now_us = monotonic_us();
     std::make_shared<HttpConnection>(loop, std::move(s), std::move(tls))->start();
   });
 }

@@ -43,7 +43,7 @@ struct HttpRequest {
 struct HttpResponse {
   unsigned status = 200;
   std::string body;
-  std::string content_type = "text/plain; charset=utf-8";
+  std::string_view content_type = "text/plain; charset=utf-8";  ///< of static lifetime
   std::vector<std::pair<std::string, std::string>> headers;
 };
 

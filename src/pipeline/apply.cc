@@ -12,6 +12,10 @@ namespace {
 /// States are busy while batches come: who looks at them now and then must not hold them up.
 constexpr std::int64_t kPublishIntervalUs = 50'000, kTickIntervalUs = 100'000;
 
+/// Records of the inbox that are applied go before the store writes them to a file of its own: one
+/// that is erased in memory is never written.
+constexpr std::size_t kRecordsBytesMax = std::size_t{6} << 20;
+
 /// Time of the next record, of a batch that lacks `add_us` to be UTC.
 std::int64_t record_time(const Batch& batch, const correlate::Cursor& cursor, std::int64_t add_us) {
   const bool more_notes = cursor.note < batch.notes.size();
@@ -343,7 +347,7 @@ bool Apply::step() {
     return false;
   }
   if (wants_matching(*lane, *batch.block)) {
-    if (auto matched = engine_.sent->apply(batch, batch.run); !matched) {
+    if (auto matched = engine_.sent->apply(batch, batch.run, lane->info->push); !matched) {
       dead_ = true;
       engine_.die(matched.error());
       return false;
@@ -421,6 +425,7 @@ void Apply::warn_of_loss(const Lane& lane) {
 void Apply::finish_records(const Block& block) {
   const parse::PushRange range = parse::push_range(block);
   records_.emplace_back(range.begin, range.end);
+  records_bytes_ += block.size;
   records_next_ = std::max(records_next_, range.end);
   engine_.push->applied(records_next_);
   engine_.seen.advance(static_cast<std::uint32_t>(range.accepted_us / kDayUs));
@@ -437,6 +442,7 @@ Result<void> Apply::add_records(store::WriteSet& set) {
     }
   }
   records_.clear();
+  records_bytes_ = 0;
   key.clear();
   store::append_u64_be(key, records_next_);
   set.put(store::Family::meta, kInboxNextKey, key);
@@ -476,6 +482,7 @@ bool Apply::cut_due() const {
   if (engine_.store == nullptr || cut_running_ || dead_) return false;
   if (!waiting_.empty() || !ending_.empty()) return true;
   if (stage_.dirty_bytes() >= engine_.options.dirty_bytes_max) return true;
+  if (records_bytes_ >= kRecordsBytesMax) return true;
   if (monotonic_us() - last_cut_us_ < engine_.options.cut_interval_us) return false;
   return changed_ || stage_.dirty_records() > 0;
 }

@@ -66,6 +66,7 @@ class Apply {
   // Records of the inbox that were applied since the last cut began.
   std::vector<std::pair<std::uint64_t, std::uint64_t>> records_;
   std::uint64_t records_next_ = 0;
+  std::size_t records_bytes_ = 0;
   bool pushed_last_ = false;  ///< the last step took a push lane's batch
   bool stop_ = false;
   bool dead_ = false;  ///< the store cannot be written: apply nothing more

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "base/time.h"
+#include "parse/relay.h"
 #include "pipeline/engine_impl.h"
 
 namespace bounced::pipeline {
@@ -89,7 +90,14 @@ Result<void> Engine::Impl::start() {
   correlate_options.streams = options.streams;
   correlate_options.expired = verdict_of(*rules, Cause::network_expired, Severity::temporary, 90);
   correlator = std::make_unique<correlate::Correlator>(std::move(correlate_options), names);
-  sent = std::make_unique<correlate::Sent>(options.sent_days);
+  sent = std::make_unique<correlate::Sent>(
+      options.sent_days, [this](std::string_view host, std::uint16_t port) {
+        if (host.substr(0, 4) == "127." || iequals(host, "localhost")) return false;  // a filter
+        if (port == 587 || port == 465 || port == 2525 || parse::may_pass_on(host)) return true;
+        const auto& hosts = options.smarthosts.names;
+        return std::any_of(hosts.begin(), hosts.end(),
+                           [&](const auto& name) { return domain_matches(host, name); });
+      });
   if (options.keep_state) {
     state::Options state_options;
     state_options.table_bytes = options.table_bytes;

@@ -11,6 +11,8 @@
 //  3. Blocks come from bounded pools: nothing between feeder and apply can grow without bound.
 #pragma once
 
+#include <absl/functional/any_invocable.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -183,7 +185,7 @@ class Engine {
   Result<PushId> add_push(parse::PushSource source);
   /// Called on a thread of the engine, once: no value when everything is durable, else busy (the
   /// backlog is full), cancelled (stopping) or what the store said. Must not block.
-  using Accepted = std::function<void(const Result<void>&)>;
+  using Accepted = absl::AnyInvocable<void(const Result<void>&)>;
   /// Makes the events of `batch` durable, then applied; takes a copy of what it needs before it
   /// returns. Events: UTC times, recipient and ids set, texts as parse leaves them; Batch::keys by
   /// event, or fewer where nothing tells an event told again. The batch needs no block.

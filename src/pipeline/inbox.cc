@@ -15,6 +15,9 @@ constexpr std::size_t kSourcesMax = 1000, kRecordSourcesMax = 64, kNameBytesMax 
 constexpr std::size_t kBlocks = 8;
 /// Stored records read at once.
 constexpr std::size_t kStoredAtOnce = 32;
+/// The feeder gathers for so long what comes next: else each group, of a few events when many
+/// connections wait for one another, would wake four threads to apply it.
+constexpr std::int64_t kGatherUs = 3'000;
 constexpr std::string_view kNextKey = kInboxNextKey;
 
 std::uint32_t day_of(std::int64_t time_us) {
@@ -76,6 +79,17 @@ Result<PushId> Inbox::add(parse::PushSource source) {
   return static_cast<PushId>(sources_.size() - 1);
 }
 
+/// One with room for at least an event of that source; under the lock.
+Inbox::Draft& Inbox::open_draft(PushId source) {
+  if (drafts_.empty() || drafts_.back().events.size() >= kRecordBytes ||
+      drafts_.back().sources.size() >= kRecordSourcesMax) {
+    drafts_.emplace_back();
+  }
+  std::vector<PushId>& sources = drafts_.back().sources;
+  if (std::find(sources.begin(), sources.end(), source) == sources.end()) sources.push_back(source);
+  return drafts_.back();
+}
+
 void Inbox::accept(PushId source, const Batch& batch, Engine::Accepted done) {
   if (batch.events.empty()) return done({});
   const std::int64_t now_us = system_clock().now_us();
@@ -91,15 +105,12 @@ void Inbox::accept(PushId source, const Batch& batch, Engine::Accepted done) {
   }
   std::uint64_t clamped = 0;
   std::size_t bytes = 0;
-  for (std::size_t at = 0; at < batch.events.size(); ++at) {
-    if (drafts_.empty() || drafts_.back().events.size() >= kRecordBytes ||
-        drafts_.back().sources.size() >= kRecordSourcesMax) {
-      drafts_.emplace_back();
-    }
-    Draft& draft = drafts_.back();
+  for (std::size_t at = 0; at < batch.events.size();) {
+    Draft& draft = open_draft(source);
     const std::size_t before = draft.events.size();
-    draft.sources[source] = true;
-    if (parse::append_push_event(draft.events, source, batch, at, now_us)) ++clamped;
+    for (; at < batch.events.size() && draft.events.size() < kRecordBytes; ++at) {
+      if (parse::append_push_event(draft.events, source, batch, at, now_us)) ++clamped;
+    }
     bytes += draft.events.size() - before;
   }
   backlog_.fetch_add(bytes, std::memory_order_relaxed);
@@ -168,7 +179,7 @@ Result<void> Inbox::put(std::vector<Draft>& drafts, std::vector<Record>& records
     std::map<std::uint32_t, const parse::PushSource*> sources;
     {
       const std::lock_guard lock(mutex_);
-      for (const auto& [number, used] : draft.sources) sources[number] = sources_[number].get();
+      for (const PushId number : draft.sources) sources[number] = sources_[number].get();
     }
     record.bytes.reserve(draft.events.size() + 128);
     parse::append_push_head(record.bytes, accepted_us_, sources);
@@ -188,8 +199,9 @@ Result<void> Inbox::put(std::vector<Draft>& drafts, std::vector<Record>& records
 
 void Inbox::hand_on(std::vector<Record>& records) {
   const std::lock_guard lock(feed_mutex_);
+  const bool wake = records_.empty();
   for (Record& record : records) records_.push_back(std::move(record));
-  feed_work_.notify_one();
+  if (wake) feed_work_.notify_one();
 }
 
 // --- the feeder ---------------------------------------------------------------------------------
@@ -225,6 +237,7 @@ void Inbox::feed() {
     }
     records.clear();
     flush(*lane);
+    std::this_thread::sleep_for(std::chrono::microseconds(kGatherUs));
   }
 }
 

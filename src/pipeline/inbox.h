@@ -60,14 +60,14 @@ class Inbox {
   /// Events of one record, as callers add them.
   struct Draft {
     std::string events;
-    std::map<std::uint32_t, bool> sources;
+    std::vector<PushId> sources;  ///< few
   };
   struct Record {
     std::uint64_t sequence = 0;
     std::string bytes;
     std::size_t backlog = 0;  ///< of backlog_
   };
-  [[nodiscard]] Error refusal() const;
+  Draft& open_draft(PushId source);
   void write();
   void commit(std::vector<Draft>& drafts, std::vector<Waiter>& waiters);
   Result<void> put(std::vector<Draft>& drafts, std::vector<Record>& records);

@@ -38,16 +38,16 @@ class Seen {
   [[nodiscard]] std::uint64_t forgotten() const { return forgotten_; }
 
  private:
+  using Keys = absl::flat_hash_set<std::uint64_t>;
   struct Fresh {
     AddressId key;
     std::uint32_t day;
   };
-  [[nodiscard]] bool knows(std::uint64_t key) const;
-  void add(std::uint64_t key, std::uint32_t day);
+  bool add(std::uint64_t key, Keys& young);
   void make_room();
 
   std::size_t keys_max_;
-  std::map<std::uint32_t, absl::flat_hash_set<std::uint64_t>> days_;
+  std::map<std::uint32_t, Keys> days_;
   std::vector<Fresh> fresh_;
   std::size_t size_ = 0;
   std::uint64_t forgotten_ = 0;

@@ -53,6 +53,7 @@ EventView view_of(const state::Evidence& evidence, std::string_view address,
   view.tenant = names.text(store::Dictionary::tenant, evidence.tenant);
   view.stream = names.text(store::Dictionary::stream, evidence.stream);
   view.delay_ms = evidence.delay_ms;
+  if (evidence.verdict.cause != Cause::none) view.hint = to_string(evidence.hint);
   view.phase = evidence.phase;
   view.smtp_code = evidence.smtp_code;
   view.enhanced = evidence.enhanced;

@@ -10,6 +10,7 @@
 #include "report/address_report.h"
 #include "state/address_state.h"
 #include "state/state.h"
+#include "store/packed_keys.h"
 
 namespace bounced::report {
 namespace {
@@ -216,7 +217,8 @@ class Digester {
   Result<void> seen() {
     Digest::Part& part = begin("seen");
     return store_.scan(store::Family::seen, {}, {}, [&](std::string_view key, std::string_view v) {
-      Record().text(key).text(v).add_to(part);
+      store::visit_packed_keys(
+          key, v, [&](std::string_view one) { Record().text(one).text({}).add_to(part); });
       return true;
     });
   }

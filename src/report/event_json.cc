@@ -181,6 +181,7 @@ void append_event_view(std::string& out, const EventView& view, const RuleSet* r
     out += '"';
   }
   append_text(out, "diagnostic", view.diagnostic);
+  append_text(out, "hint", view.hint);
   if (view.delay_ms != 0) {
     append_key(out, "delay_ms");
     append_number(out, view.delay_ms);
@@ -213,6 +214,7 @@ void append_event_json(std::string& out, const Batch& batch, const Event& event,
   view.smtp_code = event.smtp_code;
   view.enhanced = event.enhanced;
   view.diagnostic = batch.view(event.diagnostic);
+  if (event.failing()) view.hint = to_string(event.hint);
   view.delay_ms = event.delay_ms;
   view.offset = event.offset;
   if (context.names != nullptr) {

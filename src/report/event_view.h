@@ -20,6 +20,7 @@ struct EventView {
   bool null_sender = false;
   std::string_view recipient, sender, tenant, stream, campaign, queue_id, message_id;
   std::string_view mta_host, mta_ip, sending_ip, diagnostic;
+  std::string_view hint;  ///< the class that the provider put a failure into
   std::uint16_t mta_port = 0;
   std::uint16_t smtp_code = 0;
   EnhancedCode enhanced;

@@ -100,6 +100,17 @@ Result<std::unique_ptr<Webhooks>> Webhooks::make(std::vector<WebhookSettings> se
   return made;
 }
 
+/// Status for what was not verified.
+unsigned Webhooks::refusal(const Endpoint& endpoint, const parse::providers::Request& request,
+                           Check check) {
+  const auto& config = endpoint.settings.endpoint;
+  const bool challenge = !config.basic_auth.empty() && request.header("authorization").empty();
+  if (endpoint.statuses.unproven == 0 || challenge || check == Check::refused) {
+    return endpoint.statuses.unverified;
+  }
+  return endpoint.statuses.unproven;
+}
+
 std::vector<net::HttpRoute> Webhooks::routes() {
   std::vector<net::HttpRoute> routes;
   for (const auto& endpoint : endpoints_) {
@@ -142,7 +153,7 @@ void Webhooks::handle(const std::shared_ptr<Endpoint>& at, const net::HttpReques
   const Check check = endpoint.endpoint.verify(asked, why);
   if (check != Check::ok) {
     endpoint.count.unverified.fetch_add(1, std::memory_order_relaxed);
-    return reject(endpoint, request, endpoint.statuses.unverified,
+    return reject(endpoint, request, refusal(endpoint, asked, check),
                   fmt::format("{}: {}", parse::providers::to_string(check), why),
                   std::move(responder));
   }
@@ -185,20 +196,21 @@ void Webhooks::accept(const std::shared_ptr<Endpoint>& endpoint, const Batch& ba
     return responder.answer(status_only(endpoint->statuses.accepted));
   }
   const std::uint64_t events = batch.events.size();
-  auto held = std::make_shared<net::Responder>(std::move(responder));
-  sink_.accept(endpoint->source, batch, [endpoint, held, events](const Result<void>& result) {
-    auto& count = endpoint->count;
-    if (result) {
-      count.accepted.fetch_add(1, std::memory_order_relaxed);
-      count.events.fetch_add(events, std::memory_order_relaxed);
-      count.last_us.store(system_clock().now_us(), std::memory_order_relaxed);
-      return held->answer(status_only(endpoint->statuses.accepted));
-    }
-    const bool overloaded =
-        result.error().code == ErrorCode::busy || result.error().code == ErrorCode::cancelled;
-    (overloaded ? count.overloaded : count.failed).fetch_add(1, std::memory_order_relaxed);
-    held->answer(status_only(endpoint->statuses.overloaded));
-  });
+  sink_.accept(
+      endpoint->source, batch,
+      [endpoint, to = std::move(responder), events](const Result<void>& result) mutable {
+        auto& count = endpoint->count;
+        if (result) {
+          count.accepted.fetch_add(1, std::memory_order_relaxed);
+          count.events.fetch_add(events, std::memory_order_relaxed);
+          count.last_us.store(system_clock().now_us(), std::memory_order_relaxed);
+          return to.answer(status_only(endpoint->statuses.accepted));
+        }
+        const bool overloaded =
+            result.error().code == ErrorCode::busy || result.error().code == ErrorCode::cancelled;
+        (overloaded ? count.overloaded : count.failed).fetch_add(1, std::memory_order_relaxed);
+        to.answer(status_only(endpoint->statuses.overloaded));
+      });
 }
 
 void Webhooks::reject(Endpoint& endpoint, const net::HttpRequest& request, unsigned status,

@@ -3,6 +3,8 @@
 // Thread safety: every method from any thread. Endpoints are fixed once made; counters are atomic.
 #pragma once
 
+#include <absl/functional/any_invocable.h>
+
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -52,10 +54,9 @@ class Webhooks {
   struct Sink {
     /// Number of a source of events. Errors end the start.
     std::function<Result<std::uint32_t>(const WebhookSettings&, std::int64_t horizon_us)> add;
+    using Done = absl::AnyInvocable<void(const Result<void>&)>;
     /// Makes the batch durable; `done` once, on any thread. Takes what it needs before it returns.
-    std::function<void(std::uint32_t source, const Batch& batch,
-                       std::function<void(const Result<void>&)> done)>
-        accept;
+    std::function<void(std::uint32_t source, const Batch& batch, Done done)> accept;
   };
   static constexpr std::size_t kRejectedMax = 100;
 
@@ -77,6 +78,8 @@ class Webhooks {
   Webhooks();
   void handle(const std::shared_ptr<Endpoint>& at, const net::HttpRequest& request,
               net::Responder responder);
+  static unsigned refusal(const Endpoint& endpoint, const parse::providers::Request& request,
+                          parse::providers::Check check);
   void accept(const std::shared_ptr<Endpoint>& endpoint, const Batch& batch,
               net::Responder responder);
   void reject(Endpoint& endpoint, const net::HttpRequest& request, unsigned status,

@@ -10,8 +10,9 @@
 namespace bounced::state {
 namespace {
 
-/// 2 has what stands behind the offset, campaign and sending IP; 1 is still read.
-constexpr std::uint8_t kVersion = 2;
+/// 2 has what stands behind the offset, campaign and sending IP; 3 ends with the provider's class,
+/// and is written where there is one. All are read.
+constexpr std::uint8_t kVersion = 2, kVersionWithHint = 3;
 
 /// Writes into a buffer that is large enough; no checks, no growth.
 struct Writer {
@@ -45,7 +46,7 @@ bool read_text(std::string_view& in, std::string& out) {
 char* encode_evidence(char* out, const Batch& batch, const Event& event, const Verdict& verdict,
                       std::string_view rule) {
   Writer w{out};
-  w.byte(kVersion);
+  w.byte(event.hint == ProviderHint::none ? kVersion : kVersionWithHint);
   w.byte(static_cast<unsigned>(event.kind) | static_cast<unsigned>(event.phase) << 4);
   w.number(store::zigzag(event.time_us));
   w.byte(event.flags);
@@ -75,6 +76,7 @@ char* encode_evidence(char* out, const Batch& batch, const Event& event, const V
   w.text(batch.view(event.diagnostic), limits::kDiagnosticBytesMax);
   w.text(batch.view(event.campaign));
   w.text(batch.view(event.sending_ip));
+  if (event.hint != ProviderHint::none) w.byte(static_cast<unsigned>(event.hint));
   return w.p;
 }
 
@@ -83,7 +85,7 @@ Result<Evidence> decode_evidence(std::string_view bytes) {
     return fail(ErrorCode::data, "evidence", "", why, "restore the store from a backup");
   };
   const std::uint8_t version = bytes.empty() ? 0 : static_cast<std::uint8_t>(bytes[0]);
-  if (version == 0 || version > kVersion) return bad("of an unknown version");
+  if (version == 0 || version > kVersionWithHint) return bad("of an unknown version");
   bytes.remove_prefix(1);
   bool ok = true;
   const auto byte = [&]() -> std::uint8_t {
@@ -132,6 +134,11 @@ Result<Evidence> decode_evidence(std::string_view bytes) {
     ok = ok && read_text(bytes, *text);
   }
   if (version > 1) ok = ok && read_text(bytes, e.campaign) && read_text(bytes, e.sending_ip);
+  if (version > 2) {
+    const std::uint8_t hint = byte();
+    ok = ok && hint < kProviderHints;
+    if (ok) e.hint = static_cast<ProviderHint>(hint);
+  }
   if (!ok || !bytes.empty() || (kind & 15) >= kEventKinds || kind >> 4 > 6) {
     return bad("malformed value");
   }

@@ -77,6 +77,7 @@ struct Evidence {
   std::uint16_t mta_port = 0;
   std::uint16_t tenant = 0, stream = 0;  ///< Names ids
   std::uint8_t format = UINT8_MAX;       ///< as Event::format; UINT8_MAX = not known
+  ProviderHint hint = ProviderHint::none;
   std::string queue_id, message_id, sender, mta_host, mta_ip, diagnostic, campaign, sending_ip;
 };
 Result<Evidence> decode_evidence(std::string_view bytes);

@@ -19,7 +19,7 @@ enum class Family : std::uint8_t {
   rates,      ///< dimension byte + hour + key / 64 (u32 BE each) -> counters
   open,       ///< queue key (u64 BE) -> message still in a queue
   inbox,      ///< accepted, not yet applied events of push sources
-  seen,       ///< day (u32 BE) + 16 B -> dedupe key
+  seen,       ///< day (u32 BE) + 16 B -> dedupe keys (packed_keys.h)
   due,        ///< time (u64 BE) + AddressId + kind -> time-driven change
   changes,    ///< seq (u64 BE) -> block change
   names,      ///< dictionary byte + id (u32 BE) -> name

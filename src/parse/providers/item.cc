@@ -96,7 +96,12 @@ void Sink::set_texts(const Item& item, Event& event) {
   event.campaign = keep(trim(item.campaign), last_.campaign, kCampaignBytesMax);
   event.diagnostic = keep(words.empty() ? label_of(item, event) : words, last_.diagnostic,
                           limits::kDiagnosticBytesMax);
-  if (!event.message_id.empty()) event.message = message_fingerprint(batch_.view(event.message_id));
+  const std::string_view own = trim(item.provider_id);
+  if (item.known_by_id && !own.empty()) {
+    event.message = message_fingerprint(own);
+  } else if (!event.message_id.empty()) {
+    event.message = message_fingerprint(batch_.view(event.message_id));
+  }
 }
 
 void Sink::set_times(const Item& item, Event& event) const {
@@ -128,20 +133,27 @@ std::uint16_t Sink::origin_of(std::string_view stream, std::string_view tenant) 
   return static_cast<std::uint16_t>(batch_.origins.size());
 }
 
-/// By the event's own id where there is one to rely on, else by what it says.
-AddressId Sink::key_of(const Item& item, const NormalisedAddress& address, const Event& event) {
-  const auto part = [&](std::string_view text) { material_.append(1, '\0').append(text); };
-  const auto number = [&](std::int64_t value) { part(std::to_string(value)); };
-  material_.assign(provider_);
-  number(static_cast<int>(item.kind));
-  part(address.text());
-  part(item.id);
-  number(item.time_us);
-  if (item.id.empty()) {
-    part(batch_.view(event.message_id));
-    number(event.smtp_code);
-    part(batch_.view(event.diagnostic));
+/// By the event's own id where there is one to rely on, else by what it says. Sizes stand before
+/// the texts, so that no two events can be the same bytes by chance or by design.
+AddressId Sink::key_of(const Item& item, const Event& event) {
+  const bool by_id = !item.id.empty();
+  const std::string_view texts[] = {provider_, by_id ? item.id : batch_.view(event.message_id),
+                                    by_id ? std::string_view{} : batch_.view(event.diagnostic)};
+  struct Head {
+    AddressId recipient;
+    std::int64_t time_us;
+    std::uint32_t sizes[std::size(texts)];
+    std::uint16_t smtp_code;
+    EventKind kind;
+    bool by_id;
+  } head{event.recipient_id, item.time_us, {}, by_id ? std::uint16_t{0} : event.smtp_code,
+         item.kind,          by_id};
+  static_assert(std::has_unique_object_representations_v<Head>);  // no padding in the key
+  for (std::size_t i = 0; i < std::size(texts); ++i) {
+    head.sizes[i] = static_cast<std::uint32_t>(texts[i].size());
   }
+  material_.assign(reinterpret_cast<const char*>(&head), sizeof head);
+  for (const std::string_view text : texts) material_.append(text);
   return context_.hasher->normal_id(material_);
 }
 
@@ -166,7 +178,7 @@ void Sink::add(const Item& item) {
   if (!trim(item.stream).empty() || !trim(item.tenant).empty()) {
     event.origin = origin_of(item.stream, item.tenant);
   }
-  const AddressId key = key_of(item, address, event);
+  const AddressId key = key_of(item, event);
   event.id = key.hi ^ key.lo;
   batch_.times.see(event.time_us, TimeForm::utc);
   batch_.events.push_back(event);

@@ -20,6 +20,8 @@ struct Item {
   std::string_view sender;
   std::string_view message_id;   ///< of the header Message-ID, with or without <>
   std::string_view provider_id;  ///< the provider's own id of the message
+  /// Its smart host answers with that id, so the message goes by it, whatever the header says.
+  bool known_by_id = false;
   std::string_view mta_host, mta_ip, sending_ip;
   std::string_view words;   ///< of the answering server (or MTA)
   std::string_view label;   ///< the provider's class or reason, where there are no such words
@@ -62,7 +64,7 @@ class Sink {
   Text keep(std::string_view text, Text last, std::size_t most);
   Text keep_bracketed(std::string_view id, Text last);
   std::uint16_t origin_of(std::string_view stream, std::string_view tenant);
-  AddressId key_of(const Item& item, const NormalisedAddress& address, const Event& event);
+  AddressId key_of(const Item& item, const Event& event);
 
   const Context& context_;
   Batch& batch_;

@@ -20,54 +20,78 @@ using simdjson::SUCCESS;
 /// Bodies over this size give their buffers back afterwards.
 constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
 
-/// The next quote or bracket from p on; beyond the end there are readable bytes (16 at a time: most
-/// names and values are shorter than that).
-const char* next_mark(const char* p, const char* end) {
-  for (; p < end; p += 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+/// Which of 64 bytes are what; bit 0 is the first.
+struct Marks {
+  std::uint64_t quotes = 0, backslashes = 0, opens = 0, closes = 0;
+};
+
+Marks marks_of(const char* p) {
+  Marks marks;
+  for (unsigned part = 0; part < 4; ++part) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * part));
     const __m128i low = _mm_or_si128(bytes, _mm_set1_epi8(0x20));  // [ ] like { }
-    const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
-                                       _mm_or_si128(_mm_cmpeq_epi8(low, _mm_set1_epi8('{')),
-                                                    _mm_cmpeq_epi8(low, _mm_set1_epi8('}'))));
-    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(marks));
-    if (mask != 0) return p + std::countr_zero(mask);
+    const auto mask = [&](__m128i in, char c) {
+      const auto bits = _mm_movemask_epi8(_mm_cmpeq_epi8(in, _mm_set1_epi8(c)));
+      return static_cast<std::uint64_t>(static_cast<unsigned>(bits)) << (16 * part);
+    };
+    marks.quotes |= mask(bytes, '"');
+    marks.backslashes |= mask(bytes, '\\');
+    marks.opens |= mask(low, '{');
+    marks.closes |= mask(low, '}');
   }
-  return end;
+  return marks;
 }
 
-/// Behind the string whose first byte p is.
-const char* string_end(const char* p, const char* end) {
-  while (p < end) {
+/// Bytes behind a backslash that is none itself. `carry`: the block before ended with such a one.
+std::uint64_t escaped_of(std::uint64_t backslashes, std::uint64_t& carry) {
+  std::uint64_t escaped = carry;
+  backslashes &= ~carry;
+  carry = backslashes >> 63;
+  while (backslashes != 0) {
+    const int at = std::countr_zero(backslashes);
+    if (at == 63) break;
+    escaped |= std::uint64_t{2} << at;
+    backslashes &= ~(std::uint64_t{3} << at);
+    carry = backslashes >> 63;
+  }
+  return escaped;
+}
+
+/// Whether brackets nest deeper than kJsonDepthMax, without regard to their kinds. 64 bytes at a
+/// time: strings by a running parity of quotes, and most blocks have no bracket outside of them.
+bool too_deep(std::string_view text) {
+  static_assert(limits::kBlockPadding >= 63);
+  int depth = 0;
+  std::uint64_t carry = 0, inside = 0;
+  for (std::size_t from = 0; from < text.size(); from += 64) {
+    Marks marks = marks_of(text.data() + from);
+    if ((marks.backslashes | carry) != 0) marks.quotes &= ~escaped_of(marks.backslashes, carry);
+    std::uint64_t strings = marks.quotes;
+    for (const unsigned shift : {1u, 2u, 4u, 8u, 16u, 32u}) strings ^= strings << shift;
+    strings ^= inside;
+    inside = std::uint64_t{0} - (strings >> 63);
+    std::uint64_t brackets = (marks.opens | marks.closes) & ~strings;
+    const std::size_t left = text.size() - from;
+    if (left < 64) brackets &= (std::uint64_t{1} << left) - 1;
+    for (; brackets != 0; brackets &= brackets - 1) {
+      const bool open = (marks.opens >> std::countr_zero(brackets) & 1) != 0;
+      depth += open ? 1 : -1;
+      if (depth > kJsonDepthMax) return true;
+    }
+  }
+  return false;
+}
+
+/// Behind the last byte of the string that begins at p, or at its first backslash: a document that
+/// simdjson has begun to read has all its quotes.
+const char* plain_end(const char* p) {
+  for (;; p += 16) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
                                        _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
     const auto mask = static_cast<unsigned>(_mm_movemask_epi8(marks));
-    if (mask == 0) {
-      p += 16;
-      continue;
-    }
-    p += std::countr_zero(mask);
-    if (*p == '"') return p + 1;
-    p += 2;
+    if (mask != 0) return p + std::countr_zero(mask);
   }
-  return end;
-}
-
-/// Whether brackets nest deeper than kJsonDepthMax, without regard to their kinds.
-bool too_deep(std::string_view text) {
-  int depth = 0;
-  const char* const end = text.data() + text.size();
-  for (const char* p = next_mark(text.data(), end); p < end; p = next_mark(p, end)) {
-    const char c = *p++;
-    if (c == '"') {
-      p = string_end(p, end);
-    } else if ((c | 0x20) == '{') {
-      if (++depth > kJsonDepthMax) return true;
-    } else {
-      --depth;
-    }
-  }
-  return false;
 }
 
 std::string_view without_mark(std::string_view text) {
@@ -118,16 +142,48 @@ bool fits(std::string_view pattern, std::string_view name) {
   return name.substr(0, pattern.size()) == pattern;
 }
 
-const Field* find_field(std::span<const Field> fields, std::string_view name) {
-  for (const Field& field : fields) {
-    if (field.name == name && !name.empty()) return &field;
+/// Where names stand in a table of fields, so that a name is compared with one or two of them.
+class Names {
+ public:
+  explicit Names(std::span<const Field> fields) : fields_(fields), next_(fields.size(), kNone) {
+    heads_.fill(kNone);
+    for (std::size_t i = fields.size(); i-- > 0;) {
+      if (fields[i].name.empty()) continue;
+      std::uint8_t& head = heads_[slot(fields[i].name)];
+      next_[i] = head;
+      head = static_cast<std::uint8_t>(i);
+    }
   }
-  if (fields.empty() || !is_pattern(fields.back().name)) return nullptr;
-  for (const Field& field : fields) {
-    if (fits(field.name, name)) return &field;
+  [[nodiscard]] bool of(std::span<const Field> fields) const {
+    return fields_.data() == fields.data() && fields_.size() == fields.size();
   }
-  return nullptr;
-}
+  [[nodiscard]] const Field* find(std::string_view name) const {
+    if (name.empty()) return find_pattern(name);
+    for (std::uint8_t i = heads_[slot(name)]; i != kNone; i = next_[i]) {
+      if (fields_[i].name == name) return &fields_[i];
+    }
+    return find_pattern(name);
+  }
+
+ private:
+  static constexpr std::uint8_t kNone = 0xff;
+  static constexpr std::size_t kSlots = 64;
+  static std::size_t slot(std::string_view name) {
+    const auto at = [&](std::size_t i) { return static_cast<unsigned char>(name[i]); };
+    return (name.size() * 5 + at(0) + at(name.size() / 2) * 3u + at(name.size() - 1) * 7u) % kSlots;
+  }
+  [[nodiscard]] const Field* find_pattern(std::string_view name) const {
+    if (fields_.empty() || !is_pattern(fields_.back().name)) return nullptr;
+    for (const Field& field : fields_) {
+      if (fits(field.name, name)) return &field;
+    }
+    return nullptr;
+  }
+
+  std::span<const Field> fields_;
+  std::array<std::uint8_t, kSlots> heads_{};
+  std::vector<std::uint8_t> next_;
+};
 
 unsigned hex4(const char* p) {
   unsigned value = 0;
@@ -177,6 +233,11 @@ std::string_view scalar(od::value& value, od::json_type type, std::deque<std::st
   while (!token.empty() && blank(token.back())) token.remove_suffix(1);
   if (type == od::json_type::null) return {};
   if (type != od::json_type::string) return token;
+  // Without a backslash it stands in the document as it is.
+  if (token.size() >= 2 && plain_end(token.data() + 1) + 1 == token.data() + token.size() &&
+      token.back() == '"') {
+    return token.substr(1, token.size() - 2);
+  }
   std::string_view text;
   if (value.get_string().get(text) == SUCCESS) return text;
   const auto last = token.rfind('"');
@@ -191,6 +252,7 @@ struct JsonReader::Impl {
   Record record;
   std::string copy;
   std::deque<std::string> repaired;
+  std::deque<Names> names;  ///< of the tables seen so far, which are constants: there are few
   const Shape* shape = nullptr;
   Visit visit = nullptr;
   void* self = nullptr;
@@ -199,6 +261,7 @@ struct JsonReader::Impl {
   static void set(std::span<std::string_view> slots, std::uint8_t slot, std::string_view text) {
     if (slot < slots.size() && slots[slot].empty()) slots[slot] = text;
   }
+  const Names& names_of(std::span<const Field> fields);
   error_code value_of(od::value& value, const Field& field, std::span<std::string_view> slots);
   error_code list_of(od::value& value, const Field& field);
   error_code element_of(od::value& value, od::json_type type, const Field& field);
@@ -278,16 +341,28 @@ error_code JsonReader::Impl::value_of(od::value& value, const Field& field,
   return SUCCESS;
 }
 
+const Names& JsonReader::Impl::names_of(std::span<const Field> fields) {
+  for (const Names& known : names) {
+    if (known.of(fields)) return known;
+  }
+  return names.emplace_back(fields);
+}
+
 error_code JsonReader::Impl::object_of(od::object& object, std::span<const Field> fields,
                                        std::span<std::string_view> slots) {
+  const Names& known = names_of(fields);
   for (auto next : object) {
-    std::string_view name;
-    if (const auto error = next.unescaped_key().get(name)) return error;
-    const Field* found = find_field(fields, name);
+    od::field field;
+    if (const auto error = std::move(next).get(field)) return error;
+    const char* const from = field.key().raw();
+    const char* const end = plain_end(from);
+    std::string_view name(from, static_cast<std::size_t>(end - from));
+    if (*end == '\\') {
+      if (const auto error = field.unescaped_key().get(name)) return error;
+    }
+    const Field* found = known.find(name);
     if (found == nullptr) continue;
-    od::value value;
-    if (const auto error = next.value().get(value)) return error;
-    if (const auto error = value_of(value, *found, slots)) return error;
+    if (const auto error = value_of(field.value(), *found, slots)) return error;
   }
   return SUCCESS;
 }

@@ -65,6 +65,8 @@ struct Statuses {
   std::uint16_t overloaded = 503;  ///< come again: store errors and shutdown, too
   std::uint16_t unverified = 401;
   std::uint16_t malformed = 400;
+  /// A signature that is not there or does not verify, a topic that is not ours; 0 = unverified.
+  std::uint16_t unproven = 0;
 };
 
 /// What a verified request held, beside the events in its batch.
@@ -125,5 +127,17 @@ struct Signed {
 /// where the endpoint has a public one or a certificate. Signs at request.now_us. Errors: usage (no
 /// such provider, or it does not sign), data (the secret).
 Result<Signed> sign(std::string_view provider, std::string_view secret, const Request& request);
+
+/// A request to try a set-up out with: one delivery to kSampleRecipient, in the provider's form,
+/// not signed. `id`: of message and event, so that no two are the same.
+inline constexpr std::string_view kSampleRecipient = "webhook-sample@example.com";
+struct Sample {
+  std::string_view method = "POST";
+  std::string_view content_type;  ///< of static lifetime; empty = no body
+  std::string query;              ///< without '?'
+  std::string body;
+};
+/// Nothing in it for a provider that is not in the table.
+Sample sample(std::string_view provider, std::string_view id, std::int64_t now_us);
 
 }  // namespace bounced::parse::providers

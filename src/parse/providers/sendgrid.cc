@@ -89,8 +89,9 @@ bool dropped_message(std::string_view reason) {
 
 /// "LRzXl_NHStOG.filterdrecv-p3mdw1-756b.1.0" -> "LRzXl_NHStOG": what the API and SMTP answered.
 std::string_view short_id(std::string_view id) {
-  for (const std::string_view mark : {".filter", ".recvd"}) {
-    if (const auto at = id.find(mark); at != std::string_view::npos) return id.substr(0, at);
+  for (auto dot = id.find('.'); dot != std::string_view::npos; dot = id.find('.', dot + 1)) {
+    const std::string_view rest = id.substr(dot + 1);
+    if (rest.substr(0, 6) == "filter" || rest.substr(0, 5) == "recvd") return id.substr(0, dot);
   }
   return id;
 }
@@ -119,6 +120,7 @@ void map(Job& job, const Record& r) {
   item.time_us = read_time(r[kTimestamp]);
   item.message_id = r[kSmtpId];
   item.provider_id = short_id(r[kMessageId]);
+  item.known_by_id = true;
   item.status = r[kStatus];
   item.campaign = campaign_of(r);
   item.stream = r[kPool];

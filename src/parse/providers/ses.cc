@@ -180,6 +180,7 @@ Item common(const Record& r) {
   item.sender = r[kSource];
   item.message_id = r[kHeaderId];
   item.provider_id = r[kMessageId];
+  item.known_by_id = true;
   item.campaign = r[kCampaign].empty() ? r[kTag] : r[kCampaign];
   item.stream = r[kConfigurationSet];
   item.tenant = r[kAccount];
@@ -513,7 +514,11 @@ const Row kSes = {
     .face =
         {"ses",
          "Amazon SES through SNS",
-         {200, 503, 401, 400},
+         // To SNS a 4xx is the end of a message. One that cannot be proven may be ours all the
+         // same: AWS has a new certificate, a topic is missing in the configuration, a clock is
+         // wrong. It comes again until its policy ends, and goes to the dead-letter queue then. 401
+         // is the challenge without which SNS sends no password.
+         {200, 503, 401, 400, 503},
          kHoursUs,
          "1. SNS: create a topic; subscribe this URL with protocol HTTPS, raw delivery off.\n"
          "2. SES: let the identity (Notifications) or a configuration set (Event destinations)\n"

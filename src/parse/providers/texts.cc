@@ -317,6 +317,70 @@ std::vector<FormField> read_form(std::string_view text) {
   return fields;
 }
 
+namespace {
+
+/// `name="x"` or `name=x` among a header's parameters.
+std::string_view parameter(std::string_view header, std::string_view name) {
+  while (!header.empty()) {
+    const auto semicolon = header.find(';');
+    const std::string_view one = trim(header.substr(0, semicolon));
+    header =
+        semicolon == std::string_view::npos ? std::string_view{} : header.substr(semicolon + 1);
+    const auto equal = one.find('=');
+    if (equal == std::string_view::npos || !iequals(trim(one.substr(0, equal)), name)) continue;
+    std::string_view value = trim(one.substr(equal + 1));
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
+      value = value.substr(1, value.size() - 2);
+    }
+    return value;
+  }
+  return {};
+}
+
+/// One part: header lines, an empty one, the value.
+void add_part(std::string_view part, std::vector<FormField>& fields) {
+  constexpr std::string_view kDisposition = "content-disposition:";
+  std::string_view disposition;
+  while (!part.empty()) {
+    const auto newline = part.find('\n');
+    if (newline == std::string_view::npos) return;
+    const std::string_view line = trim(part.substr(0, newline));
+    part.remove_prefix(newline + 1);
+    if (line.empty()) break;
+    if (iequals(line.substr(0, kDisposition.size()), kDisposition)) {
+      disposition = line.substr(kDisposition.size());
+    }
+  }
+  const std::string_view name = parameter(disposition, "name");
+  if (name.empty() || !parameter(disposition, "filename").empty()) return;
+  fields.push_back({std::string(name), std::string(part)});
+}
+
+}  // namespace
+
+std::vector<FormField> read_multipart(std::string_view content_type, std::string_view body) {
+  constexpr std::string_view kType = "multipart/form-data";
+  constexpr std::size_t kBoundaryBytesMax = 70;  // RFC 2046 section 5.1.1
+  std::vector<FormField> fields;
+  if (!iequals(trim(content_type).substr(0, kType.size()), kType)) return fields;
+  const std::string_view boundary = parameter(content_type, "boundary");
+  if (boundary.empty() || boundary.size() > kBoundaryBytesMax) return fields;
+  const std::string mark = "--" + std::string(boundary);
+  auto at = body.find(mark);
+  while (at != std::string_view::npos && fields.size() < kFormFieldsMax) {
+    body.remove_prefix(at + mark.size());
+    if (body.substr(0, 2) == "--") break;
+    at = body.find("\n" + mark);
+    if (at == std::string_view::npos) break;  // cut: its last part may be, too
+    std::string_view part = body.substr(0, at);
+    if (!part.empty() && part.back() == '\r') part.remove_suffix(1);
+    const auto line = part.find('\n');
+    if (line != std::string_view::npos) add_part(part.substr(line + 1), fields);
+    ++at;
+  }
+  return fields;
+}
+
 std::string_view form_value(const std::vector<FormField>& fields, std::string_view name) {
   for (const FormField& field : fields) {
     if (field.name == name) return field.value;

@@ -42,6 +42,9 @@ inline constexpr std::size_t kFormFieldsMax = 512;
 /// application/x-www-form-urlencoded; fields over kFormFieldsMax are dropped.
 std::vector<FormField> read_form(std::string_view text);
 std::string url_decode(std::string_view text, bool plus_is_blank = true);
+/// The fields of a multipart/form-data body (RFC 7578), by its Content-Type; files are left out.
+/// Empty for any other Content-Type.
+std::vector<FormField> read_multipart(std::string_view content_type, std::string_view body);
 /// Value of the first field of that name; empty when there is none.
 std::string_view form_value(const std::vector<FormField>& fields, std::string_view name);
 

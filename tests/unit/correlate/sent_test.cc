@@ -93,6 +93,69 @@ TEST_F(SentTest, WhatMailsSayOfDeliveriesIsLeftToTheLogs) {
   EXPECT_TRUE(apply(sent, mails).empty());
 }
 
+TEST(HandedOver, TheIdInASmartHostsAnswer) {
+  const std::pair<std::string_view, std::string_view> kCases[] = {
+      {"250 Ok 0102018f5d3c1a2b-4c5d6e7f-000000", "0102018f5d3c1a2b-4c5d6e7f-000000"},
+      {"(250 Ok 0102018f5d3c1a2b-4c5d6e7f-000000)", "0102018f5d3c1a2b-4c5d6e7f-000000"},
+      {"250 Ok: queued as LRzXl_NHStOGhQ4kofSm_A", "LRzXl_NHStOGhQ4kofSm_A"},
+      {"250 2.0.0 OK: queued as <2026.1@smtp-relay.mailin.fr>", "2026.1@smtp-relay.mailin.fr"},
+      {"250 2.0.0 Ok: queued as 8A5B2C1D", "8A5B2C1D"},
+      {"250 Great success", ""},
+      {"250 2.0.0 OK 87/1A-22345-ABCDEF thanks", ""},
+      {"250 ok accepted", ""},
+      {"250", ""},
+      {"", ""},
+  };
+  for (const auto& [answer, id] : kCases) EXPECT_EQ(handed_over_id(answer), id) << answer;
+}
+
+TEST_F(SentTest, WhatASmartHostTookGoesByItsId) {
+  const auto smart = [](std::string_view host, std::uint16_t port) {
+    return host == "smtp.esp.example" && port == 587;
+  };
+  const std::uint64_t name = message_fingerprint("0102018f5d3c1a2b-4c5d6e7f-000000");
+  for (const bool log_first : {true, false}) {
+    Sent sent(10, smart);
+    std::vector<Event> log = {event(EventKind::relayed, "ann@a.example", "<m1@e.example>", "Q1")};
+    log[0].mta_host = batch_.add("smtp.esp.example");
+    log[0].mta_port = 587;
+    log[0].diagnostic = batch_.add("250 Ok 0102018f5d3c1a2b-4c5d6e7f-000000");
+    std::vector<Event> hook = {event(EventKind::bounced, "ann@a.example", "", "")};
+    hook[0].message = name;
+    const auto told = [&](std::vector<Event>& events, bool pushed) {
+      std::vector<Event*> run = {&events[0]};
+      EXPECT_TRUE(sent.apply(batch_, run, pushed).has_value());
+      EXPECT_EQ(run.size(), 1u);
+    };
+    log_first ? told(log, false) : told(hook, true);
+    log_first ? told(hook, true) : told(log, false);
+    EXPECT_EQ(hook[0].message, name);
+    // The mail that comes back names it by the header, or by the provider's id at its domain.
+    for (const std::string_view id :
+         {"<m1@e.example>", "<0102018f5d3c1a2b-4c5d6e7f-000000@esp.example>"}) {
+      std::vector<Event> mails = {from_mail("ann@a.example", id)};
+      ASSERT_EQ(apply(sent, mails).size(), 1u) << id;
+      EXPECT_EQ(mails[0].message, name) << id;
+    }
+    std::vector<Event> others = {from_mail("bob@a.example", "<m1@e.example>")};
+    EXPECT_TRUE(apply(sent, others).empty());
+  }
+}
+
+TEST_F(SentTest, AWebhookWithoutTheProvidersIdIsLedToItByTheHeader) {
+  Sent sent(10);
+  const std::uint64_t name = message_fingerprint("LRzXl_NHStOG");
+  std::vector<Event> early = {
+      event(EventKind::deferred, "ann@a.example", "<m1@e.example>", "LRzXl_NHStOG")};
+  early[0].message = name;
+  std::vector<Event> late = {event(EventKind::bounced, "ann@a.example", "<m1@e.example>")};
+  for (auto* events : {&early, &late}) {
+    std::vector<Event*> run = {&events->front()};
+    ASSERT_TRUE(sent.apply(batch_, run, true).has_value());
+  }
+  EXPECT_EQ(late[0].message, name);
+}
+
 TEST_F(SentTest, RemembersNothingWhereNobodyAsked) {
   Sent sent(0);
   std::vector<Event> events = {event(EventKind::delivered, "ann@a.example", "<m1@e.example>")};

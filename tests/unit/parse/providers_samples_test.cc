@@ -67,5 +67,57 @@ TEST(ProviderSamples, OutcomesAreMapped) {
   EXPECT_GE(outcomes, 40u);
 }
 
+TEST(ProviderSamples, OursAreOneDeliveryOfEachProvider) {
+  for (const Provider& provider : table()) {
+    const Sample one = sample(provider.name, "sample-1", testing::kNowUs);
+    testing::Post post;
+    post.method = one.method;
+    if (!one.query.empty()) post.target += "?" + one.query;
+    if (!one.content_type.empty()) post.headers = {{"content-type", std::string(one.content_type)}};
+    if (provider.name == "ses") post.headers.emplace_back("x-amz-sns-rawdelivery", "true");
+    post.body = one.body;
+    const Endpoint endpoint = testing::open_endpoint(provider.name);
+    post.with([&](const Request& request) {
+      Batch batch;
+      const Parsed parsed = endpoint.parse(testing::context(), request, batch);
+      EXPECT_EQ(parsed.kind, Parsed::Kind::events) << provider.name << ": " << parsed.detail;
+      EXPECT_EQ(parsed.unparsed, 0u) << provider.name;
+      ASSERT_EQ(batch.events.size(), 1u) << provider.name;
+      const Event& event = batch.events[0];
+      EXPECT_EQ(event.kind, EventKind::delivered) << provider.name;
+      EXPECT_EQ(batch.view(event.recipient), kSampleRecipient) << provider.name;
+      EXPECT_NE(event.message, 0u) << provider.name;
+      EXPECT_NEAR(static_cast<double>(event.time_us), static_cast<double>(testing::kNowUs), 1e6)
+          << provider.name;
+    });
+  }
+  EXPECT_TRUE(sample("nobody", "x", 0).body.empty());
+}
+
+TEST(ProviderSamples, MailgunsLegacyPostsInParts) {
+  testing::Post post;
+  post.headers = {{"content-type", "multipart/form-data; boundary=\"b0\""}};
+  const auto part = [](std::string_view name, std::string_view value) {
+    return "--b0\r\nContent-Disposition: form-data; name=\"" + std::string(name) + "\"\r\n\r\n" +
+           std::string(value) + "\r\n";
+  };
+  post.body =
+      "before\r\n" + part("event", "bounced") + part("recipient", "anna@far.example") +
+      part("code", "550") + part("error", "550 5.1.1 no such user") +
+      part("timestamp", "1795348800") +
+      "--b0\r\nContent-Disposition: form-data; name=\"event\"; filename=\"a\"\r\n\r\nx\r\n" +
+      "--b0--\r\n";
+  const Endpoint endpoint = testing::open_endpoint("mailgun");
+  post.with([&](const Request& request) {
+    Batch batch;
+    const Parsed parsed = endpoint.parse(testing::context(), request, batch);
+    ASSERT_EQ(parsed.kind, Parsed::Kind::events) << parsed.detail;
+    ASSERT_EQ(batch.events.size(), 1u);
+    EXPECT_EQ(batch.events[0].kind, EventKind::bounced);
+    EXPECT_EQ(batch.view(batch.events[0].recipient), "anna@far.example");
+    EXPECT_EQ(batch.view(batch.events[0].diagnostic), "550 5.1.1 no such user");
+  });
+}
+
 }  // namespace
 }  // namespace bounced::parse::providers

@@ -29,6 +29,7 @@ Event full_event(Batch& batch) {
   e.diagnostic = batch.add("550 5.1.1 gone");
   e.campaign = batch.add("spring");
   e.queue_key = ~0ull;
+  e.message = ~0ull - 1;
   e.smtp_code = 550;
   e.enhanced = {1, 1, 5};
   e.delay_ms = 1200;
@@ -89,6 +90,7 @@ TEST(Push, EveryFieldComesBack) {
   EXPECT_EQ(b.recipient_id, a.recipient_id);
   EXPECT_EQ(b.domain_id, a.domain_id);
   EXPECT_EQ(b.queue_key, a.queue_key);
+  EXPECT_EQ(b.message, a.message);
   EXPECT_EQ(b.smtp_code, a.smtp_code);
   EXPECT_EQ(b.enhanced, a.enhanced);
   EXPECT_EQ(b.delay_ms, a.delay_ms);

@@ -116,7 +116,46 @@ TEST_F(InboxTest, AcceptedEventsAreAppliedWithAllTheyTold) {
             "bulk|-");
   engine.reset();
   EXPECT_EQ(stored(store::Family::inbox), 0u);
-  EXPECT_EQ(stored(store::Family::seen), 2u);
+  EXPECT_EQ(stored(store::Family::seen), 1u) << "one record for the keys of a cut";
+}
+
+TEST_F(InboxTest, StreamRulesKnowWhatProvidersTell) {
+  std::map<std::string, std::string> streams;
+  const store::Names* names = nullptr;
+  Options o = options();
+  o.streams.resize(3);
+  o.streams[0].name = "by pool";
+  o.streams[0].instances = {"bulk-pool"};
+  o.streams[1].name = "by sender";
+  o.streams[1].sender_domains = {"news.example.com"};
+  o.streams[2].name = "by campaign";
+  o.streams[2].campaigns = {"autumn"};
+  o.on_events = [&](const Batch& batch, std::span<Event* const> events) {
+    for (const Event* e : events) {
+      streams[std::string(batch.view(e->recipient))] =
+          names->text(store::Dictionary::stream, e->stream);
+    }
+  };
+  auto engine = open(std::move(o));
+  names = &engine->names();
+  auto id = engine->add_push({"hook", "sendgrid", "", "", 3 * kDayUs});
+  ASSERT_TRUE(id);
+  Batch batch;
+  for (const char* to :
+       {"pool@a.example", "sender@a.example", "campaign@a.example", "none@a.example"}) {
+    add(*engine, batch, to, batch.events.size() + 1);
+  }
+  batch.origins.push_back({batch.add("acme"), batch.add("bulk-pool"), 1});
+  batch.events[0].origin = 1;
+  batch.events[1].sender = batch.add("x@news.example.com");
+  batch.events[2].campaign = batch.add("autumn");
+  ASSERT_TRUE(engine->accept(*id, batch));
+  EXPECT_EQ(applied(*engine, EventKind::bounced, 4), 4u);
+  ASSERT_TRUE(engine->stop());
+  EXPECT_EQ(streams["pool@a.example"], "by pool");
+  EXPECT_EQ(streams["sender@a.example"], "by sender");
+  EXPECT_EQ(streams["campaign@a.example"], "by campaign");
+  EXPECT_EQ(streams["none@a.example"], "");
 }
 
 TEST_F(InboxTest, ToldAgainChangesNothingAlsoAfterARestart) {

@@ -25,8 +25,7 @@ class WebhooksTest : public ::testing::Test {
       EXPECT_GT(horizon_us, 0);
       return 7;
     };
-    sink.accept = [this](std::uint32_t source, const Batch& batch,
-                         const std::function<void(const Result<void>&)>& done) {
+    sink.accept = [this](std::uint32_t source, const Batch& batch, Webhooks::Sink::Done done) {
       EXPECT_EQ(source, 7u);
       for (const Event& e : batch.events) accepted_.emplace_back(batch.view(e.recipient));
       keys_ += batch.keys.size();
@@ -97,6 +96,37 @@ TEST_F(WebhooksTest, RefusesAndKeepsWhatItRefusedWithoutSecrets) {
   EXPECT_NE(rejected[1].request.find("***@example.com"), std::string::npos);
   for (std::size_t i = 0; i < 2 * Webhooks::kRejectedMax; ++i) EXPECT_EQ(post(kBounce, "no"), 401u);
   EXPECT_EQ(webhooks_->rejected().size(), Webhooks::kRejectedMax);
+}
+
+TEST_F(WebhooksTest, SnsIsNeverToldThatAnUnprovenMessageIsDoneWith) {
+  start([](WebhookSettings& s) {
+    s.endpoint.provider = "ses";
+    s.endpoint.bearer.clear();
+    s.endpoint.topics = {"arn:aws:sns:eu-west-1:111122223333:mail"};
+  });
+  EXPECT_EQ(post(R"({"Type":"Notification","MessageId":"1","TopicArn":"arn:x","Message":"{}"})"),
+            503u)
+      << "no signature";
+  EXPECT_EQ(post(R"({"notificationType":"Bounce"})"), 503u) << "raw delivery";
+  EXPECT_TRUE(accepted_.empty());
+}
+
+TEST_F(WebhooksTest, SnsIsAskedForItsPassword) {
+  start([](WebhookSettings& s) {
+    s.endpoint.provider = "ses";
+    s.endpoint.bearer.clear();
+    s.endpoint.basic_auth = "sns:right";
+  });
+  net::HttpCall call;
+  call.url = "http://" + server_->addresses().front() + "/hooks/own";
+  call.body = R"({"notificationType":"Bounce"})";
+  auto reply = net::call(call);
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->status, 401u);
+  call.headers = {{"Authorization", "Basic c25zOndyb25n"}};
+  reply = net::call(call);
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->status, 503u) << "the wrong one: perhaps the configuration's fault";
 }
 
 TEST_F(WebhooksTest, SecretPathsAndDraining) {
