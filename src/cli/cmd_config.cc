@@ -42,7 +42,8 @@ void add_config(CLI::App& parser, App& app) {
       if (!policy) return app.io.report(policy.error());
       for (const std::string& warning : config->warnings) app.io.notice("config: " + warning);
       app.io.out(fmt::format("{}: ok, {} source(s), {} stream(s), data in {}\n", name,
-                             config->tails.size(), config->streams.size(), config->data_dir));
+                             config->tails.size() + config->maildirs.size(), config->streams.size(),
+                             config->data_dir));
       return 0;
     };
   });

@@ -88,7 +88,7 @@ Result<void> Engine::Impl::start() {
   correlate_options.streams = options.streams;
   correlate_options.expired = verdict_of(*rules, Cause::network_expired, Severity::temporary, 90);
   correlator = std::make_unique<correlate::Correlator>(std::move(correlate_options), names);
-  sent = std::make_unique<correlate::Sent>(options.sent_days);
+  sent = std::make_unique<correlate::Sent>(options.sent_days, options.sent_recipients);
   if (options.keep_state) {
     state::Options state_options;
     state_options.table_bytes = options.table_bytes;
@@ -115,7 +115,8 @@ Result<void> Engine::Impl::start() {
       if (!opened) return opened;
       opened = seen.load(*store);
       if (!opened) return opened;
-      sent->open(*store);
+      opened = sent->open(*store);
+      if (!opened) return opened;
     }
     if (store != nullptr) opened = hits.load(*store);
     if (!opened) return opened;
