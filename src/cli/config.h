@@ -73,7 +73,6 @@ struct Config {
   bool sent_recipients = false;            ///< [mail]: and to whom it went
   std::vector<std::string> verp_patterns;  ///< [mail]
   std::vector<std::string> verp_secrets;   ///< [mail]: as they are, never printed
-  std::vector<std::string> warnings;       ///< accepted, but without effect
 };
 
 /// Reads and checks a file. Errors name file:line and, for an unknown key, the nearest known one.
