@@ -57,6 +57,12 @@ enum class Cause : std::uint16_t {
   unknown_temporary,
   unknown_permanent,
 };
+
+/// Notices, and our own refusals come back: whatever kind of event tells it, nothing has failed.
+constexpr bool is_no_failure(Cause cause) {
+  return cause == Cause::local_suppressed || cause == Cause::notice_autoreply ||
+         cause == Cause::notice_challenge || cause == Cause::notice_subscription;
+}
 inline constexpr std::uint16_t kBuiltinCauses = 45;  // with none
 inline constexpr std::uint16_t kFirstCustomCause = 256;
 

@@ -72,6 +72,9 @@ struct Policy {
   std::uint32_t incident_attempts_min = 200;  ///< per hour at one answering provider
   std::int64_t incident_confirm_us = 0;       ///< a second hard after this confirms
   std::uint32_t outage_domains_max = 5;       ///< unrelated domains failing from one sending host
+  /// Once a message that was taken came back, what is taken later counts as delivered only after
+  /// so long without another that came back; 0 = at once.
+  std::int64_t late_quiet_us = 0;
   std::int64_t probation_lease_us = 0;
   double probation_daily_fraction = 0.005;
   double warn_bounce_percent[3] = {2, 3, 5};

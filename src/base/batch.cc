@@ -1,5 +1,7 @@
 #include "base/batch.h"
 
+#include <algorithm>
+
 namespace bounced {
 
 void ParseCounts::add(const ParseCounts& other) {
@@ -12,6 +14,12 @@ void ParseCounts::add(const ParseCounts& other) {
   bad_recipient += other.bad_recipient;
   lost_messages += other.lost_messages;
   loss_alarms += other.loss_alarms;
+}
+
+const Revision* Batch::revision(std::size_t at) const {
+  const auto it = std::lower_bound(revisions.begin(), revisions.end(), at,
+                                   [](const Revision& r, std::size_t n) { return r.at < n; });
+  return it != revisions.end() && it->at == at ? &*it : nullptr;
 }
 
 void Batch::clear() {
@@ -31,6 +39,7 @@ void Batch::clear() {
   prepared.done = false;
   synthesised.clear();
   run.clear();
+  revisions.clear();
   counts = {};
   sample_unparsed = -1;
   arena_.clear();

@@ -110,6 +110,20 @@ struct ParseCounts {
   void add(const ParseCounts& other);
 };
 
+/// What became of one message at one recipient was told twice: that it was delivered, and that it
+/// failed after all. One of the two is an event of Batch::run, the other was told before.
+struct Revision {
+  std::uint32_t at = 0;      ///< of the event, in `run`
+  std::int64_t time_us = 0;  ///< of the other one; so are the rest
+  Text sender;               ///< "@domain"
+  Text campaign;
+  Text mta_host;  ///< of a failure
+  std::uint16_t tenant = 0, stream = 0;
+  Cause cause = Cause::none;  ///< none: the other one is the delivery
+  BounceClass bounce_class = BounceClass::none;
+  bool expired = false;
+};
+
 /// Ownership: owns its Block. Not thread safe; handed from stage to stage.
 class Batch {
  public:
@@ -130,8 +144,9 @@ class Batch {
   bool joined = false;                ///< `local` and `note_local` may be used
   RecordTimes times;                  ///< as parsed; no form: not known
   Prepared prepared;
-  std::deque<Event> synthesised;  ///< made by correlate; addresses are stable
-  std::vector<Event*> run;        ///< of events and synthesised: what is applied next, in order
+  std::deque<Event> synthesised;    ///< made by correlate; addresses are stable
+  std::vector<Event*> run;          ///< of events and synthesised: what is applied next, in order
+  std::vector<Revision> revisions;  ///< by `at`
   ParseCounts counts;
   std::int64_t sample_unparsed = -1;  ///< offset of an unparsed line, for the log; -1 = none
 
@@ -160,6 +175,8 @@ class Batch {
     verdicts.push_back(verdict);
     event.verdict = static_cast<std::uint32_t>(verdicts.size());
   }
+  /// Of event `at` of `run`; null when its message's fate was told once.
+  [[nodiscard]] const Revision* revision(std::size_t at) const;
   [[nodiscard]] const Origin* origin(std::uint16_t number) const {
     return number == 0 ? nullptr : &origins[number - 1];
   }

@@ -19,6 +19,7 @@ class App;
 namespace bounced::cli {
 
 class HttpService;
+class MailWatch;
 
 /// What a command gets to work with.
 struct App {
@@ -29,6 +30,7 @@ struct App {
   pipeline::Engine* live = nullptr;  ///< inside the daemon: its engine
   const Config* live_config = nullptr;
   const HttpService* live_http = nullptr;  ///< inside the daemon, if it has one
+  const MailWatch* live_mails = nullptr;   ///< the same
   bool process_ends = false;               ///< behind the command: its memory need not be freed
   std::function<bool()> cancelled;         ///< true when the caller is gone or asked to stop
 
@@ -60,10 +62,10 @@ Result<int> forward(const std::string& data_dir, const App& app,
 /// Serves the control socket of a running daemon until destroyed.
 class ControlServer {
  public:
-  /// `http` may be null; it must not go before this.
+  /// `http` and `mails` may be null; they must not go before this.
   static Result<std::unique_ptr<ControlServer>> start(pipeline::Engine& engine,
-                                                      const Config& config,
-                                                      const HttpService* http);
+                                                      const Config& config, const HttpService* http,
+                                                      const MailWatch* mails);
   ~ControlServer();
 
  private:

@@ -3,10 +3,15 @@
 
 #include <CLI/CLI.hpp>
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "base/text.h"
 #include "cli/app.h"
+#include "cli/mail_watch.h"
 #include "report/doctor.h"
 
 namespace bounced::cli {
@@ -43,6 +48,34 @@ Finding look_at_disk(const std::string& data_dir) {
   return f;
 }
 
+/// A folder of bounce mails: whether new ones can be read, and put away.
+Finding look_at_maildir(const Maildir& maildir, const std::string& path, unsigned sent_days) {
+  Finding f{Health::trouble, "maildir", path, "", ""};
+  const std::string news = path + "/new", cur = path + "/cur";
+  std::error_code error;
+  std::size_t waiting = 0;
+  for (std::filesystem::directory_iterator it(news, error), end; it != end; it.increment(error)) {
+    ++waiting;
+  }
+  if (error) {
+    f.why = news + ": " + error.message();
+    f.hint = "a Maildir has the folders new, cur and tmp, readable by the daemon's user";
+    return f;
+  }
+  if (!maildir.leave && (::access(news.c_str(), W_OK) != 0 || ::access(cur.c_str(), W_OK) != 0)) {
+    f.why = "mails cannot be moved from new to cur: " + std::string(std::strerror(errno));
+    f.hint = "let the daemon's user write there, or set after = \"leave\"";
+    return f;
+  }
+  f.health = sent_days == 0 ? Health::warning : Health::ok;
+  f.why = std::to_string(waiting) + " mail(s) in new";
+  if (sent_days == 0) {
+    f.why += "; without [mail] sent_days no mail can be matched with what was sent";
+    f.hint = "set sent_days = 10 in [mail]";
+  }
+  return f;
+}
+
 /// Where files were applied to, from the daemon or the store; empty without either.
 Result<ingest::PositionBook> known_positions(App& app, std::vector<Finding>& findings) {
   ingest::PositionBook book;
@@ -68,6 +101,11 @@ void add_live(App& app, std::vector<Finding>& findings) {
   findings.push_back({Health::ok, "daemon", app.data(), "runs", ""});
   for (const std::string& trouble : app.live->troubles()) {
     findings.push_back({Health::trouble, "daemon", app.data(), trouble, ""});
+  }
+  if (app.live_mails == nullptr) return;
+  for (const auto& maildir : app.live_mails->states()) {
+    if (maildir.trouble.empty()) continue;
+    findings.push_back({Health::trouble, "maildir", maildir.path, maildir.trouble, ""});
   }
 }
 
@@ -119,7 +157,10 @@ int run_doctor(App& app, const Places& places, bool json) {
       findings.push_back(std::move(f));
     }
   }
-  if (config->tails.empty()) {
+  for (const Maildir& maildir : config->maildirs) {
+    findings.push_back(look_at_maildir(maildir, app.path(maildir.path), config->sent_days));
+  }
+  if (config->tails.empty() && config->maildirs.empty()) {
     findings.push_back({Health::warning, "source", config->file, "no [[tail]] is configured",
                         "name the configuration with --config"});
   }

@@ -86,6 +86,8 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
   batch.block->format = format;
   parse::parse(context, batch);
   int status = 0;
+  const bool event_is_delivery =
+      !batch.events.empty() && batch.events.front().kind == EventKind::delivered;
   if (batch.events.empty()) {
     text += batch.notes.empty() ? "no event     this line says nothing about a recipient\n"
                                 : "no event     kept to enrich the message's other lines\n";
@@ -128,6 +130,12 @@ int explain(App& app, const std::string& line, const std::string& format_name) {
     text += fmt::format(
         "{:<11} {}\n", "it does",
         what_it_does(batch, event, verdict ? &*verdict : nullptr, **rules, *policy, recipient));
+  }
+  if (event_is_delivery && policy->late_quiet_us != 0) {
+    text += fmt::format(
+        "{:<11} where a message that was taken like this came back before, only {} h\n"
+        "{:<11} without another such return end a streak (policy: late.quiet)\n",
+        "but", policy->late_quiet_us / kHourUs, "");
   }
   batch.clear();
   app.io.out(text);

@@ -91,12 +91,13 @@ std::string summary_json(const pipeline::Metrics& before, const pipeline::Metric
   }
   json += fmt::format(
       "}},\"unparsed\":{},\"oversize\":{},\"lost_messages\":{},\"loss_alarms\":{},"
-      "\"addresses\":{},\"blocked\":{},\"seconds\":{:.3f},"
+      "\"unmatched\":{},\"redacted\":{},\"addresses\":{},\"blocked\":{},\"seconds\":{:.3f},"
       "\"cpu_seconds\":{:.3f},\"peak_rss_bytes\":{}}}\n",
       after.lines.unparsed - before.lines.unparsed, after.lines.oversize - before.lines.oversize,
       after.lines.lost_messages - before.lines.lost_messages,
-      after.lines.loss_alarms - before.lines.loss_alarms, after.states.addresses,
-      after.states.blocked, seconds, cpu, peak_rss_bytes());
+      after.lines.loss_alarms - before.lines.loss_alarms,
+      after.sent.unmatched - before.sent.unmatched, after.sent.redacted - before.sent.redacted,
+      after.states.addresses, after.states.blocked, seconds, cpu, peak_rss_bytes());
   return json;
 }
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cli/app.h"
 #include "cli/http_service.h"
+#include "cli/mail_watch.h"
 
 namespace bounced::cli {
 namespace {
@@ -62,9 +63,10 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     for (const std::string& path : extra) tail.paths.push_back(app.path(path));
     config->tails.push_back(std::move(tail));
   }
-  if (config->tails.empty() && !config->serve_http) {
-    return app.io.report({ErrorCode::usage, "run", config->file, "nothing to follow",
-                          "add a [[tail]] or [http] to the configuration, or name files"});
+  if (config->tails.empty() && config->maildirs.empty() && !config->serve_http) {
+    return app.io.report(
+        {ErrorCode::usage, "run", config->file, "nothing to follow",
+         "add a [[tail]], [[maildir]] or [http] to the configuration, or name files"});
   }
   init_logging(app.log_level.empty() ? config->log_level : app.log_level);
 
@@ -94,15 +96,24 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     http = std::move(*started);
     for (const std::string& address : http->addresses()) spdlog::info("http: {}", address);
   }
-  auto control = ControlServer::start(**engine, *config, http.get());
+  std::unique_ptr<MailWatch> mails;
+  if (!config->maildirs.empty()) {
+    for (Maildir& maildir : config->maildirs) maildir.path = app.path(maildir.path);
+    auto started = MailWatch::start(**engine, engine_options(*config), config->maildirs);
+    if (!started) return app.io.report(started.error());
+    mails = std::move(*started);
+  }
+  auto control = ControlServer::start(**engine, *config, http.get(), mails.get());
   if (!control) return app.io.report(control.error());
   spdlog::info("running: data {}, {} source(s), ready after {} ms", config->data_dir,
-               config->tails.size() + config->webhooks.size(), (monotonic_us() - begun) / 1000);
+               config->tails.size() + config->maildirs.size() + config->webhooks.size(),
+               (monotonic_us() - begun) / 1000);
 
   const int signal = wait_for_end(signals, **engine, http.get());
   if (signal != 0) spdlog::info("{}: stopping", signal == SIGINT ? "SIGINT" : "SIGTERM");
   control->reset();
   http.reset();
+  mails.reset();
   auto stopped = (*engine)->stop();
   if (!stopped) return app.io.report(stopped.error());
   spdlog::info("stopped");

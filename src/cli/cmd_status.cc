@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/app.h"
+#include "cli/mail_watch.h"
 
 namespace bounced::cli {
 namespace {
@@ -24,6 +25,7 @@ constexpr Stage kStages[] = {
 struct Status {
   pipeline::Metrics metrics;
   std::vector<ingest::Tail::FileState> files;
+  std::vector<MailWatch::State> maildirs;
   std::vector<std::string> troubles;
   std::vector<pipeline::RuleHit> rules;  ///< that decided most often, most first
 };
@@ -67,6 +69,11 @@ std::string as_text(const Status& status) {
         fmt::format("file       {}  {} of {}{}\n", printable(file.path), with_commas(file.offset),
                     with_commas(file.size), file.rotated ? "  (rotated)" : "");
   }
+  for (const auto& maildir : status.maildirs) {
+    text += fmt::format("maildir    {}  {} mails, {} events{}\n", printable(maildir.path),
+                        with_commas(maildir.mails), with_commas(maildir.events),
+                        maildir.trouble.empty() ? "" : "  TROUBLE: " + printable(maildir.trouble));
+  }
   for (const std::string& trouble : status.troubles) {
     text += "TROUBLE    " + printable(trouble) + "\n";
   }
@@ -108,6 +115,19 @@ std::string as_json(const Status& status) {
     json += '}';
     first = false;
   }
+  json += "],\"maildirs\":[";
+  first = true;
+  for (const auto& maildir : status.maildirs) {
+    json += first ? "{\"path\":" : ",{\"path\":";
+    append_json(json, maildir.path);
+    json += fmt::format(",\"mails\":{},\"events\":{}", maildir.mails, maildir.events);
+    if (!maildir.trouble.empty()) {
+      json += ",\"trouble\":";
+      append_json(json, maildir.trouble);
+    }
+    json += '}';
+    first = false;
+  }
   json += "],\"troubles\":[";
   first = true;
   for (const std::string& trouble : status.troubles) {
@@ -142,8 +162,15 @@ void add_status(CLI::App& parser, App& app) {
         return app.io.report({ErrorCode::not_found, "status", app.data(), "no daemon answers here",
                               "start one with `bounced run`"});
       }
-      const Status status{app.live->metrics(), app.live->files(), app.live->troubles(),
-                          busiest_rules(*app.live)};
+      Status status{app.live->metrics(),
+                    app.live->files(),
+                    {},
+                    app.live->troubles(),
+                    busiest_rules(*app.live)};
+      if (app.live_mails != nullptr) status.maildirs = app.live_mails->states();
+      for (const auto& maildir : status.maildirs) {
+        if (!maildir.trouble.empty()) status.troubles.push_back(maildir.trouble);
+      }
       app.io.out(*json ? as_json(status) : as_text(status));
       return 0;
     };

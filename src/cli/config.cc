@@ -225,6 +225,37 @@ Check read_tail(const toml::table& table, std::size_t n, const std::string& file
   return {};
 }
 
+Check read_maildir(const toml::table& table, std::size_t n, const std::string& file,
+                   Config& config) {
+  Section s(table, "maildir", file);
+  Maildir maildir;
+  std::string after = "seen";
+  BOUNCED_TRY(s.text("name", maildir.name));
+  BOUNCED_TRY(s.text("path", maildir.path));
+  BOUNCED_TRY(s.text("after", after));
+  BOUNCED_TRY(s.duration("poll", maildir.poll_us));
+  BOUNCED_TRY(s.done());
+  if (maildir.name.empty()) maildir.name = "maildir" + std::to_string(n + 1);
+  if (maildir.path.empty()) {
+    return s.bad(table, "path", "is missing", "name the folder that holds new and cur");
+  }
+  if (after != "seen" && after != "leave") {
+    return s.bad(*table.get("after"), "after", "= \"" + after + "\" is not known",
+                 "seen: moved to cur; leave: left in new");
+  }
+  maildir.leave = after == "leave";
+  for (const Maildir& other : config.maildirs) {
+    if (other.name == maildir.name) {
+      return s.bad(table, "name", "\"" + maildir.name + "\" is used twice");
+    }
+    if (other.path == maildir.path) {
+      return s.bad(table, "path", "\"" + maildir.path + "\" is used twice");
+    }
+  }
+  config.maildirs.push_back(std::move(maildir));
+  return {};
+}
+
 Check read_stream(const toml::table& table, const std::string& file, Config& config) {
   Section s(table, "stream", file);
   correlate::StreamRule rule;
@@ -338,6 +369,8 @@ Check read_mail(Section& s, Config& config) {
   std::uint64_t days = config.sent_days;
   BOUNCED_TRY(s.number("sent_days", days, 0, 60));
   config.sent_days = static_cast<unsigned>(days);
+  BOUNCED_TRY(s.flag("sent_recipients", config.sent_recipients));
+  BOUNCED_TRY(s.flag("trust_logged_reports", config.trust_logged_reports));
   BOUNCED_TRY(s.list("verp", config.verp_patterns));
   for (const std::string& pattern : config.verp_patterns) {
     const std::string why = parse::mail::check_verp_pattern(pattern);
@@ -372,6 +405,9 @@ Check read_root(const toml::table& table, Config& config) {
   BOUNCED_TRY(root.duration("cut_interval", config.cut_interval_us));
   BOUNCED_TRY(each_table(root, "tail", config.file, [&](const toml::table& t, std::size_t n) {
     return read_tail(t, n, config.file, config);
+  }));
+  BOUNCED_TRY(each_table(root, "maildir", config.file, [&](const toml::table& t, std::size_t n) {
+    return read_maildir(t, n, config.file, config);
   }));
   BOUNCED_TRY(each_table(root, "stream", config.file, [&](const toml::table& t, std::size_t) {
     return read_stream(t, config.file, config);
@@ -473,6 +509,8 @@ pipeline::Options engine_options(const Config& config) {
   options.relays.networks = config.relay_networks;
   options.streams = config.streams;
   options.sent_days = config.sent_days;
+  options.sent_recipients = config.sent_recipients;
+  options.trust_logged_reports = config.trust_logged_reports;
   options.verp.patterns = config.verp_patterns;
   options.verp.secrets = config.verp_secrets;
   options.workers = config.workers;
@@ -504,6 +542,12 @@ cut_interval    = "1s"               # how often what was applied becomes durabl
 # rotated_wait = "5s"                # a renamed file is watched this long for late writers
 # from_start = true                  # a file never seen is read from its start
 
+# [[maildir]]                        # mails that come back: every new one is taken once
+# name       = "bounces"
+# path       = "/var/mail/bounces"   # the folder that holds new/ and cur/
+# after      = "seen"                # moved to cur/ with the flag S; leave: left in new/
+# poll       = "1s"
+
 # [[stream]]                         # kinds of mail; first match wins, every list given must match
 # name           = "bulk"
 # tenant         = ""
@@ -518,6 +562,9 @@ cut_interval    = "1s"               # how often what was applied becomes durabl
 [mail]                               # mails that come back (bounced deliver, replay of mail files)
 sent_days    = 0                     # what logs tell is remembered so long, to match mails with;
                                      # 10 where mails come back; 0: only signed return paths count
+sent_recipients = false              # and to whom it went, in clear: complaints often name the message only
+trust_logged_reports = false         # KumoMTA's OOB and Feedback, PowerMTA's rb and f: true where the
+                                     # MTA takes such mails only from whom you trust
 verp         = []                    # "bounce+{hmac}+{local}={domain}@mail.example.com"; [] = usual
 verp_secrets = []                    # "file:/etc/bounced/verp.key" or "env:NAME"; any of them
 

@@ -22,6 +22,13 @@ struct Tail {
   bool from_start = true;
 };
 
+/// [[maildir]]: where bounce mails are delivered to.
+struct Maildir {
+  std::string name, path;
+  bool leave = false;  ///< in new/, instead of moving them to cur/
+  std::int64_t poll_us = 1'000'000;
+};
+
 /// [[webhook]]. What may be secret can be "file:PATH" or "env:NAME", which are read by who uses it.
 struct WebhookConfig {
   std::string provider, path;
@@ -55,12 +62,15 @@ struct Config {
   unsigned workers = 0;
   std::int64_t cut_interval_us = 1'000'000;
   std::vector<Tail> tails;
+  std::vector<Maildir> maildirs;
   std::vector<correlate::StreamRule> streams;
   bool serve_http = false;  ///< [http] or a [[webhook]] is there
   net::HttpOptions http;
   std::vector<std::string> trusted_proxies;  ///< as http.trusted_proxies
   std::vector<WebhookConfig> webhooks;
   unsigned sent_days = 0;                  ///< [mail]: what logs tell of is remembered so long
+  bool trust_logged_reports = false;       ///< [mail]: KumoMTA's OOB, PowerMTA's rb and the like
+  bool sent_recipients = false;            ///< [mail]: and to whom it went
   std::vector<std::string> verp_patterns;  ///< [mail]
   std::vector<std::string> verp_secrets;   ///< [mail]: as they are, never printed
 };

@@ -97,6 +97,7 @@ Result<int> forward(const std::string& data_dir, const App& app,
 struct ControlServer::Impl {
   pipeline::Engine* engine = nullptr;
   const HttpService* http = nullptr;
+  const MailWatch* mails = nullptr;
   Config config;
   net::Fd listener;
   std::string path;
@@ -160,6 +161,7 @@ struct ControlServer::Impl {
       app.uid = socket_peer(socket);
       app.live = engine;
       app.live_http = http;
+      app.live_mails = mails;
       app.live_config = &config;
       app.cancelled = cancelled;
       try {
@@ -176,10 +178,12 @@ ControlServer::ControlServer() : impl_(std::make_unique<Impl>()) {}
 
 Result<std::unique_ptr<ControlServer>> ControlServer::start(pipeline::Engine& engine,
                                                             const Config& config,
-                                                            const HttpService* http) {
+                                                            const HttpService* http,
+                                                            const MailWatch* mails) {
   std::unique_ptr<ControlServer> server(new ControlServer());
   server->impl_->engine = &engine;
   server->impl_->http = http;
+  server->impl_->mails = mails;
   server->impl_->config = config;
   server->impl_->path = socket_path(config.data_dir);
   auto listener = net::listen_local(server->impl_->path);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -252,6 +253,7 @@ bool Lane::step(Block& block, std::int64_t now_us) {
   for (std::size_t i = 0; i < files_.size();) {
     OpenFile& file = *files_[i];
     if (now_us < file.retry_at_us) {
+      if (still_packed(file, now_us) && !overdue(file, now_us)) break;
       ++i;
       continue;
     }
@@ -294,10 +296,28 @@ Lane::Outcome Lane::trouble(OpenFile& file, const Error& error, std::int64_t now
   file.backoff_us = std::clamp(file.backoff_us * 2, kBackoffMinUs, kBackoffMaxUs);
   file.retry_at_us = now_us + file.backoff_us;
   file.stop_reading();
-  if (auto info = file_info(file.descriptor(), file.path); info) file.info = *info;
+  if (auto info = file_info(file.descriptor(), file.path); info) {
+    if (info->size != file.info.size) {
+      file.quiet_since_us = now_us;
+      file.backoff_us = kBackoffMinUs;
+      file.retry_at_us = now_us + file.backoff_us;
+    }
+    file.info = *info;
+  }
   // A broken file that was deleted meanwhile will never become whole.
   if (!file.at_path && file.info.links == 0 && file.descriptor() >= 0) return Outcome::done;
-  return Outcome::pass;
+  return still_packed(file, now_us) ? Outcome::wait : Outcome::pass;
+}
+
+/// A rotated file that is being packed, and can be read nowhere else: newer lines wait for its
+/// own. Packers remove the plain file last, so where that is still there it is read instead. What
+/// does not grow any more is damaged, and holds up nobody.
+bool Lane::still_packed(const OpenFile& file, std::int64_t now_us) const {
+  if (file.at_path || file.trouble.empty() || !has_compressed_name(file.path)) return false;
+  const std::int64_t quiet = now_us - std::max(file.since_us, file.quiet_since_us);
+  if (quiet >= shared_.options.rotated_wait_us) return false;
+  const std::string plain = file.path.substr(0, file.path.rfind('.'));
+  return ::access(plain.c_str(), F_OK) != 0;
 }
 
 Result<std::unique_ptr<LineReader>> Lane::open_reader(const OpenFile& file,

@@ -92,6 +92,7 @@ class Lane {
   std::uint64_t forget_truncated(OpenFile& file, std::int64_t now_us);
   Outcome trouble(OpenFile& file, const Error& error, std::int64_t now_us);
   [[nodiscard]] bool settled(const OpenFile& file, std::int64_t now_us) const;
+  [[nodiscard]] bool still_packed(const OpenFile& file, std::int64_t now_us) const;
   [[nodiscard]] bool overdue(OpenFile& file, std::int64_t now_us) const;
   [[nodiscard]] const Lane* other_reader(const OpenFile& file) const;
 

@@ -152,6 +152,26 @@ Result<bool> MailReader::next(Mail& out) {
   return true;
 }
 
+Result<Mail> read_mail_file(const std::string& path) {
+  std::error_code unknown;
+  if (!fs::exists(path, unknown)) return fail(ErrorCode::not_found, "read", path, "is gone");
+  Mail mail;
+  auto input = Input::open(path);
+  if (!input) return tl::unexpected(input.error());
+  mail.path = path;
+  mail.arrived_us = (*input)->info().mtime_us;
+  for (std::size_t size = 0; size < MailReader::kBytesMax;) {
+    const std::size_t room = std::min(kReadBytes, MailReader::kBytesMax - size);
+    mail.bytes.resize(size + room);
+    auto got = (*input)->read(mail.bytes.data() + size, room, size);
+    if (!got) return tl::unexpected(got.error());
+    size += *got;
+    mail.bytes.resize(size);
+    if (*got == 0) break;
+  }
+  return mail;
+}
+
 bool is_maildir(const std::string& path) {
   std::error_code unknown;
   return fs::is_directory(fs::path(path) / "cur", unknown) &&

@@ -36,6 +36,10 @@ class MailReader {
   std::unique_ptr<Impl> impl_;
 };
 
+/// A file that is one mail, whatever its first line looks like; its first MailReader::kBytesMax
+/// bytes. Errors: not_found, io.
+Result<Mail> read_mail_file(const std::string& path);
+
 /// Whether the path is a Maildir: a folder with `cur` and `new`.
 bool is_maildir(const std::string& path);
 /// The first bytes of a file (uncompressed), to tell what it is; empty where it cannot be read, or

@@ -1,6 +1,7 @@
 #include "parse/exim.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/hash_inline.h"
 #include "base/message.h"
@@ -79,6 +80,19 @@ EximParser::Outcome EximParser::syslog_line(std::string_view line) {
   const auto padding =
       static_cast<std::size_t>(block_end - (line.data() + line.size())) + limits::kBlockPadding;
   if (!scratch_.headers.read(line, padding, header)) return Outcome::foreign;
+  return syslog_record(header);
+}
+
+void EximParser::take(const Header& header, const char* line) {
+  Header copied = header;
+  copied.unescaped = true;
+  line_ = next_ = line;
+  truncated_ = false;
+  home_ = {};
+  count(syslog_record(copied));
+}
+
+EximParser::Outcome EximParser::syslog_record(const Header& header) {
   if (!is_exim_tag(header.tag)) return Outcome::foreign;
   if (header.unescaped) {
     home_ = header.text;
@@ -95,8 +109,9 @@ EximParser::Outcome EximParser::syslog_line(std::string_view line) {
     if (split.count > 1 && !split.newline) {
       const std::string_view front =
           between(header.host.empty() ? header.tag.data() : header.host.data(), header.text.data());
-      truncated_ = header.unescaped || !join_exim_pieces(front, between(p, end), split.count, next_,
-                                                         block_end, scratch_.record);
+      truncated_ =
+          header.unescaped || !join_exim_pieces(front, between(p, end), split.count, next_,
+                                                base_ + batch_.block->size, scratch_.record);
       if (!truncated_) {
         home_ = scratch_.record;
         home_placed_ = false;
@@ -181,12 +196,21 @@ EximParser::Outcome EximParser::received(std::string_view text) {
   }
   if (!found.message_id.empty()) {
     std::string& id = scratch_.decoded;
-    id.assign(1, '<').append(found.message_id).append(1, '>');
+    id.resize(found.message_id.size() + 2);
+    id.front() = '<';
+    std::memcpy(id.data() + 1, found.message_id.data(), found.message_id.size());
+    id.back() = '>';
     note(NoteKind::message_id, batch_.add(id), message_fingerprint(id));
   }
-  const auto at = found.sender.rfind('@');
+  // rfind() of the standard library goes byte by byte.
+  const auto* const at =
+      found.sender.empty()
+          ? nullptr
+          : static_cast<const char*>(::memrchr(found.sender.data(), '@', found.sender.size()));
   const std::uint64_t domain =
-      at == std::string_view::npos ? 0 : domain_name_key(found.sender.substr(at + 1), padded());
+      at == nullptr
+          ? 0
+          : domain_name_key(between(at + 1, found.sender.data() + found.sender.size()), padded());
   note(NoteKind::begin, text_of(found.sender), domain);
   return Outcome::used;
 }

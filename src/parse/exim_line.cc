@@ -18,12 +18,6 @@ constexpr std::array<bool, 256> kIdChars = [] {
   return table;
 }();
 
-BOUNCED_HOT bool id_chars(const char* p, std::size_t size) {
-  bool all = true;
-  for (std::size_t i = 0; i < size; ++i) all &= kIdChars[static_cast<unsigned char>(p[i])];
-  return all;
-}
-
 /// Which of the 16 bytes at p are digits or letters, one bit each.
 BOUNCED_HOT unsigned id_chars16(const char* p) {
 #if defined(__SSE2__)
@@ -151,7 +145,10 @@ std::size_t exim_id_size(const char* p, const char* end) {
     return id_chars16(p) == (0xFFFFu & ~kDashes) ? kOld : 0;
   }
   if (end - p >= kNew && p[18] == '-' && ends_at(kNew)) {
-    return id_chars(p, 6) && id_chars(p + 7, 11) && id_chars(p + 19, 4) ? kNew : 0;
+    constexpr unsigned kFront = 1u << 6, kBack = 1u << (18 - 7);  // two views of 16 that overlap
+    const bool all =
+        id_chars16(p) == (0xFFFFu & ~kFront) && id_chars16(p + 7) == (0xFFFFu & ~kBack);
+    return all ? kNew : 0;
   }
   return 0;
 }
@@ -222,14 +219,31 @@ bool read_exim_received(std::string_view text, EximReceived& out) {
   for (p = stop; p < end;) {
     ++p;
     stop = find_byte(p, end, ' ');
-    if (starts(p, end, "id=")) {
-      out.message_id = between(p + 3, stop);
-      return true;
+    switch (p < end ? *p : ' ') {
+      case 'i':
+        if (!starts(p, end, "id=")) break;
+        out.message_id = between(p + 3, stop);
+        return true;
+      case 'T':
+        if (starts(p, end, "T=\"")) return true;
+        break;
+      case 'f':
+        if (starts(p, end, "from <") || starts(p, end, "for ")) return true;
+        break;
+      case 'A':
+        if (starts(p, end, "A=")) out.authenticated = authenticated_user(between(p + 2, stop));
+        break;
+      case 'R':
+        if (starts(p, end, "R=") && exim_id_size(p + 2, end) != 0) {
+          out.bounce_of = between(p + 2, stop);
+        }
+        break;
+      case 'D':
+        if (starts(p, end, "DN=\"")) stop = skip_quoted(p + 4, end);
+        break;
+      default:
+        break;
     }
-    if (starts(p, end, "T=\"") || starts(p, end, "from <") || starts(p, end, "for ")) return true;
-    if (starts(p, end, "A=")) out.authenticated = authenticated_user(between(p + 2, stop));
-    if (starts(p, end, "R=") && exim_id_size(p + 2, end) != 0) out.bounce_of = between(p + 2, stop);
-    if (starts(p, end, "DN=\"")) stop = skip_quoted(p + 4, end);
     p = stop;
   }
   return true;

@@ -41,12 +41,18 @@ class EximParser {
   EximParser(const Context& context, Batch& batch);
 
   void run();
+  /// Instead of run(), as PostfixParser::take(), for a block that holds both MTAs' messages:
+  /// unjoined() of both comes first.
+  void take(const Header& header, const char* line);
+  /// Messages of this block are not joined within it.
+  void unjoined() { scratch_.local.stop(); }
 
  private:
   using Outcome = LineUse;
 
   Outcome line(const char* p, const char* end);
   Outcome syslog_line(std::string_view line);
+  Outcome syslog_record(const Header& header);
   Outcome piece(const EximPiece& piece, const char* p, const char* end);
   Outcome record(const char* p, const char* end);
   Outcome told(std::string_view queue_id, const char* p, const char* end);

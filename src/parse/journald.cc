@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 #include "parse/exim.h"
+#include "parse/exim_parser.h"
+#include "parse/exim_split.h"
 #include "parse/header.h"
 #include "parse/postfix.h"
 #include "parse/postfix_parser.h"
@@ -41,6 +43,74 @@ std::string_view without_nuls(std::string_view text) {
   return text.substr(begin == std::string_view::npos ? text.size() : begin);
 }
 
+/// Whose entries a journal holds, by their identifiers.
+struct Programs {
+  bool exim = false, postfix = false;
+};
+
+Programs programs_in(std::string_view text) {
+  constexpr std::string_view kName = "SYSLOG_IDENTIFIER";
+  Programs found;
+  for (std::size_t at = text.find(kName); at != std::string_view::npos; at = text.find(kName, at)) {
+    at = std::min(text.find_first_not_of("\"=: ", at + kName.size()), text.size());
+    const std::string_view value = text.substr(at, 8);
+    found.exim = found.exim || is_exim_tag(value);
+    found.postfix = found.postfix || starts(value, "postfix");
+    if (found.exim && found.postfix) break;
+  }
+  return found;
+}
+
+/// A block in which both MTAs may have entries: each goes to its own parser. Both list names in the
+/// batch, where a name must stand once: Exim's events go without.
+class BothParsers {
+ public:
+  BothParsers(const Context& context, Batch& batch)
+      : batch_(batch), postfix_(context, batch), exim_(context, batch) {
+    postfix_.unjoined();
+    exim_.unjoined();
+  }
+  void take(const Header& header, const char* line) {
+    if (!is_exim_tag(header.tag)) return postfix_.take(header, line);
+    const std::size_t before = batch_.events.size();
+    exim_.take(header, line);
+    for (std::size_t i = before; i < batch_.events.size(); ++i) {
+      batch_.events[i].domain = batch_.events[i].host = 0;
+    }
+  }
+  void finish() { postfix_.finish(); }
+
+ private:
+  Batch& batch_;
+  PostfixParser postfix_;
+  EximParser exim_;
+};
+
+/// Journal entries as JSON, of both.
+void parse_mixed_json(const Context& context, Batch& batch) {
+  BothParsers parsers(context, batch);
+  HeaderReader headers;
+  const std::string_view text = batch.block->text();
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    std::string_view line = text.substr(at, end - at);
+    ++batch.counts.lines;
+    if (line.size() > limits::kLineBytesMax) {
+      line = line.substr(0, limits::kLineBytesMax);
+      ++batch.counts.oversize;
+    }
+    Header header;
+    if (headers.read(line, text.size() - at - line.size() + limits::kBlockPadding, header)) {
+      parsers.take(header, line.data());
+    } else {
+      ++batch.counts.foreign;
+    }
+    at = end + 1;
+  }
+  batch.counts.bytes += text.size();
+  parsers.finish();
+}
+
 /// The fields of an export record that we use.
 struct ExportRecord {
   std::string_view time, source_time, host, program, pid, message;
@@ -66,7 +136,8 @@ struct ExportRecord {
   }
 };
 
-/// Walks the records of one block.
+/// Walks the records of one block; `Parser` takes them.
+template <class Parser>
 class ExportReader {
  public:
   ExportReader(const Context& context, Batch& batch)
@@ -136,7 +207,7 @@ class ExportReader {
   }
 
   Batch& batch_;
-  PostfixParser parser_;
+  Parser parser_;
   std::string_view text_;
   std::size_t at_ = 0;
   std::uint64_t lines_ = 0;
@@ -157,8 +228,13 @@ int probe_journald(std::string_view head) {
 
 void parse_journald(const Context& context, Batch& batch) {
   const std::string_view text = without_nuls(batch.block->text());
-  if (!text.empty() && text.front() == '{') return program_of(text).parse(context, batch);
-  ExportReader(context, batch).run();
+  const Programs programs = programs_in(text);
+  if (!text.empty() && text.front() == '{') {
+    if (programs.exim && programs.postfix) return parse_mixed_json(context, batch);
+    return program_of(text).parse(context, batch);
+  }
+  if (programs.exim) return ExportReader<BothParsers>(context, batch).run();
+  ExportReader<PostfixParser>(context, batch).run();
 }
 
 std::vector<Field> explain_journald(const Context& context, std::string_view line) {

@@ -203,10 +203,12 @@ LineUse add_outcome(const KumoRecord& from, const TypeRow& type, RecordWriter& o
   return out.add_all(record, from.recipients);
 }
 
-/// An OOB record is made of a delivery report that came in: id and sender are that mail's.
+/// An OOB record is made of a delivery report that came in, which anybody can have written: id and
+/// sender are that mail's.
 LineUse add_report(const KumoRecord& from, RecordWriter& out) {
   Record record;
   fill_message(from, record);
+  record.flags |= EventFlags::kUnproven;
   fill_response(from, record);
   record.sender = {};
   record.null_sender = false;
@@ -226,6 +228,7 @@ LineUse add_feedback(const KumoRecord& from, RecordWriter& out) {
   record.sender = bare_address(from.mail_from);
   record.null_sender = false;
   record.message_id = header_of(from.original_message, "Message-ID");
+  record.flags |= EventFlags::kUnproven;
   record.mta_host = without_dot(from.peer_name);
   record.diagnostic = from.feedback_type;
   // The envelope's recipient is our own feedback address: never a complainant.

@@ -36,6 +36,8 @@ class LocalFinder {
       --pause_;
     }
   }
+  /// Behind start(): joins nothing in this batch.
+  void stop() { active_ = false; }
   /// The note is complete and the batch's last. Inline as event(), and called where the kind is
   /// known: a pass of its own would mispredict what the parser has just found out.
   [[gnu::always_inline]] void note(Batch& batch, const Note& note) {

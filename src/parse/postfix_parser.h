@@ -54,6 +54,8 @@ class PostfixParser {
   /// (its texts are copied), in the line that begins there. finish() after the last one.
   void take(const Header& header, const char* line);
   void finish() { scratch_.local.finish(batch_); }
+  /// Messages of this block are not joined within it.
+  void unjoined() { scratch_.local.stop(); }
 
  private:
   using Outcome = LineUse;

@@ -287,6 +287,7 @@ class Parser {
     }
     record.null_sender = false;
     record.diagnostic = type;
+    record.flags |= EventFlags::kUnproven;
     return add(record);
   }
 
@@ -301,6 +302,7 @@ class Parser {
       if (iequals(category, name)) record.hint = hint;
     }
     const bool remote = ascii_lower(type[0]) == 'r';
+    if (remote) record.flags |= EventFlags::kUnproven;  // told by a mail that came back
     if (remote && iequals(of(Column::dsn_action), "delayed")) record.kind = EventKind::deferred;
     if (!remote && record.kind == EventKind::bounced && has_expired(category, record)) {
       record.kind = EventKind::expired;

@@ -1,6 +1,7 @@
 #include "pipeline/apply.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/hash.h"
@@ -318,11 +319,24 @@ void Apply::correlate(Lane& lane, std::int64_t until_us) {
   engine_.correlator->apply(batch, lane.cursor, until_us, batch.run);
 }
 
-/// Mails are matched where something could change; logs are remembered where that is asked for.
+/// Mails, and what MTAs log of mails, are matched where something could change; logs are remembered
+/// where that is asked for.
 bool Apply::wants_matching(const Lane& lane, const Block& block) const {
   if (engine_.states == nullptr) return false;
+  static const std::array<int, 3> with_reports = {
+      parse::find_format("mail"), parse::find_format("kumomta"), parse::find_format("powermta")};
+  return engine_.sent->remembers() || lane.info->push ||
+         std::find(with_reports.begin(), with_reports.end(), block.format) != with_reports.end();
+}
+
+void Apply::trust_reports(const Lane& lane, Batch& batch) const {
   static const int mail = parse::find_format("mail");
-  return engine_.sent->remembers() || lane.info->push || block.format == mail;
+  if (!engine_.options.trust_logged_reports || lane.info->push || batch.block->format == mail) {
+    return;
+  }
+  for (Event* event : batch.run) {
+    event->flags &= static_cast<std::uint8_t>(~EventFlags::kUnproven);
+  }
 }
 
 bool Apply::step() {
@@ -331,6 +345,7 @@ bool Apply::step() {
   if (lane == nullptr) return false;
   Batch& batch = *lane->head;
   batch.run.clear();
+  batch.revisions.clear();
   const correlate::Cursor before = lane->cursor;
   if (lane->info->push) {
     const parse::PushRange range = parse::push_range(*batch.block);
@@ -347,6 +362,7 @@ bool Apply::step() {
     return false;
   }
   if (wants_matching(*lane, *batch.block)) {
+    trust_reports(*lane, batch);
     if (auto matched = engine_.sent->apply(batch, batch.run, lane->info->push); !matched) {
       dead_ = true;
       engine_.die(matched.error());

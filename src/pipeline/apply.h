@@ -31,6 +31,7 @@ class Apply {
   bool step();
   void correlate(Lane& lane, std::int64_t until_us);
   [[nodiscard]] bool wants_matching(const Lane& lane, const Block& block) const;
+  void trust_reports(const Lane& lane, Batch& batch) const;
   /// Every record of the lane's batch is taken; `applied`: states have seen them, too.
   void finish_batch(Lane& lane, bool applied);
   void warn_of_loss(const Lane& lane);

@@ -91,7 +91,8 @@ Result<void> Engine::Impl::start() {
   correlate_options.expired = verdict_of(*rules, Cause::network_expired, Severity::temporary, 90);
   correlator = std::make_unique<correlate::Correlator>(std::move(correlate_options), names);
   sent = std::make_unique<correlate::Sent>(
-      options.sent_days, [this](std::string_view host, std::uint16_t port) {
+      options.sent_days, options.sent_recipients,
+      [this](std::string_view host, std::uint16_t port) {
         if (host.substr(0, 4) == "127." || iequals(host, "localhost")) return false;  // a filter
         if (port == 587 || port == 465 || port == 2525 || parse::may_pass_on(host)) return true;
         const auto& hosts = options.smarthosts.names;
@@ -124,7 +125,8 @@ Result<void> Engine::Impl::start() {
       if (!opened) return opened;
       opened = seen.load(*store);
       if (!opened) return opened;
-      sent->open(*store);
+      opened = sent->open(*store);
+      if (!opened) return opened;
     }
     if (store != nullptr) opened = hits.load(*store);
     if (!opened) return opened;

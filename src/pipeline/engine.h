@@ -54,6 +54,10 @@ struct Options {
   /// What logs tell of is remembered for so many days, for mails that come back to be matched with;
   /// 0 = not at all, and no mail is believed but those whose return path proves it.
   unsigned sent_days = 0;
+  /// What MTAs log of reports that came back as mails (KumoMTA's OOB and Feedback, PowerMTA's rb
+  /// and f) is believed as it is; else it is matched as these mails are.
+  bool trust_logged_reports = false;
+  bool sent_recipients = false;  ///< and to whom, for reports that name the message only
   parse::mail::VerpOptions verp;
   unsigned workers = 0;  ///< parsing threads; 0 = one for two cores
   std::size_t table_bytes = limits::kStateTableBytes;

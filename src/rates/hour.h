@@ -122,6 +122,16 @@ class Cells {
     if (slot.delivered < n) [[unlikely]]
       others(index).delivered += std::uint64_t{1} << 32;
   }
+  /// One delivery less, where there is one.
+  void take_delivered_back(std::uint32_t index) {
+    Slot& slot = slots_[index];
+    if (slot.delivered == 0) {
+      if (slot.others == kNoOthers || others_[slot.others].delivered == 0) return;
+      others_[slot.others].delivered -= std::uint64_t{1} << 32;
+    }
+    --slot.delivered;
+    if (slot.dirty == 0) mark(slot);
+  }
   /// What it counts but for deliveries, to be changed.
   Cell& others(std::uint32_t index) {
     Slot& slot = slots_[index];
@@ -165,7 +175,7 @@ class Cells {
         slot.dirty = 0;
         const Cell* const others = slot.others == kNoOthers ? nullptr : &others_[slot.others];
         const std::uint64_t more = others == nullptr ? 0 : others->delivered;
-        if (slot.delivered == 0 && others == nullptr) continue;
+        if (slot.delivered == 0 && (others == nullptr || others->empty())) continue;
         cells.push_back({slot.key, slot.key2, more + slot.delivered, others});
       }
       std::sort(cells.begin(), cells.end());

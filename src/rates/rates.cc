@@ -63,11 +63,26 @@ using Senders = std::array<Sender, 1024>;
 struct Effect {
   Field first = nullptr;
   Field second = nullptr;
+  bool back = false;  ///< takes back what was counted
   void add_to(Cell& cell) const {
-    ++(cell.*first);
-    if (second != nullptr) ++(cell.*second);
+    for (const Field field : {first, second}) {
+      if (field == nullptr) continue;
+      if (!back) {
+        ++(cell.*field);
+      } else if (cell.*field != 0) {  // nothing of that hour may be left
+        --(cell.*field);
+      }
+    }
   }
 };
+
+Effect effect_of_failure(BounceClass bounce_class, bool expired) {
+  Effect effect{&Cell::soft, nullptr};
+  if (bounce_class == BounceClass::hard) effect.first = &Cell::hard;
+  if (bounce_class == BounceClass::blocked) effect.first = &Cell::blocked;
+  if (expired) effect.second = &Cell::expired;
+  return effect;
+}
 
 Effect effect_of(const Batch& batch, const Event& event) {
   switch (event.kind) {
@@ -76,14 +91,8 @@ Effect effect_of(const Batch& batch, const Event& event) {
     case EventKind::bounced:
     case EventKind::expired: {
       const Verdict* verdict = batch.verdict(event);
-      Effect effect{&Cell::soft, nullptr};
-      if (verdict != nullptr && verdict->bounce_class == BounceClass::hard) {
-        effect.first = &Cell::hard;
-      } else if (verdict != nullptr && verdict->bounce_class == BounceClass::blocked) {
-        effect.first = &Cell::blocked;
-      }
-      if (event.kind == EventKind::expired) effect.second = &Cell::expired;
-      return effect;
+      return effect_of_failure(verdict != nullptr ? verdict->bounce_class : BounceClass::soft,
+                               event.kind == EventKind::expired);
     }
     case EventKind::deferred:
       return {&Cell::deferred, nullptr};
@@ -149,9 +158,10 @@ struct Rates::Impl {
   void prefetch_for(const Batch& batch, const Event& event) const;
   void prefetch_cells(const Event& event) const;
   void count_delivery(const Batch& batch, const Event& event);
-  void count(const Batch& batch, const Event& event, const Effect& effect);
-  void count_failure(const Batch& batch, const Event& event, const Effect& effect,
+  void count(const Batch& batch, const Event& event, const Effect& effect, Cause cause);
+  void count_failure(const Batch& batch, const Event& event, const Effect& effect, Cause cause,
                      std::uint32_t domain_slot);
+  Result<void> revise(const Batch& batch, const Event& event, const Revision& other);
   void find_run(const Batch& batch, const Event& event);
   void begin_run(const Event& event, std::uint32_t campaign_slot);
   void end_run();
@@ -167,6 +177,7 @@ struct Rates::Impl {
   std::uint32_t sender_slot(const Batch& batch, const Event& event, std::uint64_t key);
   std::uint32_t make_sender_slot(std::string_view raw, std::uint64_t key);
   std::uint32_t campaign_slot(const Batch& batch, const Event& event);
+  void take_delivery_back(std::uint32_t domain, std::uint32_t sender);
   std::uint32_t host_slot(const Batch& batch, const Event& event);
   std::uint32_t find_host_slot(std::string_view host);
   /// Links to "other" are a convenience only: they must not grow without bound.
@@ -444,11 +455,10 @@ void Rates::Impl::end_batch() {
 }
 
 void Rates::Impl::count_failure(const Batch& batch, const Event& event, const Effect& effect,
-                                std::uint32_t domain) {
+                                Cause of, std::uint32_t domain) {
   add(Dimension::mta, host_slot(batch, event), effect);
   if (!event.final_failure()) return;
-  const Verdict* verdict = batch.verdict(event);
-  const std::uint32_t cause = verdict == nullptr ? 0 : static_cast<std::uint32_t>(verdict->cause);
+  const auto cause = static_cast<std::uint32_t>(of);
   add(Dimension::cause, numbered_slot(Dimension::cause, cause), effect);
   const std::uint32_t domain_key = hour->of(Dimension::domain).key(domain);
   add(Dimension::domain_cause, numbered_slot(Dimension::domain_cause, domain_key, cause), effect);
@@ -477,18 +487,65 @@ inline void Rates::Impl::find_run(const Batch& batch, const Event& event) {
   ++run.delivered;
 }
 
-void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& effect) {
+void Rates::Impl::count(const Batch& batch, const Event& event, const Effect& effect, Cause cause) {
   const std::uint32_t domain = domain_slot(batch, event);
   const std::uint32_t sender = sender_slot(batch, event, sender_key(batch, event));
   find_run(batch, event);
   effect.add_to(total);
+  if (effect.back && effect.first == &Cell::delivered) return take_delivery_back(domain, sender);
   add(Dimension::domain, domain, effect);
   add(Dimension::sender, sender, effect);
   add(Dimension::total, total_slot, effect);
   add(Dimension::campaign, run.campaign_slot, effect);
   add(Dimension::stream, run.stream_slot, effect);
   add(Dimension::tenant, run.tenant_slot, effect);
-  if (event.failing()) count_failure(batch, event, effect, domain);
+  if (event.failing()) count_failure(batch, event, effect, cause, domain);
+}
+
+/// Of the run that was found for it.
+void Rates::Impl::take_delivery_back(std::uint32_t domain, std::uint32_t sender) {
+  hour->of(Dimension::domain).take_delivered_back(domain);
+  hour->of(Dimension::sender).take_delivered_back(sender);
+  hour->of(Dimension::total).take_delivered_back(total_slot);
+  hour->of(Dimension::campaign).take_delivered_back(run.campaign_slot);
+  hour->of(Dimension::stream).take_delivered_back(run.stream_slot);
+  hour->of(Dimension::tenant).take_delivered_back(run.tenant_slot);
+}
+
+/// The message was delivered, and failed after all: one failure, in the hour of the delivery, and
+/// with the sender that the delivery was counted for, whichever was told first.
+Result<void> Rates::Impl::revise(const Batch& batch, const Event& event, const Revision& other) {
+  end_batch();
+  Event told = event;  // as the other one was counted
+  told.time_us = other.time_us;
+  told.sender = other.sender;
+  told.sender_domain = 0;
+  told.campaign = other.campaign;
+  told.tenant = other.tenant;
+  told.stream = other.stream;
+  if (other.cause == Cause::none) {
+    if (auto selected = select_hour(other.time_us); !selected) return selected;
+    const Verdict* verdict = batch.verdict(event);
+    count(batch, told, {&Cell::delivered, nullptr, true}, Cause::none);
+    count(batch, told, effect_of(batch, event), verdict != nullptr ? verdict->cause : Cause::none);
+  } else {
+    told.kind = other.expired ? EventKind::expired : EventKind::bounced;
+    told.mta_host = other.mta_host;
+    told.host = 0;
+    Effect effect = effect_of_failure(other.bounce_class, other.expired);
+    Event failed = event;
+    failed.kind = told.kind;
+    failed.mta_host = told.mta_host;
+    failed.host = 0;
+    if (auto selected = select_hour(event.time_us); !selected) return selected;
+    count(batch, failed, effect, other.cause);
+    end_batch();
+    if (auto selected = select_hour(other.time_us); !selected) return selected;
+    effect.back = true;
+    count(batch, told, effect, other.cause);
+  }
+  end_batch();
+  return select_hour(event.time_us);
 }
 
 /// Failures count in whole cells, each somewhere else.
@@ -537,11 +594,18 @@ void Rates::begin(const Batch& batch, std::size_t events) {
 Result<void> Rates::part(const Batch& batch, std::span<Event* const> events, std::size_t from,
                          std::size_t to, const std::vector<std::uint8_t>& counted) {
   Impl& impl = *impl_;
+  const bool revised = !batch.revisions.empty();
   for (std::size_t i = from; i < to; ++i) {
     if (i + kPrefetchAhead < to) impl.prefetch_for(batch, *events[i + kPrefetchAhead]);
     if (!counted[i]) continue;
     const Event& event = *events[i];
     const bool delivered = event.kind == EventKind::delivered;
+    if (revised) [[unlikely]] {
+      if (const Revision* const other = batch.revision(i); other != nullptr) {
+        if (auto done = impl.revise(batch, event, *other); !done) return done;
+        continue;
+      }
+    }
     const Effect effect = delivered ? Effect() : effect_of(batch, event);
     if (!delivered && effect.first == nullptr) continue;
     if (!impl.in_hour(event)) [[unlikely]] {
@@ -551,7 +615,8 @@ Result<void> Rates::part(const Batch& batch, std::span<Event* const> events, std
     if (delivered) [[likely]] {
       impl.count_delivery(batch, event);
     } else {
-      impl.count(batch, event, effect);
+      const Verdict* verdict = event.final_failure() ? batch.verdict(event) : nullptr;
+      impl.count(batch, event, effect, verdict != nullptr ? verdict->cause : Cause::none);
     }
   }
   return {};

@@ -16,7 +16,8 @@ using store::unzigzag;
 using store::zigzag;
 
 // Optional parts of the tail.
-constexpr std::uint8_t kTerms = 1, kCleared = 2, kLifted = 4, kLapsed = 8, kBase = 16, kDays = 32;
+constexpr std::uint8_t kTerms = 1, kCleared = 2, kLifted = 4, kLapsed = 8, kBase = 16, kDays = 32,
+                       kHeld = 64, kPrior = 128;
 constexpr std::size_t kTextBytesMax = 4096;
 
 /// Writes into a buffer whose room was computed before: no check and no growth per byte.
@@ -64,7 +65,12 @@ bool has_base(const AddressState& s) {
 
 bool streak_matters(const AddressState& s) {
   if (s.dead_terms != 0 || s.soft_terms != 0 || s.lapsed_us != 0 || !s.days.empty() ||
-      has_base(s)) {
+      has_base(s) || s.held_us != 0 || s.has_prior) {
+    return true;
+  }
+  if (std::any_of(s.failures.begin(), s.failures.end(), [&](const FailureRecord& f) {
+        return (f.flags & FailureRecord::kLate) != 0 && f.time_us > s.last_delivery_us;
+      })) {
     return true;
   }
   return std::any_of(s.blocks.begin(), s.blocks.end(), [](const BlockRecord& b) {
@@ -105,7 +111,8 @@ void write_optional(Writer& out, const AddressState& s) {
   const bool base = has_base(s);
   out.byte((terms ? kTerms : 0u) | (s.cleared_us != 0 ? kCleared : 0u) |
            (s.lifted_us != 0 ? kLifted : 0u) | (s.lapsed_us != 0 ? kLapsed : 0u) |
-           (base ? kBase : 0u) | (!s.days.empty() ? kDays : 0u));
+           (base ? kBase : 0u) | (!s.days.empty() ? kDays : 0u) | (s.held_us != 0 ? kHeld : 0u) |
+           (s.has_prior ? kPrior : 0u));
   if (terms) {
     out.byte(s.dead_terms);
     out.byte(s.soft_terms);
@@ -118,6 +125,15 @@ void write_optional(Writer& out, const AddressState& s) {
       write_term(out, *t, s.first_us);
     }
   }
+  if (s.held_us != 0) {
+    out.number(delta(s.held_us, s.first_us));
+    out.number(delta(s.held_until_us, s.held_us));
+    out.fixed(s.held_message);
+  }
+  if (s.has_prior) {
+    out.number(delta(s.prior_us, s.first_us));
+    out.fixed(s.prior_message);
+  }
   if (s.days.empty()) return;
   out.number(s.days.size());
   for (const FailureDays& d : s.days) {
@@ -129,7 +145,7 @@ void write_optional(Writer& out, const AddressState& s) {
 
 /// Upper bound of the encoded size.
 std::size_t room_for(const AddressState& s) {
-  return 250 + s.days.size() * 20 + s.failures.size() * 48 + s.blocks.size() * 40 +
+  return 290 + s.days.size() * 20 + s.failures.size() * 48 + s.blocks.size() * 40 +
          std::min(s.text.size(), kTextBytesMax);
 }
 
@@ -180,9 +196,13 @@ void read_term(Input& in, Term& term, std::int64_t first) {
 
 void read_optional(Input& in, AddressState& s) {
   const auto parts = in.fixed<std::uint8_t>();
-  in.ok = in.ok && parts < 64;
   s.dead_terms = s.soft_terms = 0;
   s.cleared_us = s.lifted_us = s.lapsed_us = 0;
+  s.held_us = s.held_until_us = 0;
+  s.held_message = 0;
+  s.has_prior = (parts & kPrior) != 0;
+  s.prior_us = 0;
+  s.prior_message = 0;
   s.base = Terms{};
   s.days.clear();
   if ((parts & kTerms) != 0) {
@@ -196,6 +216,16 @@ void read_optional(Input& in, AddressState& s) {
     read_term(in, s.base.dead, s.first_us);
     read_term(in, s.base.soft, s.first_us);
     read_term(in, s.base.incident, s.first_us);
+  }
+  if ((parts & kHeld) != 0) {
+    s.held_us = in.time(s.first_us);
+    s.held_until_us = in.time(s.held_us);
+    s.held_message = in.fixed<std::uint64_t>();
+    in.ok = in.ok && s.held_us != 0;
+  }
+  if (s.has_prior) {
+    s.prior_us = in.time(s.first_us);
+    s.prior_message = in.fixed<std::uint64_t>();
   }
   if ((parts & kDays) == 0) return;
   const std::uint64_t n = in.number(255);

@@ -33,6 +33,7 @@ struct FailureRecord {
   static constexpr std::uint8_t kIncident = 2;  ///< happened during an incident at its provider
   static constexpr std::uint8_t kCounts = 4;    ///< policy counts its cause for this level
   static constexpr std::uint8_t kAlive = 8;     ///< others at the domain were being delivered
+  static constexpr std::uint8_t kLate = 16;     ///< the message had been taken with a 250 before
   std::int64_t time_us = 0;
   std::uint64_t message = 0;   ///< fingerprint
   std::uint64_t position = 0;  ///< Event::offset
@@ -83,6 +84,13 @@ struct AddressState {
   std::int64_t first_us = 0;          ///< of the first event that made a state
   std::int64_t last_delivery_us = 0;  ///< 0 = none since
   std::uint64_t last_delivery_message = 0;
+  /// Oldest delivery since a late failure that is not believed yet, and when it will be; 0 = none.
+  std::int64_t held_us = 0, held_until_us = 0;
+  std::uint64_t held_message = 0;
+  /// What last_delivery was before a held one took its place: should that one come back yet.
+  bool has_prior = false;
+  std::int64_t prior_us = 0;
+  std::uint64_t prior_message = 0;
   std::int64_t last_event_us = 0;  ///< newest event other than a delivery
   Totals totals;
   std::uint32_t evidence = 0;   ///< number written so far; slot = n mod kEvidenceMax

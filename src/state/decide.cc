@@ -124,29 +124,124 @@ void recompute(AddressState& state, const Policy& policy, PolicyLevel level, std
   settle(state, BlockKind::incident, terms.incident, time_us, out);
 }
 
+// --- late failures: messages that were taken with a 250 and came back ---------------------------
+//
+// An address that has done so is believed a 250 only when policy.late_quiet_us has passed after it
+// without another: until then the delivery is held, and ends nothing.
+
+bool late(const FailureRecord& f) {
+  return (f.flags & FailureRecord::kLate) != 0;
+}
+
+/// What ends with a delivery at that time.
+void end_streak(AddressState& state, std::int64_t delivered_us, const Policy& policy,
+                PolicyLevel level, Decision& out) {
+  for (std::size_t i = state.blocks.size(); i-- > 0;) {
+    const BlockRecord block = state.blocks[i];
+    if (block.actor == 0 || !failure_kind(block.kind) || block.since_us > delivered_us) continue;
+    state.blocks.erase(state.blocks.begin() + static_cast<std::ptrdiff_t>(i));
+    out.changes.push_back({Action::unblock, block, delivered_us});
+  }
+  recompute(state, policy, level, delivered_us, out);
+}
+
+void set_last(AddressState& state, std::int64_t time_us, std::uint64_t message) {
+  state.last_delivery_us = time_us;
+  state.last_delivery_message = message;
+}
+
+void set_prior(AddressState& state, bool has, std::int64_t time_us, std::uint64_t message) {
+  state.has_prior = has;
+  state.prior_us = time_us;
+  state.prior_message = message;
+}
+
+void forget_held(AddressState& state) {
+  state.held_us = state.held_until_us = 0;
+  state.held_message = 0;
+}
+
+/// The held delivery is believed once its time has passed.
+void believe_held(AddressState& state, std::int64_t now_us, const Policy& policy, Decision& out) {
+  if (state.held_us == 0 || now_us < state.held_until_us) return;
+  out.dirty = true;
+  const std::int64_t delivered_us = state.held_us;
+  if (delivered_us > state.last_delivery_us) {
+    set_prior(state, true, state.last_delivery_us, state.last_delivery_message);
+    set_last(state, delivered_us, state.held_message);
+  }
+  forget_held(state);
+  end_streak(state, delivered_us, policy, PolicyLevel::address, out);
+}
+
+void hold(AddressState& state, std::int64_t time_us, std::uint64_t message, const Policy& policy) {
+  if (state.held_us != 0 && state.held_us <= time_us) return;
+  state.held_us = time_us;
+  state.held_message = message;
+  state.held_until_us = time_us + policy.late_quiet_us;
+}
+
+/// Whether a delivery must wait; `refuted`: nor will it ever be believed.
+bool must_wait(const AddressState& state, std::int64_t time_us, const Policy& policy,
+               bool& refuted) {
+  bool waits = false;
+  refuted = false;
+  for (const FailureRecord& f : state.failures) {
+    if (!late(f)) continue;
+    waits = waits || (f.time_us < time_us && f.time_us > state.reset_us());
+    refuted = refuted || (f.time_us >= time_us && f.time_us - time_us < policy.late_quiet_us);
+  }
+  return waits && policy.late_quiet_us != 0;
+}
+
+/// A message that had been taken came back: what was delivered shortly before it proves nothing,
+/// and what was delivered after it must wait.
+void on_late_failure(AddressState& state, const Fact& fact, const Policy& policy) {
+  if (policy.late_quiet_us == 0) return;
+  if (state.held_us != 0 && state.held_us <= fact.time_us) forget_held(state);
+  if (state.has_prior && state.last_delivery_message == fact.message) {
+    // Believed too soon: told of only now.
+    set_last(state, state.prior_us, state.prior_message);
+    set_prior(state, false, 0, 0);
+  }
+  if (state.last_delivery_us <= fact.time_us) return;
+  hold(state, state.last_delivery_us, state.last_delivery_message, policy);
+  set_last(state, fact.delivered_us, fact.message);
+  set_prior(state, false, 0, 0);
+}
+
 Decision on_delivered(AddressState& state, const Fact& fact, const Policy& policy,
                       PolicyLevel level) {
   Decision out;
+  if (level == PolicyLevel::address && fact.failed_later) {
+    for (FailureRecord& f : state.failures) {
+      if (f.message != fact.message || late(f)) continue;
+      f.flags |= FailureRecord::kLate;
+      out.dirty = true;
+    }
+  }
   // Totals count from the first failure on; an older delivery says nothing about it.
   if (level == PolicyLevel::address && (state.empty() || fact.time_us < state.first_us)) return out;
   if (fact.time_us == state.last_delivery_us && fact.message == state.last_delivery_message) {
     return out;
   }
+  if (state.held_us != 0 && fact.time_us == state.held_us && fact.message == state.held_message) {
+    return out;
+  }
   out.dirty = true;
   bump(state.totals.delivered);
+  bool refuted = false;
+  if (level == PolicyLevel::address && must_wait(state, fact.time_us, policy, refuted)) {
+    if (!refuted) hold(state, fact.time_us, fact.message, policy);
+    return out;
+  }
   if (std::tie(fact.time_us, fact.message) <
       std::tie(state.last_delivery_us, state.last_delivery_message)) {
     return out;
   }
-  state.last_delivery_us = fact.time_us;
-  state.last_delivery_message = fact.message;
-  for (std::size_t i = state.blocks.size(); i-- > 0;) {
-    const BlockRecord block = state.blocks[i];
-    if (block.actor == 0 || !failure_kind(block.kind) || block.since_us > fact.time_us) continue;
-    state.blocks.erase(state.blocks.begin() + static_cast<std::ptrdiff_t>(i));
-    out.changes.push_back({Action::unblock, block, fact.time_us});
-  }
-  recompute(state, policy, level, fact.time_us, out);
+  set_last(state, fact.time_us, fact.message);
+  set_prior(state, false, 0, 0);
+  end_streak(state, fact.time_us, policy, level, out);
   return out;
 }
 
@@ -227,6 +322,7 @@ FailureRecord record_of(const Fact& fact, const Verdict& verdict, const Policy& 
   }
   if (fact.kind == EventKind::expired) f.flags |= FailureRecord::kExpired;
   if (fact.incident) f.flags |= FailureRecord::kIncident;
+  if (fact.delivered_us != 0 && level == PolicyLevel::address) f.flags |= FailureRecord::kLate;
   const CausePolicy& row = policy.of(verdict.cause);
   // A relay of ours knows what DNS says of the domain; its own trouble is not the domain's, and
   // what it takes is no delivery that would say so.
@@ -244,8 +340,10 @@ FailureRecord record_of(const Fact& fact, const Verdict& verdict, const Policy& 
   return f;
 }
 
+/// Whether the message had been taken before is known of the failure, not of who tells it.
 auto telling(const FailureRecord& f) {
-  return std::tuple(f.time_us, 255 - f.confidence, f.cause, f.flags, f.source, f.position);
+  const auto flags = static_cast<std::uint8_t>(f.flags & ~FailureRecord::kLate);
+  return std::tuple(f.time_us, 255 - f.confidence, f.cause, flags, f.source, f.position);
 }
 bool before(const FailureRecord& a, const FailureRecord& b) {
   return std::tie(a.time_us, a.message) < std::tie(b.time_us, b.message);
@@ -261,9 +359,12 @@ bool merge_duplicate(AddressState& state, const FailureRecord& f, PolicyLevel le
   if (it == state.failures.end()) return false;
   const bool better =
       level == PolicyLevel::address ? telling(f) < telling(*it) : telling(*it) < telling(f);
-  changed = better;
+  const auto both_late = static_cast<std::uint8_t>((f.flags | it->flags) & FailureRecord::kLate);
+  changed = better || (both_late & ~it->flags) != 0;
+  it->flags |= both_late;
   if (better) {
     *it = f;
+    it->flags |= both_late;
     std::sort(state.failures.begin(), state.failures.end(), before);
   }
   return true;
@@ -310,6 +411,7 @@ Decision on_failure(AddressState& state, const Fact& fact, const Verdict& verdic
     bump(fact.kind == EventKind::expired ? state.totals.expired : state.totals.bounced);
     add_failure(state, f, policy, level);
   }
+  if (late(f)) on_late_failure(state, fact, policy);
   recompute(state, policy, level, fact.time_us, out);
   return out;
 }
@@ -344,8 +446,10 @@ bool notice(Cause cause) {
 
 }  // namespace
 
-Decision decide(AddressState& state, const Fact& fact, const Verdict& verdict, const Policy& policy,
-                PolicyLevel level) {
+namespace {
+
+Decision decide_kind(AddressState& state, const Fact& fact, const Verdict& verdict,
+                     const Policy& policy, PolicyLevel level) {
   switch (fact.kind) {
     case EventKind::delivered:
       return on_delivered(state, fact, policy, level);
@@ -378,8 +482,24 @@ Decision decide(AddressState& state, const Fact& fact, const Verdict& verdict, c
   return out;
 }
 
-Decision decide_at(AddressState& state, std::int64_t now_us, const Policy&) {
+}  // namespace
+
+Decision decide(AddressState& state, const Fact& fact, const Verdict& verdict, const Policy& policy,
+                PolicyLevel level) {
+  if (state.held_us == 0 || fact.time_us < state.held_until_us) {
+    return decide_kind(state, fact, verdict, policy, level);
+  }
+  Decision believed;
+  believe_held(state, fact.time_us, policy, believed);
+  Decision out = decide_kind(state, fact, verdict, policy, level);
+  out.dirty = true;
+  out.changes.insert(out.changes.begin(), believed.changes.begin(), believed.changes.end());
+  return out;
+}
+
+Decision decide_at(AddressState& state, std::int64_t now_us, const Policy& policy) {
   Decision out;
+  believe_held(state, now_us, policy, out);
   for (std::size_t i = state.blocks.size(); i-- > 0;) {
     const BlockRecord block = state.blocks[i];
     // An ended unsubscription stays: it remembers the resubscription.

@@ -30,7 +30,10 @@ struct Fact {
   bool null_mx = false;   ///< domain.unknown by the owner's own word (RFC 7505), not by NXDOMAIN
   bool own_mx = true;     ///< the domain's own MX answered, not another port or a relay of ours
   bool relay = false;     ///< failed at a host of ours that only passes mail on
-  bool provider = false;  ///< kind suppressed: the provider's suppression, not ours
+  /// Of a failure: when this very message had been taken with a 250; 0 = never, as far as we know.
+  std::int64_t delivered_us = 0;
+  bool failed_later = false;  ///< of a delivery: the message is known to have failed after all
+  bool provider = false;      ///< kind suppressed: the provider's suppression, not ours
 };
 
 /// A block that began, changed or ended: one record of the change feed.

@@ -264,6 +264,11 @@ void read_surroundings(Reader& reader, const toml::table& root, Policy& policy) 
     reader.integer(*table, "attempts_min", 1, 1'000'000, policy.incident_attempts_min);
     reader.duration(*table, "confirm", policy.incident_confirm_us);
   }
+  if (const auto* table = reader.table(root, "late")) {
+    reader.keys(*table, {"quiet"});
+    reader.duration(*table, "quiet", policy.late_quiet_us);
+    if (policy.late_quiet_us > 30 * kDayUs) reader.error(table->source(), "quiet: at most 30d");
+  }
   if (const auto* table = reader.table(root, "probation")) {
     reader.keys(*table, {"lease", "daily_fraction"});
     reader.duration(*table, "lease", policy.probation_lease_us);
@@ -285,12 +290,13 @@ void read_surroundings(Reader& reader, const toml::table& root, Policy& policy) 
 
 void read_all(Reader& reader, const toml::table& root, std::span<const CauseInfo> causes,
               Policy& policy) {
-  reader.keys(root, {"preset", "count", "never", "dead", "soft", "domain", "incident", "probation",
-                     "warn"});
+  reader.keys(root, {"preset", "count", "never", "dead", "soft", "domain", "incident", "late",
+                     "probation", "warn"});
   policy.preset = root["preset"].value<std::string>().value_or("custom");
   policy.domain_soft_us = 30 * kDayUs;
   policy.incident_us = 7 * kDayUs;
   policy.incident_confirm_us = kDayUs;
+  policy.late_quiet_us = 3 * kDayUs;
   policy.probation_lease_us = 5 * kDayUs;
   Seen seen(causes);
   if (const auto* rows = reader.array(root, "count")) {

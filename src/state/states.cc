@@ -71,8 +71,7 @@ std::string_view domain_text(const Batch& batch, const Event& event, char (&room
 }
 
 bool no_failure(const Verdict& v) {
-  return v.cause == Cause::local_suppressed || v.cause == Cause::notice_autoreply ||
-         v.cause == Cause::notice_challenge || v.cause == Cause::notice_subscription;
+  return is_no_failure(v.cause);
 }
 
 }  // namespace
@@ -98,6 +97,11 @@ inline SendingHost& States::Impl::host_of(const Batch& batch, const Event& event
 void States::Impl::clear_state() {
   state.first_us = state.last_delivery_us = state.last_event_us = 0;
   state.last_delivery_message = 0;
+  state.held_us = state.held_until_us = 0;
+  state.held_message = 0;
+  state.has_prior = false;
+  state.prior_us = 0;
+  state.prior_message = 0;
   state.totals = Totals{};
   state.evidence = 0;
   state.dead_terms = state.soft_terms = 0;
@@ -122,6 +126,7 @@ Entry* States::Impl::load(const AddressId& id) {
     if (entry != nullptr) malformed();
     clear_state();
   }
+  held_before = state.held_until_us;
   return entry;
 }
 
@@ -231,6 +236,11 @@ void States::Impl::finish(const AddressId& id, bool domain, const Decision& deci
   encode(state, bytes);
   if (!known) ++(domain ? domains : addresses);
   put_bytes(id, domain, nullptr);
+  if (state.held_until_us != held_before) {
+    if (held_before != 0) due.remove({held_before, id, domain, BlockKind::none}, pending);
+    if (state.held_us != 0) due.add({state.held_until_us, id, domain, BlockKind::none}, pending);
+    held_before = state.held_until_us;
+  }
   if (!decision.changes.empty()) publish(id, domain, decision);
 }
 
@@ -257,6 +267,7 @@ void States::Impl::new_domain(const Batch& batch, const Event& event, std::int64
   }
   clear_state();
   known = false;
+  held_before = 0;
   state.text.assign(domain);
   finish(event.domain_id, true, {});
 }
@@ -334,12 +345,14 @@ void States::Impl::decide_delivery(const AddressId& id, bool domain, const Event
   fact.kind = EventKind::delivered;
   fact.time_us = event.time_us;
   fact.message = message_of(event);
+  fact.failed_later = revision != nullptr;
   decide_one(id, domain, {}, fact, {}, nullptr, nullptr);
 }
 
 /// A delivery to an address that has failed.
 void States::Impl::count_at_address(const Event& event, Entry* entry) {
   entry->set(Entry::kReferenced);
+  if (revision != nullptr) return decide_delivery(event.recipient_id, false, event);
   if (count_in_place(event, entry)) return;
   if (EncodedHead::add_delivery(entry->view(), event.time_us, message_of(event), bytes)) {
     put_bytes(event.recipient_id, false, entry);
@@ -412,6 +425,7 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
   const Verdict* told = batch.verdict(event);
   const Verdict verdict = told == nullptr ? Verdict{} : *told;
   Fact fact = fact_of(batch, event, verdict);
+  if (revision != nullptr) fact.delivered_us = revision->time_us;
   if (!no_failure(verdict)) surround(batch, event, verdict, fact);
   const bool domain_level =
       policy.of(verdict.cause).level == PolicyLevel::domain && event.final_failure();
@@ -538,12 +552,15 @@ void States::part(const Batch& batch, std::span<Event* const> events, std::size_
                   std::size_t to, std::vector<std::uint8_t>& counted) {
   Impl& m = *impl_;
   std::uint64_t plain = 0;
+  const bool revised = !batch.revisions.empty();
   for (std::size_t begin = from; begin < to; begin += Impl::kGroup) {
     m.look_ahead(batch, events, begin, to);
     for (std::size_t i = 0; i < m.group.size(); ++i) {
       m.turn = i;
       m.prefetch_ahead(i);
       const Event& event = *m.group[i];
+      if (revised) [[unlikely]]
+        m.revision = batch.revision(begin + i);
       const bool unknown = (m.unknown >> i & 1) != 0;
       if (unknown && m.count_plain(event)) {
         ++plain;
@@ -554,6 +571,7 @@ void States::part(const Batch& batch, std::span<Event* const> events, std::size_
     }
   }
   m.group = {};
+  m.revision = nullptr;
   m.counts.by_kind[static_cast<std::size_t>(EventKind::delivered)] += plain;
 }
 
@@ -575,6 +593,7 @@ Result<void> States::tick(std::int64_t watermark_us) {
     if (!*more) break;
     if (m.find_entry(entry.id, entry.domain) == nullptr) continue;
     m.load(entry.id);
+    if (m.held_before == entry.time_us) m.held_before = 0;  // this is its entry, and gone
     m.dues.clear();
     for (const BlockRecord& b : m.state.blocks) {
       if (b.until_us > entry.time_us)

@@ -194,7 +194,9 @@ struct States::Impl {
 
   // Scratch, kept for its capacity.
   AddressState state;
-  bool known = false;  ///< state was there before this decision
+  bool known = false;            ///< state was there before this decision
+  std::int64_t held_before = 0;  ///< AddressState::held_until_us then: there is a due entry of it
+  const Revision* revision = nullptr;  ///< of the event whose turn it is
   std::string bytes;
   std::vector<DueEntry> dues;
   struct Wanted {

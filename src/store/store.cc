@@ -117,7 +117,9 @@ Store::~Store() {
 
 Store::Impl::~Impl() {
   if (!db) return;
-  for (rocksdb::ColumnFamilyHandle* h : handles) (void)db->DestroyColumnFamilyHandle(h);
+  for (rocksdb::ColumnFamilyHandle* h : handles) {
+    if (h != nullptr) (void)db->DestroyColumnFamilyHandle(h);
+  }
   (void)db->Close();
 }
 
@@ -138,7 +140,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& dir, const OpenOpt
       if (auto made = make_directories(path); !made) return tl::unexpected(made.error());
     }
   }
-  if (auto opened = impl.open_database(options); !opened) return tl::unexpected(opened.error());
+  if (auto opened = impl.open_database(); !opened) return tl::unexpected(opened.error());
   if (auto loaded = impl.load_meta(options); !loaded) return tl::unexpected(loaded.error());
   if (!options.read_only) {
     // Only now: the lock is ours, so nobody else's files lie there.
@@ -150,8 +152,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& dir, const OpenOpt
 
 // A newer version may have families that this one does not know; RocksDB would then refuse with
 // words of its own, so the version is read first, through a read-only view of `meta` alone.
-Result<void> Store::Impl::check_families(const OpenOptions& options) const {
-  std::vector<std::string> present;
+Result<void> Store::Impl::check_families(std::vector<std::string>& present) const {
   const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(db_options, db_dir, &present);
   if (!listed.ok()) return {};  // a new store, or damage that opening will name
   bool unknown = false;
@@ -160,12 +161,7 @@ Result<void> Store::Impl::check_families(const OpenOptions& options) const {
     for (std::size_t f = 0; f < kFamilies; ++f) known = known || name == family_name(Family(f));
     unknown = unknown || !known;
   }
-  const bool complete = present.size() >= kFamilies + 1;
-  if (!unknown && (complete || !options.read_only)) return {};
-  if (!unknown) {
-    return fail(ErrorCode::data, kWhat, dir, "the store was never completely created",
-                "start `bounced run` or `bounced replay` on it once");
-  }
+  if (!unknown) return {};
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors = {
       {rocksdb::kDefaultColumnFamilyName, {}}, {std::string(family_name(Family::meta)), {}}};
   std::vector<rocksdb::ColumnFamilyHandle*> some;
@@ -182,18 +178,27 @@ Result<void> Store::Impl::check_families(const OpenOptions& options) const {
               "use that newer bounced, or another --data directory");
 }
 
-Result<void> Store::Impl::open_database(const OpenOptions& options) {
+Result<void> Store::Impl::open_database() {
   cache = rocksdb::NewLRUCache(kBlockCacheBytes, 2);
   db_options = database_options(read_only);
   files = open_files(options.files);
   db_options.env = files.env.get();
   db_options.max_file_opening_threads = opening_threads(db_dir);
   if (!read_only) db_options.listeners.push_back(errors);
-  if (auto checked = check_families(options); !checked) return checked;
+  std::vector<std::string> present;
+  if (auto checked = check_families(present); !checked) return checked;
+  // An older version's store lacks the families that are new since: who writes makes them, who only
+  // reads finds nothing there.
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  std::vector<std::size_t> missing;
   for (std::size_t f = 0; f < kFamilies; ++f) {
     const auto family = static_cast<Family>(f);
-    descriptors.emplace_back(std::string(family_name(family)), family_options(family, cache));
+    const std::string name(family_name(family));
+    if (read_only && std::find(present.begin(), present.end(), name) == present.end()) {
+      missing.push_back(f);
+    } else {
+      descriptors.emplace_back(name, family_options(family, cache));
+    }
   }
   descriptors.emplace_back(rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions());
   rocksdb::DB* raw = nullptr;
@@ -211,6 +216,9 @@ Result<void> Store::Impl::open_database(const OpenOptions& options) {
     return store_error(status, kWhat, dir);
   }
   db.reset(raw);
+  for (const std::size_t f : missing) {
+    handles.insert(handles.begin() + static_cast<std::ptrdiff_t>(f), nullptr);
+  }
   // Compaction takes what the stages leave over; flushes, which free memory, stay as they are.
   if (!read_only) (void)rocksdb::Env::Default()->LowerThreadPoolCPUPriority(rocksdb::Env::LOW);
   return {};
@@ -219,6 +227,10 @@ Result<void> Store::Impl::open_database(const OpenOptions& options) {
 Result<void> Store::Impl::load_meta(const OpenOptions& options) {
   const rocksdb::ReadOptions read;
   std::string version;
+  if (handle(Family::meta) == nullptr) {
+    return fail(ErrorCode::data, kWhat, dir, "the store was never completely created",
+                "start `bounced run` or `bounced replay` on it once");
+  }
   const rocksdb::Status status = db->Get(read, handle(Family::meta), slice(kVersionKey), &version);
   if (status.IsNotFound()) {
     if (!options.read_only) return create_meta(options);
@@ -297,6 +309,7 @@ Result<void> Store::Impl::remove_leftovers() const {
 }
 
 Result<std::optional<std::string>> Store::get(Family family, std::string_view key) const {
+  if (impl_->handle(family) == nullptr) return std::optional<std::string>();
   std::string value;
   const rocksdb::Status status =
       impl_->db->Get(rocksdb::ReadOptions(), impl_->handle(family), slice(key), &value);
@@ -309,6 +322,10 @@ Result<void> Store::multi_get(Family family, std::span<const std::string_view> k
                               std::vector<std::optional<std::string>>& values) const {
   constexpr std::size_t kChunk = 128;
   const std::size_t size = keys.size();
+  if (impl_->handle(family) == nullptr) {
+    values.assign(size, std::nullopt);
+    return {};
+  }
   values.resize(size);
   std::array<Slice, kChunk> slices;
   std::array<rocksdb::PinnableSlice, kChunk> found;
@@ -346,6 +363,7 @@ Result<void> Store::multi_get(Family family, std::span<const std::string_view> k
 Result<void> Store::scan(
     Family family, std::string_view prefix, std::string_view from,
     const std::function<bool(std::string_view, std::string_view)>& visit) const {
+  if (impl_->handle(family) == nullptr) return {};
   const PrefixScan range(*impl_->db, impl_->handle(family), prefix);
   rocksdb::Iterator& it = *range.iterator;
   const std::string_view start = std::max(prefix, from);
@@ -364,6 +382,7 @@ Result<void> Store::scan(
 Result<void> Store::scan_reverse(
     Family family, std::string_view prefix,
     const std::function<bool(std::string_view, std::string_view)>& visit) const {
+  if (impl_->handle(family) == nullptr) return {};
   const PrefixScan range(*impl_->db, impl_->handle(family), prefix);
   rocksdb::Iterator& it = *range.iterator;
   for (it.SeekToLast(); it.Valid(); it.Prev()) {
@@ -385,6 +404,7 @@ const std::string& Store::directory() const {
 
 std::uint64_t Store::approximate_keys(Family family) const {
   std::uint64_t keys = 0;
+  if (impl_->handle(family) == nullptr) return keys;
   (void)impl_->db->GetIntProperty(impl_->handle(family), rocksdb::DB::Properties::kEstimateNumKeys,
                                   &keys);
   return keys;
@@ -398,6 +418,7 @@ void Store::wait_idle() {
       if (impl_->db->GetIntProperty(property, &n) && n > 0) return true;
     }
     for (rocksdb::ColumnFamilyHandle* h : impl_->handles) {
+      if (h == nullptr) continue;
       for (const std::string& property : {P::kMemTableFlushPending, P::kCompactionPending}) {
         if (impl_->db->GetIntProperty(h, property, &n) && n > 0) return true;
       }

@@ -50,6 +50,7 @@ struct Store::Impl {
   std::shared_ptr<rocksdb::Cache> cache;
   rocksdb::DBOptions db_options;
   std::vector<rocksdb::ColumnFamilyHandle*> handles;  ///< owned by db; families, then default
+  // Null: not there, and only read; empty.
   std::unique_ptr<rocksdb::DB> db;
   std::uint64_t next_file = 0;
   std::array<Sorted, kFamilies> sorted;  ///< of the cut that commit() writes; memory is kept
@@ -72,8 +73,8 @@ struct Store::Impl {
   }
 
   // store.cc
-  Result<void> open_database(const OpenOptions& options);
-  Result<void> check_families(const OpenOptions& options) const;
+  Result<void> open_database();
+  Result<void> check_families(std::vector<std::string>& present) const;
   Result<void> load_meta(const OpenOptions& options);
   Result<void> create_meta(const OpenOptions& options);
   Result<void> remove_leftovers() const;

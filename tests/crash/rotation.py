@@ -20,6 +20,7 @@ class Source:
         self.rng, self.live, self.kinds = rng, live, kinds
         self.done = {kind: 0 for kind in kinds}
         self.reused = 0  # inodes
+        self.packing = None  # plain file, its packed bytes, the file that takes them
         with open(log, "rb") as f:
             self.data = f.read()
         self.at = 0
@@ -58,7 +59,9 @@ class Source:
         self.done[kind] += 1
 
     def shift(self):
-        """live.1 -> live.2 and so on, compressed or not."""
+        """live.1 -> live.2 and so on, compressed or not. Who packs is waited for, as logrotate does."""
+        if self.packing:
+            self.pack_on(whole=True)
         for n in range(200, 0, -1):
             for end in ("", ".gz"):
                 if os.path.exists(f"{self.live}.{n}{end}"):
@@ -94,11 +97,17 @@ class Source:
         daemon.start()
 
     def compress(self):
-        """The newest rotated file that is plain is packed, beside it, and then takes its place at once. (While gzip
-        itself still writes, its file is in trouble and waits; newer lines may then come before its own.)"""
+        """The newest rotated file that is plain is packed: beside it, taking its place at once, or slowly and under its
+        final name, as gzip does it."""
+        if self.packing:
+            return self.pack_on()
         plain = [f"{self.live}.{n}" for n in range(1, 20) if os.path.exists(f"{self.live}.{n}")]
         if "gzip" not in self.kinds or not plain:
             return
+        if self.rng.random() < 0.5:
+            with open(plain[0], "rb") as file:
+                self.packing = (plain[0], gzip.compress(file.read()), open(plain[0] + ".gz", "wb", buffering=0))
+            return self.pack_on()
         packed = os.path.join(os.path.dirname(self.live), "packing")
         with open(plain[0], "rb") as file, gzip.open(packed, "wb") as out:
             shutil.copyfileobj(file, out)
@@ -106,3 +115,15 @@ class Source:
         os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
         os.rename(packed, plain[0] + ".gz")
         os.remove(plain[0])
+
+    def pack_on(self, whole=False):
+        """Some more bytes of the packed file; with the last ones the plain file goes."""
+        plain, data, out = self.packing
+        out.write(data[out.tell():len(data) if whole else out.tell() + max(1, len(data) // self.rng.randint(2, 6))])
+        if out.tell() < len(data):
+            return
+        times = os.stat(plain)
+        out.close()
+        os.utime(plain + ".gz", ns=(times.st_atime_ns, times.st_mtime_ns))
+        os.remove(plain)
+        self.packing = None

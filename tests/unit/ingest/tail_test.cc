@@ -371,6 +371,32 @@ TEST_P(TailFollows, RestartWhenAllKnownFilesAreGoneTakesTheNewerOnes) {
   EXPECT_EQ(follower.text(), "two\nthree\nfour\n");
 }
 
+/// Packed by somebody who removed the plain file first, while nobody looked.
+TEST_P(TailFollows, ARotatedFileThatIsStillBeingPackedComesBeforeNewerLines) {
+  for (const bool damaged : {false, true}) {
+    const std::string path = log + (damaged ? "2" : "1");
+    const std::string a = numbered_lines(0, 60), b = numbered_lines(60, 4000), c = "newer\n";
+    append_file(path, a);
+    TailOptions slow = options({path});
+    slow.rotated_wait_us = 250'000;
+    Follower follower(slow);
+    follower.follow(a.size());
+    follower.apply();
+    follower.crash();
+    const std::string packed = compressed(a + b, ".gz");
+    fs::remove(path);
+    write_file(path + ".1.gz", packed.substr(0, packed.size() / 2));
+    append_file(path, c);
+    follower.start();
+    follower.settle();
+    const std::string early = follower.text();
+    EXPECT_EQ(early, (a + b).substr(0, early.size())) << "nothing newer";
+    if (!damaged) write_file(path + ".1.gz", packed);
+    follower.follow(damaged ? early.size() + c.size() : a.size() + b.size() + c.size());
+    EXPECT_EQ(follower.text(), damaged ? early + c : a + b + c);
+  }
+}
+
 TEST_P(TailFollows, InodeReuseIsNotFooled) {
   append_file(log, numbered_lines(0, 20));
   Follower follower(options({log}));

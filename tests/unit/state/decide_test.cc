@@ -497,6 +497,96 @@ TEST(Decide, UnblockOfSomeLeavesTheOthers) {
   EXPECT_NE(block_of(state, BlockKind::dead), nullptr);
 }
 
+/// A failure of a message that a 250 had taken at `delivered_us`.
+Fact late_failure(std::int64_t time_us, std::uint64_t message, std::int64_t delivered_us) {
+  Fact f = fact(EventKind::bounced, time_us, message);
+  f.delivered_us = delivered_us;
+  return f;
+}
+
+TEST(Late, A250EndsAStreakOnlyAfterSoLongWithoutAReturn) {
+  const Policy& policy = default_policy();
+  const std::int64_t quiet = policy.late_quiet_us;
+  ASSERT_EQ(quiet, 3 * kDayUs);
+  AddressState state;
+  const auto returned = [&](int week, std::uint64_t message) {
+    const std::int64_t t = kT0 + week * 7 * kDayUs;
+    decide(state, fact(EventKind::delivered, t, message), {}, policy, PolicyLevel::address);
+    return decide(state, late_failure(t + kHourUs, message, t), verdict(Cause::mailbox_full),
+                  policy, PolicyLevel::address);
+  };
+  for (int week = 0; week < 5; ++week) {
+    returned(week, 100 + static_cast<std::uint64_t>(week));
+    EXPECT_EQ(streak(state).count, static_cast<unsigned>(week) + 1);
+  }
+  EXPECT_NE(block_of(state, BlockKind::dead), nullptr) << "five in a row over four weeks";
+  const std::int64_t last = kT0 + 35 * kDayUs;
+  EXPECT_TRUE(deliver_at(state, last, 200).changes.empty());
+  EXPECT_TRUE(deliver_at(state, last + kDayUs, 201).changes.empty()) << "nor does the next one";
+  EXPECT_FALSE(decide_at(state, last + quiet - 1, policy).dirty);
+  AddressState by_delivery = state;
+  const Decision ended = decide_at(state, last + quiet, policy);
+  EXPECT_EQ(ended.changes.size(), 1u);
+  EXPECT_EQ(streak(state).count, 0u);
+  EXPECT_EQ(block_of(state, BlockKind::dead), nullptr);
+  EXPECT_EQ(state.last_delivery_us, last) << "the oldest of those held";
+  deliver_at(by_delivery, last + quiet, 202);
+  EXPECT_EQ(streak(by_delivery).count, 0u) << "by the next event, where no tick has come";
+  AddressState at_once;
+  Policy impatient = policy;
+  impatient.late_quiet_us = 0;
+  decide(at_once, late_failure(kT0, 1, kT0 - kHourUs), verdict(Cause::mailbox_full), impatient,
+         PolicyLevel::address);
+  decide(at_once, fact(EventKind::delivered, kT0 + kHourUs, 2), {}, impatient,
+         PolicyLevel::address);
+  EXPECT_EQ(streak(at_once).count, 0u);
+}
+
+TEST(Late, WhicheverIsToldFirst) {
+  const std::int64_t delivered = kT0 + kDayUs, returned = delivered + kHourUs;
+  const auto begin = [] {
+    AddressState state;
+    fail_at(state, Cause::mailbox_full, kT0, 1);
+    return state;
+  };
+  AddressState log_first = begin(), mail_first = begin();
+  Fact delivery = fact(EventKind::delivered, delivered, 2);
+  decide(log_first, delivery, {}, default_policy(), PolicyLevel::address);
+  decide(log_first, late_failure(returned, 2, delivered), verdict(Cause::mailbox_full),
+         default_policy(), PolicyLevel::address);
+  decide(mail_first, fact(EventKind::bounced, returned, 2), verdict(Cause::mailbox_full),
+         default_policy(), PolicyLevel::address);
+  delivery.failed_later = true;
+  decide(mail_first, delivery, {}, default_policy(), PolicyLevel::address);
+  EXPECT_EQ(bytes_of(log_first), bytes_of(mail_first));
+  // Another 250, which came before the return was told of, waits all the same.
+  AddressState late = log_first;
+  deliver_at(log_first, returned + kDayUs, 3);
+  AddressState told_late = begin();
+  decide(told_late, fact(EventKind::delivered, delivered, 2), {}, default_policy(),
+         PolicyLevel::address);
+  deliver_at(told_late, returned + kDayUs, 3);
+  decide(told_late, late_failure(returned, 2, delivered), verdict(Cause::mailbox_full),
+         default_policy(), PolicyLevel::address);
+  EXPECT_EQ(bytes_of(log_first), bytes_of(told_late));
+  EXPECT_EQ(log_first.held_us, returned + kDayUs);
+  EXPECT_EQ(decode(bytes_of(log_first)).value().held_until_us, log_first.held_until_us);
+}
+
+TEST(Late, WhatWasBelievedTooSoonIsNotAnyMore) {
+  AddressState state;
+  decide(state, late_failure(kT0, 1, kT0 - kHourUs), verdict(Cause::mailbox_full), default_policy(),
+         PolicyLevel::address);
+  const std::int64_t delivered = kT0 + 7 * kDayUs;
+  deliver_at(state, delivered, 2);
+  decide_at(state, delivered + 4 * kDayUs, default_policy());
+  EXPECT_EQ(streak(state).count, 0u);
+  EXPECT_TRUE(decode(bytes_of(state)).value().has_prior);
+  decide(state, late_failure(delivered + kHourUs, 2, delivered), verdict(Cause::mailbox_full),
+         default_policy(), PolicyLevel::address);
+  EXPECT_EQ(streak(state).count, 2u) << "its return was told of four days later";
+}
+
 TEST(Decide, BlocksAreBounded) {
   AddressState state;
   for (unsigned i = 0; i < 100; ++i) {

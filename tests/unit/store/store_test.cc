@@ -283,6 +283,55 @@ TEST(StoreTest, NewerVersionWithMoreFamiliesIsStillClear) {
       << store.error().message();
 }
 
+TEST(StoreTest, WhoOnlyReadsFindsNothingInAFamilyThatIsNewerThanTheStore) {
+  const TempDir temp;
+  const std::string dir = temp.path("data");
+  {
+    auto store = open_store(dir);
+    WriteSet set;
+    set.put(Family::address, "a", "1");
+    commit(*store, set, true);
+  }
+  {
+    std::vector<rocksdb::ColumnFamilyDescriptor> families;
+    std::vector<std::string> names;
+    ASSERT_TRUE(rocksdb::DB::ListColumnFamilies({}, dir + "/db", &names).ok());
+    for (const std::string& name : names)
+      families.emplace_back(name, rocksdb::ColumnFamilyOptions());
+    std::vector<rocksdb::ColumnFamilyHandle*> handles;
+    rocksdb::DB* db = nullptr;
+    ASSERT_TRUE(rocksdb::DB::Open({}, dir + "/db", families, &handles, &db).ok());
+    for (auto* handle : handles) {
+      if (handle->GetName() == "sent" || handle->GetName() == "by_block") {
+        ASSERT_TRUE(db->DropColumnFamily(handle).ok());
+      }
+      (void)db->DestroyColumnFamilyHandle(handle);
+    }
+    delete db;
+  }
+  {
+    OpenOptions options;
+    options.read_only = true;
+    const auto opened = Store::open(dir, options);
+    ASSERT_TRUE(opened) << opened.error().message();
+    const Store& store = **opened;
+    EXPECT_EQ(store.get(Family::address, "a").value(), "1");
+    EXPECT_EQ(store.get(Family::sent, "a").value(), std::nullopt);
+    EXPECT_TRUE(all(store, Family::by_block).empty());
+    EXPECT_EQ(store.approximate_keys(Family::sent), 0u);
+    std::vector<std::optional<std::string>> values(1, "stale");
+    const std::vector<std::string_view> keys = {"a"};
+    ASSERT_TRUE(store.multi_get(Family::sent, keys, values));
+    EXPECT_EQ(values[0], std::nullopt);
+  }
+  auto store = open_store(dir);  // who writes makes them
+  WriteSet set;
+  set.put(Family::sent, "s", "1");
+  commit(*store, set, true);
+  EXPECT_EQ(store->get(Family::sent, "s").value(), "1");
+  EXPECT_EQ(store->get(Family::address, "a").value(), "1");
+}
+
 TEST(StoreTest, DamagedFilesAreDataErrors) {
   const TempDir temp;
   const std::string dir = temp.path("data");

@@ -1,0 +1,45 @@
+// mail_watch: Maildirs that the daemon looks after; every new mail is taken exactly once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/config.h"
+#include "pipeline/engine.h"
+
+namespace bounced::cli {
+
+/// Takes the mails of `new/` in the order of their names: makes their events durable, then moves
+/// them to `cur/` with the flag S (or leaves them). A crash between the two costs nothing: the mail
+/// is read again, and its content tells the engine that it was taken. One thread of its own.
+/// Thread safety: states() from any thread.
+class MailWatch {
+ public:
+  /// How long the content of a mail tells that it was taken, less a day: what is left in `new/` and
+  /// older is not read again after a restart.
+  static constexpr std::int64_t kLeftDays = 13;
+
+  /// Paths are absolute. Errors: of the engine (no store).
+  static Result<std::unique_ptr<MailWatch>> start(pipeline::Engine& engine,
+                                                  const pipeline::Options& options,
+                                                  std::vector<Maildir> places);
+  /// Stops; before the engine does.
+  ~MailWatch();
+
+  struct State {
+    std::string name, path;
+    std::uint64_t mails = 0;   ///< taken since the start
+    std::uint64_t events = 0;  ///< that these told
+    std::string trouble;       ///< now, in words; empty = well
+  };
+  [[nodiscard]] std::vector<State> states() const;
+
+ private:
+  MailWatch();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bounced::cli
