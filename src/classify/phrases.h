@@ -43,6 +43,12 @@ class Phrases {
   /// How the anchor stands in a word of the text.
   enum class Place : std::uint32_t { whole, front, back };
 
+  /// What it takes in RAM.
+  [[nodiscard]] std::size_t bytes() const {
+    return ways_.size() * sizeof ways_[0] + slots_.size() * sizeof(Slot) +
+           candidates_.size() * sizeof(Candidate);
+  }
+
   /// What an image keeps.
   template <class Self, class Walk>
   static void walk(Self& self, Walk& walk) {
