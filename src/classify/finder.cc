@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -22,6 +23,8 @@ constexpr size_t kWordMax = 64;  ///< longer words are read anew each time
 constexpr size_t kSlotsMin = 512, kSlotsMax = 32'768;
 /// Of all words together; more, and they are forgotten: 4 MB and 0.5 MB.
 constexpr size_t kCandidatesMax = 1u << 17, kFindsMax = 1u << 17;
+/// As many words as a year of replies has are kept at once, later ones when they come again.
+constexpr size_t kTrusted = 8'192, kOnce = 4'096;
 constexpr size_t kCountMax = 0xffff;                            ///< of one word's lists
 constexpr std::uint32_t kFirst = 1, kLast = 2, kSizeShift = 2;  ///< of Word::mark
 
@@ -65,7 +68,8 @@ Finder::Finder(const Databases& databases, const Phrases& phrases, const Texts& 
       phrases_(phrases),
       patterns_(patterns),
       found_(256),
-      table_(kSlotsMin) {
+      table_(kSlotsMin),
+      once_(kOnce) {
   for (const hs_database_t* database : databases.all()) {
     if (database != nullptr && hs_alloc_scratch(database, &scratch_) != HS_SUCCESS) ready_ = false;
   }
@@ -235,8 +239,13 @@ void Finder::keep(Place place, const Find* finds, size_t count) {
   for (size_t i = 0; i < count; ++i) found_[count_++] = finds[i].pattern;
   compare(place, around_.data(), around_.size());
   if (size > kWordMax || count > kCountMax || around_.size() > kCountMax) return;
-  make_slots();
   Word key = key_of(place);
+  if (words_ >= kTrusted) {
+    // Another part of the hash than slot_of() uses: neighbours in the table are none here.
+    std::uint32_t& once = once_[(key.hash >> 16) % kOnce];
+    if (std::exchange(once, key.hash) != key.hash) return;
+  }
+  make_slots();
   const size_t slot = slot_of(key, place);
   if (table_[slot].mark != 0) return;  // it stands in this text twice
   key.rest = static_cast<std::uint32_t>(rest_.size());

@@ -84,6 +84,9 @@ class Finder {
   std::size_t end_ = 0;       ///< of the text in it
   std::vector<Word> table_;   ///< open addressing
   std::size_t words_ = 0;     ///< in the table
+  /// When the table has many: hashes of words met once, which are kept when they come again.
+  /// Garbage never is, and does not push out what servers say every day.
+  std::vector<std::uint32_t> once_;
   std::vector<char> rest_;
   std::vector<std::uint32_t> finds_;
   std::vector<Candidate> candidates_;

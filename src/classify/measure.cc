@@ -153,24 +153,14 @@ class Ranking {
   }
 
   /// All rules with a text, those that are likely to cost something first: regexes, then finds,
-  /// then literals whose last bytes are often met, which is what Hyperscan looks for first.
+  /// then phrases that are often looked for around a word.
   [[nodiscard]] std::vector<std::uint32_t> suspects() const {
-    std::map<std::string, std::uint64_t> ends;
-    for (const std::string& text : texts_) {
-      for (std::size_t i = 0; i + kEnd <= text.size(); ++i) ++ends[text.substr(i, kEnd)];
-    }
+    const std::vector<std::uint64_t> compared = count_comparisons();
     std::vector<double> score(rules_.rule_count(), -1);
     for (std::uint32_t p = 0; p < rules_.patterns.size(); ++p) {
-      const std::string text(rules_.pattern_texts[p]);
-      double weight = 8.0 * static_cast<double>(found_[p]);
-      if (rules_.is_regex(p)) {
-        weight += 1e9;
-      } else if (text.size() >= kEnd) {
-        const auto at = ends.find(text.substr(text.size() - kEnd));
-        if (at != ends.end()) weight += static_cast<double>(at->second);
-      } else {
-        weight += 1e6;
-      }
+      const double weight = rules_.is_regex(p) ? 1e9
+                                               : 8.0 * static_cast<double>(found_[p]) +
+                                                     static_cast<double>(compared[p]);
       for (const RuleSet::Reference& use :
            RuleSet::part(rules_.references, rules_.patterns[p].uses)) {
         score[use.rule] = std::max(0.0, score[use.rule]) + weight;
@@ -183,6 +173,23 @@ class Ranking {
     std::stable_sort(order.begin(), order.end(),
                      [&](std::uint32_t a, std::uint32_t b) { return score[a] > score[b]; });
     return order;
+  }
+
+  /// By pattern: how often a word makes it a candidate.
+  [[nodiscard]] std::vector<std::uint64_t> count_comparisons() const {
+    std::vector<std::uint64_t> counts(rules_.patterns.size());
+    std::vector<Candidate> candidates;
+    for (const std::string& text : texts_) {
+      candidates.clear();
+      for (std::size_t from = 0; from < text.size();) {
+        const std::size_t to = std::min(text.find(' ', from), text.size());
+        const std::string_view word = std::string_view(text).substr(from, to - from);
+        rules_.phrases.add_candidates(word, rules_.pattern_texts, candidates);
+        from = to + 1;
+      }
+      for (const Candidate& candidate : candidates) ++counts[candidate.pattern];
+    }
+    return counts;
   }
 
   [[nodiscard]] Result<Lexicon> lexicon_without(const std::set<std::uint32_t>& dropped) const {
@@ -236,7 +243,6 @@ class Ranking {
     return cost;
   }
 
-  static constexpr std::size_t kEnd = 3;
   const RuleSet& rules_;
   const std::vector<std::string>& texts_;
   Finder shipped_;
@@ -329,7 +335,8 @@ Result<Measurement> measure_rules(const RuleSetOptions& rules, std::vector<Corpu
   out.literals = set.literals;
   out.regexes = set.pattern_texts.size() - set.literals;
   out.literal_database_bytes =
-      bytes_of(set.databases.known.get()) + bytes_of(set.databases.literals.get());
+      bytes_of(set.databases.known.get()) + bytes_of(set.databases.literals.get()) +
+      set.phrases.bytes();
   out.regex_database_bytes = bytes_of(set.databases.regexes.get());
   if (corpus.empty()) corpus = sample_corpus(set);
   corpus = distinct(std::move(corpus));

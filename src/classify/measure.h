@@ -46,14 +46,15 @@ struct Measurement {
   std::size_t scanned = 0;           ///< of those, spread over all: what LiteralCost counts in
   double read_ms = 0;                ///< TOML and its checks
   double compile_ms = 0;             ///< Hyperscan and tables, no cache
-  std::size_t literal_database_bytes = 0, regex_database_bytes = 0;
+  std::size_t literal_database_bytes = 0;  ///< Hyperscan's, and the index of phrases
+  std::size_t regex_database_bytes = 0;
   double call_ns = 0;  ///< a whole classify() of a text never met, memo off
   double normalise_ns = 0, scan_ns = 0;
   double memo_hit_ns = 0;
   double noise_ns = 0;                ///< between two scans by the same rules
   std::size_t ranked = 0;             ///< rules that were left out in turn within the budget
   std::vector<RuleCost> costs;        ///< of those above the noise, dearest first
-  std::vector<LiteralCost> frequent;  ///< found in most texts: each find costs a callback
+  std::vector<LiteralCost> frequent;  ///< found in most texts: each find is told to its rules
 };
 
 /// Loads the rules and measures on one thread, in its own CPU time, by the least of several rounds.

@@ -43,10 +43,16 @@ class Phrases {
   /// How the anchor stands in a word of the text.
   enum class Place : std::uint32_t { whole, front, back };
 
+  /// What it takes in RAM.
+  [[nodiscard]] std::size_t bytes() const {
+    return ways_.size() * sizeof ways_[0] + slots_.size() * sizeof(Slot) +
+           candidates_.size() * sizeof(Candidate);
+  }
+
   /// What an image keeps.
   template <class Self, class Walk>
   static void walk(Self& self, Walk& walk) {
-    walk.value(self.longest_);
+    walk.list(self.ways_);
     walk.list(self.slots_);
     walk.list(self.candidates_);
   }
@@ -57,11 +63,16 @@ class Phrases {
     std::uint32_t hash = 0, begin = 0, size = 0;
   };
   void add_slot(const Slot& slot);
+  [[nodiscard]] std::uint64_t way(std::uint32_t hash) const;
+  void mark_way(std::string_view anchor, Place place);
   void add_of(std::uint32_t hash, std::int32_t shift, std::string_view word, const Texts& patterns,
               std::vector<Candidate>& out) const;
 
-  std::uint32_t longest_ = 0;  ///< bytes of the longest anchor that need not be a whole word
-  std::vector<Slot> slots_;    ///< open addressing; size 0 = free
+  /// Two bits by the hash of every beginning of an anchor, or of every end of one that may stand at
+  /// a word's back: whether it goes on, and whether it ends there. Most words are done after their
+  /// first letters, and the slots are asked for little else than anchors.
+  std::vector<std::uint64_t> ways_;
+  std::vector<Slot> slots_;  ///< open addressing; size 0 = free
   std::vector<Candidate> candidates_;
 };
 

@@ -58,7 +58,7 @@ std::string as_text(const Measurement& m) {
                           printable(cost.literals[i].literal));
     }
   }
-  text += "\nLiterals found most often: each find costs a callback\n";
+  text += "\nLiterals found most often: each find is told to every rule that has it\n";
   for (const LiteralCost& literal : m.frequent) {
     text += fmt::format("{:>8.1f} %   {}\n", percent(literal.texts, m.scanned),
                         printable(literal.literal));

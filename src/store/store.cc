@@ -140,7 +140,7 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& dir, const OpenOpt
       if (auto made = make_directories(path); !made) return tl::unexpected(made.error());
     }
   }
-  if (auto opened = impl.open_database(); !opened) return tl::unexpected(opened.error());
+  if (auto opened = impl.open_database(options); !opened) return tl::unexpected(opened.error());
   if (auto loaded = impl.load_meta(options); !loaded) return tl::unexpected(loaded.error());
   if (!options.read_only) {
     // Only now: the lock is ours, so nobody else's files lie there.
@@ -178,7 +178,7 @@ Result<void> Store::Impl::check_families(std::vector<std::string>& present) cons
               "use that newer bounced, or another --data directory");
 }
 
-Result<void> Store::Impl::open_database() {
+Result<void> Store::Impl::open_database(const OpenOptions& options) {
   cache = rocksdb::NewLRUCache(kBlockCacheBytes, 2);
   db_options = database_options(read_only);
   files = open_files(options.files);

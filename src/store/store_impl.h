@@ -73,7 +73,7 @@ struct Store::Impl {
   }
 
   // store.cc
-  Result<void> open_database();
+  Result<void> open_database(const OpenOptions& options);
   Result<void> check_families(std::vector<std::string>& present) const;
   Result<void> load_meta(const OpenOptions& options);
   Result<void> create_meta(const OpenOptions& options);
