@@ -72,15 +72,17 @@ def restart(options, bounced, loggen, folder, data, year):
     for number in range(options.rounds + 1):
         with Daemon(bounced, store, log) as daemon:
             times.append(daemon.until(applied, "the first event", 60))
-            events = daemon.until_settled(applied)
+            wanted = truth["recipients"] + number
+            daemon.until(lambda s: s and s["addresses"] >= wanted, f"{wanted:,} addresses")
+            events, cpu = daemon.until_settled(applied), daemon.cpu_seconds()
             status, rss = daemon.status(), daemon.rss_peak()
             time.sleep(2.5)  # so that the next start has only its one new line to apply
         # Killed while reading: what the last cut did not have comes again, and nothing is lost.
-        if status["addresses"] != truth["recipients"] + number or (number and events != 1):
+        if status["addresses"] != wanted or (number and events != 1):
             give_up(f"restart {number}: {events} events, {status['addresses']:,} addresses instead "
-                    f"of {truth['recipients'] + number:,}")
+                    f"of {wanted:,}")
         print(f"restart {number}: {status['addresses']:,} addresses with a state: first event "
-              f"applied {times[-1]:.3f} s after the start ({events:,} in all), "
+              f"applied {times[-1]:.3f} s after the start ({events:,} in all, {cpu:.1f} s CPU), "
               f"RSS {rss / 2**20:.0f} MiB, disk {disk_bytes(store) / 2**20:.0f} MiB", flush=True)
         with open(log, "a", encoding="ascii") as out:
             out.write(LINE.format(year=year, n=number))

@@ -465,7 +465,27 @@ Result<void> Apply::add_records(store::WriteSet& set) {
   return engine_.seen.append_to(set, *engine_.store);
 }
 
+/// Nothing is applied any more: who waits for a replay or a change is told, though its end never
+/// comes.
+void Apply::fail_waiting() {
+  std::optional<Error> error;
+  {
+    const std::lock_guard lock(engine_.mutex);
+    error = engine_.fatal_error;
+  }
+  if (!error) return;
+  for (auto& request : waiting_) request->answer.set_value(tl::unexpected(*error));
+  waiting_.clear();
+  // They stay in their lists: their pools hold the blocks of lanes.
+  for (auto* list : {&replays_, &ending_}) {
+    for (auto& replay : *list) {
+      if (!replay->is_done()) replay->finish(error);
+    }
+  }
+}
+
 void Apply::check_replays() {
+  if (dead_) return fail_waiting();
   for (auto it = replays_.begin(); it != replays_.end();) {
     Replay::Impl& replay = **it;
     bool done = replay.fed.load(std::memory_order_acquire);
@@ -483,7 +503,7 @@ void Apply::check_replays() {
       lane.position_dirty = false;
     }
     // What it reports must not depend on when the last tick was, nor on what the scan has seen.
-    if (engine_.states != nullptr && !dead_) settle();
+    if (engine_.states != nullptr) settle();
     if (engine_.store == nullptr) {
       publish();
       replay.finish({});

@@ -39,6 +39,7 @@ class Apply {
   void finish_records(const Block& block);
   Result<void> add_records(store::WriteSet& set);
   void check_replays();
+  void fail_waiting();
   // --- cuts
   void note_position(Lane& lane, std::uint64_t offset);
   void add_positions(store::WriteSet& set);

@@ -29,15 +29,24 @@ using rocksdb::IOOptions;
 using rocksdb::IOStatus;
 using rocksdb::Slice;
 
-/// RocksDB's log. RocksDB flushes it at the end of each record: what lies behind the last flush
-/// when a write fails is a piece of one, and goes. RocksDB keeps the piece, and writes it once more
-/// when it resumes: by then nobody wants it, and a place on a disk that may still be full must not
-/// be what resuming depends on.
-class LogFile : public rocksdb::FSWritableFileOwnerWrapper {
+/// A file of records, of which one that was not taken in whole is taken off at once. Nothing is
+/// added to it afterwards: RocksDB begins another one.
+///
+/// Its log: RocksDB flushes it at the end of each record; what lies behind the last flush when a
+/// write fails is a piece of one. RocksDB keeps the piece and writes it once more when it resumes:
+/// by then nobody wants it, and resuming must not depend on room for it.
+///
+/// Its MANIFEST: a record is whole when it is synced. When that fails RocksDB (7.8) deletes the
+/// files that a large cut brought; a record that names them must not stay, or no start finds them.
+class RecordFile : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  LogFile(std::unique_ptr<rocksdb::FSWritableFile>&& target,
-          std::shared_ptr<std::atomic<bool>> failed)
-      : FSWritableFileOwnerWrapper(std::move(target)), failed_(std::move(failed)) {}
+  enum class Kind : std::uint8_t { log, manifest };
+  /// `log_failed`: set when a log did not take a write or a sync.
+  RecordFile(Kind kind, std::unique_ptr<rocksdb::FSWritableFile>&& target,
+             std::shared_ptr<std::atomic<bool>> log_failed)
+      : FSWritableFileOwnerWrapper(std::move(target)),
+        kind_(kind),
+        log_failed_(std::move(log_failed)) {}
 
   IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
     if (cut_) return IOStatus::OK();
@@ -49,14 +58,14 @@ class LogFile : public rocksdb::FSWritableFileOwnerWrapper {
     return appended(target()->Append(data, options, info, debug), data.size());
   }
   IOStatus Flush(const IOOptions& options, IODebugContext* debug) override {
-    if (!cut_) whole_ = size_;
+    if (kind_ == Kind::log && !cut_) whole_ = size_;
     return noted(target()->Flush(options, debug));
   }
   IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
-    return noted(target()->Sync(options, debug));
+    return synced(target()->Sync(options, debug));
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
-    return noted(target()->Fsync(options, debug));
+    return synced(target()->Fsync(options, debug));
   }
   IOStatus RangeSync(std::uint64_t offset, std::uint64_t size, const IOOptions& options,
                      IODebugContext* debug) override {
@@ -67,20 +76,34 @@ class LogFile : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus appended(IOStatus status, std::size_t size) {
     if (status.ok()) {
       size_ += size;
-      return status;
+    } else {
+      cut();
     }
-    cut_ = true;
-    target()->Truncate(whole_, IOOptions(), nullptr).PermitUncheckedError();
     return noted(std::move(status));
   }
+  IOStatus synced(IOStatus status) {
+    if (kind_ == Kind::manifest && !cut_) {
+      if (status.ok()) {
+        whole_ = size_;
+      } else {
+        cut();
+      }
+    }
+    return noted(std::move(status));
+  }
+  void cut() {
+    cut_ = true;
+    target()->Truncate(whole_, IOOptions(), nullptr).PermitUncheckedError();
+  }
   IOStatus noted(IOStatus status) {
-    if (!status.ok()) failed_->store(true, std::memory_order_relaxed);
+    if (kind_ == Kind::log && !status.ok()) log_failed_->store(true, std::memory_order_relaxed);
     return status;
   }
 
-  const std::shared_ptr<std::atomic<bool>> failed_;
+  const Kind kind_;
+  const std::shared_ptr<std::atomic<bool>> log_failed_;
   std::uint64_t size_ = 0, whole_ = 0;  ///< written; of whole records
-  bool cut_ = false;                    ///< nothing is added any more
+  bool cut_ = false;
 };
 
 class StoreFiles : public rocksdb::FileSystemWrapper {
@@ -100,7 +123,10 @@ class StoreFiles : public rocksdb::FileSystemWrapper {
       *file = std::make_unique<CutFile>(std::move(*file));
     } else if (opened.ok() && last.size() > 4 && last.substr(last.size() - 4) == ".log") {
       log_failed_->store(false, std::memory_order_relaxed);
-      *file = std::make_unique<LogFile>(std::move(*file), log_failed_);
+      *file = std::make_unique<RecordFile>(RecordFile::Kind::log, std::move(*file), log_failed_);
+    } else if (opened.ok() && last.substr(0, 9) == "MANIFEST-") {
+      *file =
+          std::make_unique<RecordFile>(RecordFile::Kind::manifest, std::move(*file), log_failed_);
     }
     return opened;
   }

@@ -15,8 +15,9 @@ inline constexpr const char* kIngestDirectory = "ingest";
 /// RocksDB writes all options as text and parses them again to compare (20 ms CPU for a new store).
 /// They are notes for its own tools; without them it only warns. What is written to
 /// kIngestDirectory is synced when it is taken in, not before. A record that RocksDB's log
-/// did not take in whole is taken off it at once: what a commit that failed had written is never
-/// read again, and nothing stands behind a torn record, where recovery would not look.
+/// or its MANIFEST did not take in whole is taken off it at once: what a commit that failed had
+/// written is never read again, and nothing stands behind a torn record, where recovery would not
+/// look.
 struct Files {
   std::unique_ptr<rocksdb::Env> env;  ///< outlives the database
   /// The newest of RocksDB's logs did not take a write or a sync: RocksDB asserts that no byte is

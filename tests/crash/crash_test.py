@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""SIGKILL at random moments; afterwards the store must be what an uninterrupted run makes.
+"""SIGKILL at random moments; afterwards the store must be what an uninterrupted run makes, and its counters
+what the generator of the logs remembers.
 
   crash_test.py --mode replay|filled|tail --kills 50 --bounced BIN --loggen BIN [--seed N] [--keep]
 
@@ -9,7 +10,7 @@ filled: the same into a store that has states already: killed while they are sti
 tail:   `bounced run` follows logs that are written and rotated in every way meanwhile (rotation.py); it is
         killed and started again, also in the middle of rotations. Cuts of both kinds (one batch,
         ingested files) are made to happen.
-Prints the seed; the same seed draws the same plan. Exit 0: every digest was equal.
+Prints the seed; the same seed draws the same plan. Exit 0: every digest and every counter was equal.
 """
 import argparse, json, os, random, re, shutil, signal, subprocess, sys, tempfile, time
 from rotation import ROTATIONS, Source
@@ -42,9 +43,23 @@ def digest(bounced, folder):
 
 
 def rates(bounced, folder):
-    """How often everything was counted."""
-    out = run([bounced, "report", "--by", "cause", "--format", "ndjson", "--data", f"{folder}/data"])
-    return out.stdout
+    """How often everything was counted, in every dimension."""
+    text = ""
+    for dimension in ("cause", "domain", "sender", "campaign", "stream", "tenant", "mta", "hour"):
+        out = run([bounced, "report", "--by", dimension, "--top", "0", "--format", "ndjson", "--data", f"{folder}/data"])
+        if out.returncode != 0:
+            sys.exit(f"report failed: {out.stderr}")
+        text += out.stdout
+    return text
+
+
+def count(text, truths):
+    """The totals, beside those of the oracle: what the generator remembers of its own mail."""
+    total = next(row for row in map(json.loads, text.splitlines()) if row.get("cause") == "total")
+    got = {name: total[name] for name in ("delivered", "deferred", "bounced", "expired")}
+    wanted = {name: sum(truth["events"][name] for truth in truths) for name in ("delivered", "deferred", "expired")}
+    wanted["bounced"] = wanted["expired"] + sum(truth["events"]["bounced"] for truth in truths)
+    return got, wanted
 
 
 def known(text):
@@ -81,7 +96,9 @@ def fill(a, base, seed):
     """A folder whose store has a state for each of 500,000 addresses, more than are read before the first event."""
     folder = fresh(base, "filled")
     log = os.path.join(base, "filled.log")
-    run([a.loggen, "--profile", "prefill", "--recipients", "500000", "--seed", seed, "--header", "rfc3339", "--out", log])
+    out = run([a.loggen, "--profile", "prefill", "--recipients", "500000", "--seed", seed, "--header", "rfc3339",
+               "--out", log, "--truth", "-"])
+    a.truths.append(json.loads(out.stdout))
     done = run([a.bounced, "replay", "--data", f"{folder}/data", "--quiet", log])
     if done.returncode != 0:
         sys.exit(f"replay failed: {done.stderr}")
@@ -112,6 +129,7 @@ def crash_replay(a, rng, base, log, filled=None):
     wanted_known = through(replay(folder), 0)
     took = time.time() - begun
     wanted, wanted_rates = digest(a.bounced, folder), rates(a.bounced, folder)
+    compare("totals and the generator's", *count(wanted_rates, a.truths))
     kills = rounds = 0
     while kills < a.kills:
         folder = begin("killed")
@@ -226,6 +244,7 @@ def crash_tail(a, rng, base, logs):
     if done.returncode != 0:
         sys.exit(f"replay failed: {done.stderr}")
     wanted, wanted_rates = digest(a.bounced, folder), rates(a.bounced, folder)
+    compare("totals and the generator's", *count(wanted_rates, a.truths))
     kills = rounds = reused = 0
     rotations = {kind: 0 for kind in a.rotations}
     while kills < a.kills:
@@ -277,8 +296,9 @@ def seed_number(seed):
 def generate(a, base, name, seed, size, more=()):
     log = os.path.join(base, name + ".generated")
     mta = ["--mta", "exim"] if a.logs == "exim" else ["--header", "rfc3339"]
-    subprocess.run([a.loggen, "--profile", "real", "--bytes", a.bytes or size, "--seed", seed_number(seed), *mta,
-                    "--out", log, *more], check=True, stdout=subprocess.DEVNULL)
+    out = subprocess.run([a.loggen, "--profile", "real", "--bytes", a.bytes or size, "--seed", seed_number(seed), *mta,
+                          "--out", log, "--truth", "-", *more], check=True, stdout=subprocess.PIPE, text=True)
+    a.truths.append(json.loads(out.stdout))
     return log
 
 
@@ -317,6 +337,7 @@ def main():
     print(f"seed: {seed}", flush=True)
     rng = random.Random(seed)
     base = tempfile.mkdtemp(prefix="bounced-crash-")
+    a.truths = []  # of every log that was generated
     a.format = "exim" if a.logs == "exim" else "postfix"
     try:
         begun = time.time()
@@ -327,8 +348,10 @@ def main():
             known = ["--recipients", "500000", "--known-fraction", "0.8", "--day", "60"] if filled else []
             log = generate(a, base, "mail", seed, {"replay": "64MiB", "filled": "24MiB"}[a.mode], known)
             kills, rounds = crash_replay(a, rng, base, log, filled)
+        lines = sum(truth["lines"] for truth in a.truths[1 if a.mode == "filled" else 0:])
         what = f"tail of {a.logs}" if a.mode == "tail" else a.mode
-        print(f"{what}: {kills} kills in {rounds} rounds, every digest equal ({time.time() - begun:.0f} s)")
+        print(f"{what}: {kills} kills in {rounds} rounds, {lines:,} lines in each, "
+              f"every digest and every counter equal ({time.time() - begun:.0f} s)")
     finally:
         if not a.keep:
             shutil.rmtree(base, ignore_errors=True)
