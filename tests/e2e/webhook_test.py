@@ -147,8 +147,16 @@ def main():
           "--url", f"https://127.0.0.1:{s.tls}/hooks/sendgrid", "--cacert", t.path("cert.pem"), env={"HOOK_TOKEN": "x"})
     t.run("webhook", "send", "--config", t.path("b.toml"), "sendgrid", t.path("sg.json"), "--key", t.path("key.pem"),
           "--url", f"https://127.0.0.1:{s.tls}/hooks/sendgrid", "--insecure", env={"HOOK_TOKEN": "x"}, status=1)
+    # Without a file: a sample of the provider, new each time.
+    for n in range(2):
+        t.run("webhook", "send", "--config", t.path("b.toml"), "sendgrid", "--key", t.path("sendgrid.key"), "--insecure",
+              env={"HOOK_TOKEN": "x"})
+        t.run("webhook", "send", "--config", t.path("b.toml"), "/hooks/own", "--cacert", t.path("cert.pem"), "--url",
+              f"https://127.0.0.1:{s.tls}/hooks/own", env={"HOOK_TOKEN": "x"})
+    shown = t.ndjson("address", "show", "--json", "--config", t.path("b.toml"), "user9@example.com")[0]
+    t.expect(shown["last"].get("hint") == "hard", f"the provider's class: {shown['last']}")
     listed = {e["name"]: e for e in t.ndjson("webhook", "list", "--json", "--config", t.path("b.toml"))}
-    t.expect(listed["sendgrid"]["accepted"] == 1 and listed["sendgrid"]["unverified"] == 1, f"{listed['sendgrid']}")
+    t.expect(listed["sendgrid"]["accepted"] == 3 and listed["sendgrid"]["unverified"] == 1, f"{listed['sendgrid']}")
     t.expect(listed["generic"]["events"] >= 6, f"{listed['generic']}")
     with open(t.path("saved.txt"), "wb") as f:
         f.write(b"POST /hooks/own HTTP/1.1\r\nauthorization: Bearer right\r\ncontent-type: application/json\r\n\r\n" + one)

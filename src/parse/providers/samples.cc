@@ -41,9 +41,8 @@ constexpr Template kTemplates[] = {
     {"sparkpost",
      R"([{"msys":{"message_event":{"type":"delivery","timestamp":"{s}","event_id":"{id}",)"
      R"("message_id":"{id}","rcpt_to":"{to}","raw_rcpt_to":"{to}"}}}])"},
-    {"brevo",
-     R"({"event":"delivered","email":"{to}","message-id":"<{id}@example.com>","ts":{s},)"
-     R"("ts_event":{s},"ts_epoch":{ms}})"},
+    {"brevo", R"({"event":"delivered","email":"{to}","message-id":"<{id}@example.com>","ts":{s},)"
+              R"("ts_event":{s},"ts_epoch":{ms}})"},
     {"zeptomail",
      R"({"event_name":["delivered"],"event_message":[{"request_id":"{id}","email_info":{)"
      R"("email_reference":"{id}","to":[{"email_address":{"address":"{to}"}}],)"
@@ -64,10 +63,9 @@ constexpr Template kTemplates[] = {
     {"mailjet",
      R"([{"event":"sent","time":{s},"MessageID":{ms},"Message_GUID":"{id}","email":"{to}",)"
      R"("smtp_reply":"250 2.0.0 OK"}])"},
-    {"resend",
-     R"({"type":"email.delivered","created_at":"{iso}","data":{"email_id":"{id}",)"
-     R"("message_id":"<{id}@example.com>","from":"sender@example.com","to":["{to}"],)"
-     R"("created_at":"{iso}"}})"},
+    {"resend", R"({"type":"email.delivered","created_at":"{iso}","data":{"email_id":"{id}",)"
+               R"("message_id":"<{id}@example.com>","from":"sender@example.com","to":["{to}"],)"
+               R"("created_at":"{iso}"}})"},
     {"mailersend",
      R"({"type":"activity.delivered","created_at":"{iso}","data":{"object":"activity",)"
      R"("id":"{id}","type":"delivered","created_at":"{iso}","email":{"id":"{id}",)"
@@ -95,7 +93,7 @@ constexpr Template kTemplates[] = {
      R"("delivery":{"timestamp":"{iso}","recipients":["{to}"],"smtpResponse":"250 2.0.0 OK"}}})"},
     {"cloudevents",
      R"({"specversion":"1.0","id":"{id}","source":"/bounced/sample","type":"mail.delivered",)"
-     R"("time":"{iso}","data":{"kind":"delivered","recipient":"{to}","diagnostic":"250 OK"}})",
+     R"("time":"{iso}","data":{"kind":"delivered","recipient":"{to}","message_id":"<{id}@example.com>"}})",
      "application/cloudevents+json"},
 };
 

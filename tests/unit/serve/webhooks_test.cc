@@ -103,6 +103,7 @@ TEST_F(WebhooksTest, SnsIsNeverToldThatAnUnprovenMessageIsDoneWith) {
     s.endpoint.provider = "ses";
     s.endpoint.bearer.clear();
     s.endpoint.topics = {"arn:aws:sns:eu-west-1:111122223333:mail"};
+    s.endpoint.allow_unsigned = true;
   });
   EXPECT_EQ(post(R"({"Type":"Notification","MessageId":"1","TopicArn":"arn:x","Message":"{}"})"),
             503u)

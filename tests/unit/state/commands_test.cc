@@ -201,6 +201,7 @@ TEST(Evidence, KeepsTheWholeEvent) {
   event.stream = 4;
   event.format = 0;
   event.offset = 77;
+  event.hint = ProviderHint::blocked;
   event.campaign = batch.add("spring");
   event.sending_ip = batch.add("198.51.100.7");
   event.mta_ip = batch.add("192.0.2.7");
@@ -220,6 +221,8 @@ TEST(Evidence, KeepsTheWholeEvent) {
   EXPECT_EQ(read->mta_ip, "192.0.2.7");
   EXPECT_EQ(read->diagnostic, "550 5.1.1 no");
   EXPECT_EQ(read->offset, 77u);
+  EXPECT_EQ(read->hint, ProviderHint::blocked);
+  EXPECT_FALSE(decode_evidence(bytes.substr(0, bytes.size() - 1)));
 }
 
 TEST(Evidence, RandomBytesAreRefusedOrRead) {
@@ -227,7 +230,7 @@ TEST(Evidence, RandomBytesAreRefusedOrRead) {
   for (int i = 0; i < 20'000; ++i) {
     std::string bytes(random() % 64, '\0');
     for (char& c : bytes) c = static_cast<char>(random());
-    if (!bytes.empty()) bytes[0] = static_cast<char>(1 + i % 2);
+    if (!bytes.empty()) bytes[0] = static_cast<char>(1 + i % 3);
     (void)decode_evidence(bytes);
     (void)decode_change(bytes.substr(0, 8), bytes);
   }
