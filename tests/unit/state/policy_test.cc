@@ -64,6 +64,13 @@ TEST(Policy, ShippedTable) {
   EXPECT_DOUBLE_EQ(policy->complaint_act_percent, 0.3);
 }
 
+TEST(Policy, HowLongA250IsHeld) {
+  EXPECT_EQ(load_policy()->late_quiet_us, 72 * kHourUs);
+  EXPECT_EQ(load_text(with("\"72h\"", "\"0s\""))->late_quiet_us, 0);
+  EXPECT_FALSE(load_text(with("\"72h\"", "\"90d\"")));
+  EXPECT_FALSE(load_text(with("quiet =", "quite =")));
+}
+
 TEST(Policy, ErrorsNameFileLineAndNearestKey) {
   struct Case {
     const char* from;
