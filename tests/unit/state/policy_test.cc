@@ -66,7 +66,9 @@ TEST(Policy, ShippedTable) {
 
 TEST(Policy, HowLongA250IsHeld) {
   EXPECT_EQ(load_policy()->late_quiet_us, 72 * kHourUs);
-  EXPECT_EQ(load_text(with("\"72h\"", "\"0s\""))->late_quiet_us, 0);
+  const auto at_once = load_text(with("\"72h\"", "\"0s\""));
+  ASSERT_TRUE(at_once) << at_once.error().message();
+  EXPECT_EQ(at_once->late_quiet_us, 0);
   EXPECT_FALSE(load_text(with("\"72h\"", "\"90d\"")));
   EXPECT_FALSE(load_text(with("quiet =", "quite =")));
 }
