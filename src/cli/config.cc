@@ -562,9 +562,9 @@ cut_interval    = "1s"               # how often what was applied becomes durabl
 [mail]                               # mails that come back (bounced deliver, replay of mail files)
 sent_days    = 0                     # what logs tell is remembered so long, to match mails with;
                                      # 10 where mails come back; 0: only signed return paths count
-sent_recipients = false              # and to whom it went, in clear: complaints often name the message only
-trust_logged_reports = false         # KumoMTA's OOB and Feedback, PowerMTA's rb and f: true where the
-                                     # MTA takes such mails only from whom you trust
+sent_recipients = false              # and to whom it went: complaints often name the message only
+trust_logged_reports = false         # KumoMTA's OOB and Feedback, PowerMTA's rb and f: true where
+                                     # the MTA takes such mails only from whom you trust
 verp         = []                    # "bounce+{hmac}+{local}={domain}@mail.example.com"; [] = usual
 verp_secrets = []                    # "file:/etc/bounced/verp.key" or "env:NAME"; any of them
 

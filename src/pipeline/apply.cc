@@ -514,17 +514,25 @@ void Apply::check_replays() {
   }
 }
 
+/// What waits for a cut, about.
+std::size_t Apply::dirty_bytes() const {
+  // Two records in hash tables for each message that is remembered, one with names.
+  constexpr std::size_t kSentBytes = 300;
+  const std::uint64_t sent = engine_.sent->stats().remembered - remembered_cut_;
+  return stage_.dirty_bytes() + static_cast<std::size_t>(sent) * kSentBytes;
+}
+
 bool Apply::cut_due() const {
   if (engine_.store == nullptr || cut_running_ || dead_) return false;
   if (!waiting_.empty() || !ending_.empty()) return true;
-  if (stage_.dirty_bytes() >= engine_.options.dirty_bytes_max) return true;
+  if (dirty_bytes() >= engine_.options.dirty_bytes_max) return true;
   if (records_bytes_ >= kRecordsBytesMax) return true;
   if (monotonic_us() - last_cut_us_ < engine_.options.cut_interval_us) return false;
   return changed_ || stage_.dirty_records() > 0;
 }
 
 bool Apply::must_wait() const {
-  return cut_running_ && stage_.dirty_bytes() >= engine_.options.dirty_bytes_max;
+  return cut_running_ && dirty_bytes() >= engine_.options.dirty_bytes_max;
 }
 
 void Apply::add_positions(store::WriteSet& set) {
@@ -556,6 +564,7 @@ void Apply::start_cut() {
     dead_ = true;
     return engine_.die(aged.error());
   }
+  remembered_cut_ = engine_.sent->stats().remembered;
   positions_cut_.clear();
   add_positions(cut->set);
   if (auto added = add_records(cut->set); !added) {

@@ -43,6 +43,7 @@ class Apply {
   // --- cuts
   void note_position(Lane& lane, std::uint64_t offset);
   void add_positions(store::WriteSet& set);
+  [[nodiscard]] std::size_t dirty_bytes() const;
   bool cut_due() const;
   /// The next cut is full, and the last one is not durable yet.
   bool must_wait() const;
@@ -73,6 +74,7 @@ class Apply {
   bool stop_ = false;
   bool dead_ = false;  ///< the store cannot be written: apply nothing more
   std::int64_t last_cut_us_ = 0;
+  std::uint64_t remembered_cut_ = 0;  ///< Sent::Stats::remembered when the last cut began
   std::int64_t last_publish_us_ = 0;
   std::int64_t watermark_us_ = 0;
   std::int64_t last_tick_us_ = 0;

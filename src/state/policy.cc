@@ -266,7 +266,11 @@ void read_surroundings(Reader& reader, const toml::table& root, Policy& policy) 
   }
   if (const auto* table = reader.table(root, "late")) {
     reader.keys(*table, {"quiet"});
-    reader.duration(*table, "quiet", policy.late_quiet_us);
+    if ((*table)["quiet"].value<std::string>() == "0s") {
+      policy.late_quiet_us = 0;
+    } else {
+      reader.duration(*table, "quiet", policy.late_quiet_us);
+    }
     if (policy.late_quiet_us > 30 * kDayUs) reader.error(table->source(), "quiet: at most 30d");
   }
   if (const auto* table = reader.table(root, "probation")) {

@@ -40,6 +40,7 @@ class Source:
     def step(self, daemon):
         """Some bytes, not always whole lines, and now and then a rotation. False at the end."""
         if self.at >= len(self.data):
+            self.pack_all()
             return False
         self.write(self.rng.choice([1, 200, 5_000, 60_000, 300_000]))
         if self.kinds and self.rng.random() < 0.04:
@@ -51,6 +52,7 @@ class Source:
     def rotate(self, daemon):
         kind = self.rng.choice(self.kinds)
         self.end_line()
+        self.pack_all()
         if kind in ("truncate", "inode"):
             daemon.wait_applied()
         else:
@@ -59,9 +61,7 @@ class Source:
         self.done[kind] += 1
 
     def shift(self):
-        """live.1 -> live.2 and so on, compressed or not. Who packs is waited for, as logrotate does."""
-        if self.packing:
-            self.pack_on(whole=True)
+        """live.1 -> live.2 and so on, compressed or not."""
         for n in range(200, 0, -1):
             for end in ("", ".gz"):
                 if os.path.exists(f"{self.live}.{n}{end}"):
@@ -115,6 +115,11 @@ class Source:
         os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
         os.rename(packed, plain[0] + ".gz")
         os.remove(plain[0])
+
+    def pack_all(self):
+        """Who packs is waited for, as logrotate does."""
+        if self.packing:
+            self.pack_on(whole=True)
 
     def pack_on(self, whole=False):
         """Some more bytes of the packed file; with the last ones the plain file goes."""

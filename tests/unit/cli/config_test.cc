@@ -46,6 +46,39 @@ secrets = ["file:/etc/bounced/sendgrid.pub"]
   EXPECT_EQ(config->webhooks[0].secrets.front(), "file:/etc/bounced/sendgrid.pub") << "not read";
 }
 
+TEST(Config, MailsThatComeBack) {
+  const auto config = parse_config(R"(
+[[maildir]]
+path = "/var/mail/bounces"
+[[maildir]]
+name = "fbl"
+path = "/var/mail/fbl"
+after = "leave"
+poll = "5s"
+[mail]
+sent_days = 10
+sent_recipients = true
+trust_logged_reports = true
+)",
+                                   "b.toml");
+  ASSERT_TRUE(config) << config.error().message();
+  ASSERT_EQ(config->maildirs.size(), 2u);
+  EXPECT_EQ(config->maildirs[0].name, "maildir1");
+  EXPECT_FALSE(config->maildirs[0].leave);
+  EXPECT_EQ(config->maildirs[1].path, "/var/mail/fbl");
+  EXPECT_TRUE(config->maildirs[1].leave);
+  EXPECT_EQ(config->maildirs[1].poll_us, 5'000'000);
+  const pipeline::Options options = engine_options(*config);
+  EXPECT_TRUE(options.sent_recipients && options.trust_logged_reports);
+  for (const char* text :
+       {"[[maildir]]\nname = \"x\"", "[[maildir]]\npath = \"/x\"\nafter = \"burn\"",
+        "[[maildir]]\npath = \"/x\"\n[[maildir]]\npath = \"/x\""}) {
+    const auto bad = parse_config(text, "b.toml");
+    ASSERT_FALSE(bad) << text;
+    EXPECT_NE(bad.error().message().find("b.toml:"), std::string::npos) << bad.error().message();
+  }
+}
+
 TEST(Config, ErrorsNameLineAndNearestKey) {
   struct Bad {
     const char* text;

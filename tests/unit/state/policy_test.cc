@@ -64,6 +64,15 @@ TEST(Policy, ShippedTable) {
   EXPECT_DOUBLE_EQ(policy->complaint_act_percent, 0.3);
 }
 
+TEST(Policy, HowLongA250IsHeld) {
+  EXPECT_EQ(load_policy()->late_quiet_us, 72 * kHourUs);
+  const auto at_once = load_text(with("\"72h\"", "\"0s\""));
+  ASSERT_TRUE(at_once) << at_once.error().message();
+  EXPECT_EQ(at_once->late_quiet_us, 0);
+  EXPECT_FALSE(load_text(with("\"72h\"", "\"90d\"")));
+  EXPECT_FALSE(load_text(with("quiet =", "quite =")));
+}
+
 TEST(Policy, ErrorsNameFileLineAndNearestKey) {
   struct Case {
     const char* from;
