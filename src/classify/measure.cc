@@ -334,9 +334,8 @@ Result<Measurement> measure_rules(const RuleSetOptions& rules, std::vector<Corpu
   out.rules = set.rule_count();
   out.literals = set.literals;
   out.regexes = set.pattern_texts.size() - set.literals;
-  out.literal_database_bytes =
-      bytes_of(set.databases.known.get()) + bytes_of(set.databases.literals.get()) +
-      set.phrases.bytes();
+  out.literal_database_bytes = bytes_of(set.databases.known.get()) +
+                               bytes_of(set.databases.literals.get()) + set.phrases.bytes();
   out.regex_database_bytes = bytes_of(set.databases.regexes.get());
   if (corpus.empty()) corpus = sample_corpus(set);
   corpus = distinct(std::move(corpus));
