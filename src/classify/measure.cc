@@ -109,6 +109,11 @@ class Ranking {
       if (options.progress && !options.progress(std::min(1.0, std::max(by_time, by_rules)))) break;
       if (now_us >= until_us) break;
       auto ns = cost_without(rule);
+      // What looks dear is measured again: on a busy machine a single difference may be chance.
+      if (ns && *ns > 2 * out.noise_ns) {
+        auto once_more = cost_without(rule);
+        if (!once_more || *once_more < *ns) ns = std::move(once_more);
+      }
       if (!ns) return tl::unexpected<Error>(ns.error());
       ++out.ranked;
       // Differences of two least times have the noise of both.
@@ -334,9 +339,8 @@ Result<Measurement> measure_rules(const RuleSetOptions& rules, std::vector<Corpu
   out.rules = set.rule_count();
   out.literals = set.literals;
   out.regexes = set.pattern_texts.size() - set.literals;
-  out.literal_database_bytes =
-      bytes_of(set.databases.known.get()) + bytes_of(set.databases.literals.get()) +
-      set.phrases.bytes();
+  out.literal_database_bytes = bytes_of(set.databases.known.get()) +
+                               bytes_of(set.databases.literals.get()) + set.phrases.bytes();
   out.regex_database_bytes = bytes_of(set.databases.regexes.get());
   if (corpus.empty()) corpus = sample_corpus(set);
   corpus = distinct(std::move(corpus));
