@@ -123,7 +123,7 @@ Sample sample(std::string_view provider, std::string_view id, std::int64_t now_u
     const std::string iso = format_time(now_us);
     std::string civil = iso.substr(0, 19);
     civil[10] = ' ';
-    const auto value = [&](std::string text) { return t.query ? percent_encoded(text) : text; };
+    const auto value = [&](const std::string& text) { return t.query ? percent_encoded(text) : text; };
     const std::pair<std::string_view, std::string> kNames[] = {
         {"{id}", std::string(id)},
         {"{s}", std::to_string(now_us / 1'000'000)},
