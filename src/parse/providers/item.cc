@@ -136,20 +136,26 @@ std::uint16_t Sink::origin_of(std::string_view stream, std::string_view tenant) 
 /// By the event's own id where there is one to rely on, else by what it says. Sizes stand before
 /// the texts, so that no two events can be the same bytes by chance or by design.
 AddressId Sink::key_of(const Item& item, const Event& event) {
-  const bool by_id = !item.id.empty();
-  const std::string_view texts[] = {provider_, by_id ? item.id : batch_.view(event.message_id),
-                                    by_id ? std::string_view{} : batch_.view(event.diagnostic)};
+  constexpr std::size_t kTexts = 3;
   struct Head {
     AddressId recipient;
-    std::int64_t time_us;
-    std::uint32_t sizes[std::size(texts)];
-    std::uint16_t smtp_code;
-    EventKind kind;
-    bool by_id;
-  } head{event.recipient_id, item.time_us, {}, by_id ? std::uint16_t{0} : event.smtp_code,
-         item.kind,          by_id};
+    std::int64_t time_us = 0;
+    std::uint32_t sizes[kTexts] = {};
+    std::uint16_t smtp_code = 0;
+    EventKind kind = EventKind::none;
+    std::uint8_t by_id = 0;
+  } head;
   static_assert(std::has_unique_object_representations_v<Head>);  // no padding in the key
-  for (std::size_t i = 0; i < std::size(texts); ++i) {
+  const bool by_id = !item.id.empty();
+  const std::string_view texts[kTexts] = {
+      provider_, by_id ? item.id : batch_.view(event.message_id),
+      by_id ? std::string_view{} : batch_.view(event.diagnostic)};
+  head.recipient = event.recipient_id;
+  head.time_us = item.time_us;
+  head.smtp_code = by_id ? std::uint16_t{0} : event.smtp_code;
+  head.kind = item.kind;
+  head.by_id = by_id ? 1 : 0;
+  for (std::size_t i = 0; i < kTexts; ++i) {
     head.sizes[i] = static_cast<std::uint32_t>(texts[i].size());
   }
   material_.assign(reinterpret_cast<const char*>(&head), sizeof head);

@@ -47,7 +47,8 @@ constexpr Template kTemplates[] = {
      R"({"event_name":["delivered"],"event_message":[{"request_id":"{id}","email_info":{)"
      R"("email_reference":"{id}","to":[{"email_address":{"address":"{to}"}}],)"
      R"("from":{"address":"sender@example.com"}},"event_data":[{"object":"email",)"
-     R"("details":[{"time":"{iso}","delivered_recipient":"{to}"}]}]}],"webhook_request_id":"{id}"})"},
+     R"("details":[{"time":"{iso}","delivered_recipient":"{to}"}]}]}],)"
+     R"("webhook_request_id":"{id}"})"},
     {"kumomta",
      R"({"type":"Delivery","id":"{id}","sender":"sender@example.com","recipient":"{to}",)"
      R"("queue":"example.com","response":{"code":250,"content":"OK","command":"."},)"
@@ -93,7 +94,8 @@ constexpr Template kTemplates[] = {
      R"("delivery":{"timestamp":"{iso}","recipients":["{to}"],"smtpResponse":"250 2.0.0 OK"}}})"},
     {"cloudevents",
      R"({"specversion":"1.0","id":"{id}","source":"/bounced/sample","type":"mail.delivered",)"
-     R"("time":"{iso}","data":{"kind":"delivered","recipient":"{to}","message_id":"<{id}@example.com>"}})",
+     R"("time":"{iso}","data":{"kind":"delivered","recipient":"{to}",)"
+     R"("message_id":"<{id}@example.com>"}})",
      "application/cloudevents+json"},
 };
 
@@ -123,7 +125,9 @@ Sample sample(std::string_view provider, std::string_view id, std::int64_t now_u
     const std::string iso = format_time(now_us);
     std::string civil = iso.substr(0, 19);
     civil[10] = ' ';
-    const auto value = [&](std::string text) { return t.query ? percent_encoded(text) : text; };
+    const auto value = [&](const std::string& text) {
+      return t.query ? percent_encoded(text) : text;
+    };
     const std::pair<std::string_view, std::string> kNames[] = {
         {"{id}", std::string(id)},
         {"{s}", std::to_string(now_us / 1'000'000)},
