@@ -40,7 +40,6 @@ void add_config(CLI::App& parser, App& app) {
       if (!rules) return app.io.report(rules.error());
       auto policy = state::load_policy(config->policy_file, causes(**rules));
       if (!policy) return app.io.report(policy.error());
-      for (const std::string& warning : config->warnings) app.io.notice("config: " + warning);
       app.io.out(fmt::format("{}: ok, {} source(s), {} stream(s), data in {}\n", name,
                              config->tails.size(), config->streams.size(), config->data_dir));
       return 0;

@@ -67,7 +67,6 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
                           "add a [[tail]] or [http] to the configuration, or name files"});
   }
   init_logging(app.log_level.empty() ? config->log_level : app.log_level);
-  for (const std::string& warning : config->warnings) spdlog::warn("config: {}", warning);
 
   const std::int64_t begun = monotonic_us();
   auto engine = pipeline::Engine::open(engine_options(*config));

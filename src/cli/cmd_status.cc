@@ -64,9 +64,8 @@ std::string as_text(const Status& status) {
                       with_commas(m.classifier.memo_hits), with_commas(m.classifier.calls));
   for (const auto& file : status.files) {
     text +=
-        fmt::format("file       {}  {} of {}{}{}\n", printable(file.path), with_commas(file.offset),
-                    with_commas(file.size), file.rotated ? "  (rotated)" : "",
-                    file.trouble.empty() ? "" : "  TROUBLE: " + printable(file.trouble));
+        fmt::format("file       {}  {} of {}{}\n", printable(file.path), with_commas(file.offset),
+                    with_commas(file.size), file.rotated ? "  (rotated)" : "");
   }
   for (const std::string& trouble : status.troubles) {
     text += "TROUBLE    " + printable(trouble) + "\n";

@@ -63,7 +63,6 @@ struct Config {
   unsigned sent_days = 0;                  ///< [mail]: what logs tell of is remembered so long
   std::vector<std::string> verp_patterns;  ///< [mail]
   std::vector<std::string> verp_secrets;   ///< [mail]: as they are, never printed
-  std::vector<std::string> warnings;       ///< accepted, but without effect
 };
 
 /// Reads and checks a file. Errors name file:line and, for an unknown key, the nearest known one.

@@ -39,7 +39,6 @@ secrets = ["file:/etc/bounced/sendgrid.pub"]
   ASSERT_EQ(config->tails.size(), 1u);
   EXPECT_EQ(config->tails[0].name, "edge");
   ASSERT_EQ(config->streams.size(), 1u);
-  EXPECT_TRUE(config->warnings.empty());
   EXPECT_TRUE(config->serve_http);
   EXPECT_EQ(config->http.listen, std::vector<std::string>{"127.0.0.1:8025"});
   ASSERT_EQ(config->webhooks.size(), 1u);
