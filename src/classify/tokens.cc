@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -160,6 +161,8 @@ bool has_digit(string_view text) {
 /// numbers of up to five digits are none.
 bool random_piece(string_view piece) {
   if (piece.size() <= 5) return false;
+  // A sentence of a script that writes without blanks is no id, whatever numbers are in it.
+  if (std::any_of(piece.begin(), piece.end(), [](char c) { return (c & 0x80) != 0; })) return false;
   std::size_t letters = 0;
   while (letters < piece.size() && !is_digit(piece[letters])) ++letters;
   if (letters == piece.size()) return false;
