@@ -210,7 +210,7 @@ class Daemon:
             sizes = {file["path"]: file["size"] for file in status["files"] if not file["rotated"]}
             return status["lag"]["bytes"] == 0 and all(
                 sizes.get(live) == os.path.getsize(live) for live in self.lives if os.path.exists(live))
-        self.end_lines()
+        self.settle()
         self.start()
         self.wait("what was written is not applied", applied)
         digest(self.a.bounced, self.folder)  # reads after a cut
@@ -254,7 +254,7 @@ def crash_tail(a, rng, base, logs):
         sources = [Source(rng, log, live, a.rotations) for log, live in zip(logs, lives)]
         daemon = Daemon(a, rng, folder, lives)
         daemon.kills_max = a.kills - kills
-        daemon.end_lines = lambda: [source.end_line() for source in sources]
+        daemon.settle = lambda: [source.settle() for source in sources]
         for source in sources:
             source.write(100_000)
             source.end_line()

@@ -37,6 +37,11 @@ class Source:
         end = self.data.find(b"\n", self.at) + 1
         self.write((end or len(self.data)) - self.at)
 
+    def settle(self):
+        """Nothing of it is half done: no line, no packed file."""
+        self.end_line()
+        self.pack_all()
+
     def step(self, daemon):
         """Some bytes, not always whole lines, and now and then a rotation. False at the end."""
         if self.at >= len(self.data):
@@ -51,8 +56,7 @@ class Source:
 
     def rotate(self, daemon):
         kind = self.rng.choice(self.kinds)
-        self.end_line()
-        self.pack_all()
+        self.settle()
         if kind in ("truncate", "inode"):
             daemon.wait_applied()
         else:
