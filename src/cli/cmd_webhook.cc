@@ -74,13 +74,24 @@ std::string shown_url(const Config& config, const WebhookConfig& webhook) {
          (config.http.listen.empty() ? "" : config.http.listen.front()) + path;
 }
 
+/// Lines of a text under each other; the first stands where it is put.
+std::string hanging(std::string_view text, std::size_t width) {
+  std::string out;
+  for (const char c : trim(text)) {
+    out.push_back(c);
+    if (c == '\n') out.append(width, ' ');
+  }
+  return out;
+}
+
 void list_text(App& app, const Config& config, const WebhookConfig& webhook,
                const serve::WebhookFigures* live) {
   const providers::Provider* provider = providers::find(webhook.provider);
   app.io.out(fmt::format("{}  ({})\n  URL          {}\n", printable(webhook.name),
                          provider != nullptr ? provider->title : webhook.provider,
                          printable(shown_url(config, webhook))));
-  if (provider != nullptr) app.io.out(fmt::format("  to set up    {}\n", provider->setup));
+  if (provider != nullptr)
+    app.io.out(fmt::format("  to set up    {}\n", hanging(provider->setup, 15)));
   if (live == nullptr) return;
   app.io.out(fmt::format(
       "  events       {} in {} requests; last {}\n  refused      {} unverified, {} malformed, {} "
@@ -149,7 +160,7 @@ int rejected(App& app) {
 int list_providers(App& app) {
   for (const providers::Provider& provider : providers::table()) {
     app.io.out(fmt::format("{:<14}{}\n", provider.name, provider.title));
-    app.io.out(fmt::format("{:<14}{}\n", "", provider.setup));
+    app.io.out(fmt::format("{:<14}{}\n", "", hanging(provider.setup, 14)));
   }
   return 0;
 }
