@@ -148,6 +148,17 @@ bool read_fate(std::string_view in, Batch& batch, Revision& out) {
   return true;
 }
 
+/// Fingerprints as values.
+std::string value_of(std::uint64_t message) {
+  std::string out;
+  store::append_u64_be(out, message);
+  return out;
+}
+/// 0: there is none.
+std::uint64_t message_of(std::string_view value) {
+  return value.size() == 8 ? store::read_u64_be(value.data()) : 0;
+}
+
 std::string_view without_brackets(std::string_view id) {
   if (id.size() >= 2 && id.front() == '<' && id.back() == '>') return id.substr(1, id.size() - 2);
   return id;
@@ -320,16 +331,16 @@ std::uint64_t Sent::given_name(const Batch& batch, const Event& event) const {
 
 void Sent::put_name(std::uint64_t message, const Event& event, std::uint64_t name) {
   if (message == name) return;
-  std::string value;
-  store::append_u64_be(value, never_zero(name));
-  put(day_of(event.time_us), pair_hash(message, event.recipient_id, kSeedName), std::move(value));
+  put(day_of(event.time_us), pair_hash(message, event.recipient_id, kSeedName),
+      value_of(never_zero(name)));
 }
 
 /// What a message goes by at the event's recipient.
 Result<std::uint64_t> Sent::name_of(std::uint64_t message, const Event& event) const {
   auto found = find(pair_hash(message, event.recipient_id, kSeedName), day_of(event.time_us));
   if (!found) return tl::unexpected(found.error());
-  return found->value.size() == 8 ? store::read_u64_be(found->value.data()) : message;
+  const std::uint64_t name = message_of(found->value);
+  return name != 0 ? name : message;
 }
 
 /// A webhook without the provider's own id (SendGrid's late bounces): the header leads to it.
@@ -393,9 +404,7 @@ Result<void> Sent::remember(Batch& batch, const Event& event, bool pushed,
   std::array<std::uint64_t, 3> hashes = {pair_hash(event.message, event.recipient_id)};
   if (!event.queue_id.empty()) {
     const std::uint64_t queue = queue_hash(batch.view(event.queue_id));
-    std::string message;
-    store::append_u64_be(message, event.message);
-    fresh_[{day, queue}] = std::move(message);
+    fresh_[{day, queue}] = value_of(event.message);
     hashes[1] = pair_hash(queue, event.recipient_id);
   }
   if (const std::string_view id = batch.view(event.message_id); pushed && usable_id(id)) {
@@ -446,7 +455,7 @@ Result<std::array<std::uint64_t, 3>> Sent::messages_of(const Batch& batch,
   // that one.
   auto found = find(queue_hash(batch.view(event.queue_id)), day_of(event.time_us));
   if (!found) return tl::unexpected(found.error());
-  if (found->value.size() == 8) messages[1] = store::read_u64_be(found->value.data());
+  messages[1] = message_of(found->value);
   return messages;
 }
 
