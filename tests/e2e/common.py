@@ -2,6 +2,36 @@
 import argparse, json, os, shutil, subprocess, sys, tempfile, time
 
 
+def bounce_mail(recipient, received, reply, message_id=None, queue_id=None):
+    """A delivery status notification (RFC 3464): `received` as in a header, `reply` with code and enhanced code."""
+    own = f"X-Postfix-Queue-ID: {queue_id}\n" if queue_id else ""
+    original = f"Message-ID: {message_id}\n" if message_id else ""
+    return f"""Received: by mx1; {received}
+From: MAILER-DAEMON@corp.example
+To: b@esp.example
+Subject: Undelivered
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; corp.example
+{own}
+Final-Recipient: rfc822; {recipient}
+Action: failed
+Status: {reply.split()[1]}
+Diagnostic-Code: smtp; {reply}
+
+--b
+Content-Type: text/rfc822-headers
+
+From: b@esp.example
+{original}
+--b--
+"""
+
+
 class Case:
     def __init__(self, doc):
         p = argparse.ArgumentParser(description=doc)

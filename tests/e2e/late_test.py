@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A 250 and a late notification: one bounce, in the hour of the delivery, whichever is told first."""
 import json
-from common import Case
+from common import Case, bounce_mail
 
 HEAD = """Nov {day} {time} {host} postfix/cleanup[2]: {qid}: message-id=<{mid}@esp.example>
 Nov {day} {time} {host} postfix/qmgr[3]: {qid}: from=<b@{sender}>, size=900, nrcpt=1 (queue active)
@@ -19,31 +19,7 @@ def line(kind, day, time, qid, mid, to, host="mx1", sender="news.esp.example"):
 
 
 def dsn(to, mid, day, time="12:00:00", text="552 5.2.2 mailbox full"):
-    return f"""Received: by mx1; {day} Nov 2025 {time} +0000
-From: MAILER-DAEMON@corp.example
-To: b@esp.example
-Subject: Undelivered
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary=b
-
---b
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; corp.example
-
-Final-Recipient: rfc822; {to}
-Action: failed
-Status: 5.2.2
-Diagnostic-Code: smtp; {text}
-
---b
-Content-Type: text/rfc822-headers
-
-From: b@esp.example
-Message-ID: <{mid}@esp.example>
-
---b--
-"""
+    return bounce_mail(to, f"{day} Nov 2025 {time} +0000", text, f"<{mid}@esp.example>")
 
 
 class Store:

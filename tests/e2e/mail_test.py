@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Mails that come back: parse, replay and deliver; matched ones block, forged ones do not."""
 import mailbox, os, signal, subprocess
-from common import Case
+from common import Case, bounce_mail
 
 LOG = """Nov 21 20:45:06 mx1 postfix/smtpd[1]: 4jX42p2f7sz1c0Hl: client=app[192.0.2.9]
 Nov 21 20:45:06 mx1 postfix/cleanup[2]: 4jX42p2f7sz1c0Hl: message-id=<m17.1@esp.example>
@@ -15,32 +15,7 @@ Nov 21 20:46:07 mx1 postfix/qmgr[3]: 4jX42p2f7sz1c0Hm: removed
 
 
 def dsn(recipient, message_id="<m17.1@esp.example>", queue_id=None):
-    own = f"X-Postfix-Queue-ID: {queue_id}\n" if queue_id else ""
-    original = f"Message-ID: {message_id}\n" if message_id else ""
-    return f"""Received: by mx1; Sat, 21 Nov 2026 21:00:00 +0000
-From: MAILER-DAEMON@corp.example
-To: b@esp.example
-Subject: Undelivered
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary=b
-
---b
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; corp.example
-{own}
-Final-Recipient: rfc822; {recipient}
-Action: failed
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 no such user here
-
---b
-Content-Type: text/rfc822-headers
-
-From: b@esp.example
-{original}
---b--
-"""
+    return bounce_mail(recipient, "Sat, 21 Nov 2026 21:00:00 +0000", "550 5.1.1 no such user here", message_id, queue_id)
 
 
 def blocked(case):
