@@ -154,8 +154,7 @@ BOUNCED_HOT void split(std::string_view text, Relay& relay) {
 }
 
 BOUNCED_HOT bool is_submission(const Relay& relay) {
-  const bool port =
-      relay.port != 25 && (relay.port == 587 || relay.port == 465 || relay.port == 2525);
+  const bool port = is_submission_port(relay.port);
   return port || (may_be_submission_host(relay.host) && is_submission_host(relay.host));
 }
 

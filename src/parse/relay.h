@@ -28,6 +28,11 @@ Relay split_relay(std::string_view text);
 /// Sources: each provider's SMTP set-up page.
 std::span<const std::string_view> submission_hosts();
 
+/// 587 and 465 (RFC 6409, RFC 8314), and 2525, which providers offer beside them.
+constexpr bool is_submission_port(std::uint16_t port) {
+  return port != 25 && (port == 587 || port == 465 || port == 2525);  // mostly 25: asked first
+}
+
 /// Whether mail to this host may only be passed on, as far as the name tells: it is a submission
 /// host or this one.
 bool may_pass_on(std::string_view host);

@@ -94,7 +94,7 @@ Result<void> Engine::Impl::start() {
       options.sent_days, options.sent_recipients,
       [this](std::string_view host, std::uint16_t port) {
         if (host.substr(0, 4) == "127." || iequals(host, "localhost")) return false;  // a filter
-        if (port == 587 || port == 465 || port == 2525 || parse::may_pass_on(host)) return true;
+        if (parse::is_submission_port(port) || parse::may_pass_on(host)) return true;
         const auto& hosts = options.smarthosts.names;
         return std::any_of(hosts.begin(), hosts.end(),
                            [&](const auto& name) { return domain_matches(host, name); });
