@@ -1,9 +1,11 @@
-// Runs during the build: loads the built-in rules as the program would and writes their image.
+// Runs during the build: loads the built-in rules as the program would, learns what words weigh
+// from their samples and from rules/replies, and writes the image of both.
 #include <cstdio>
 #include <fstream>
 
 #include "classify/rule_file.h"
 #include "classify/rule_set.h"
+#include "labelled.h"
 
 namespace bounced {
 std::string_view rule_image();
@@ -16,7 +18,7 @@ std::string_view rule_image() {
 namespace {
 
 /// Empty when the rules are no good: the program then reads the texts and names what is wrong.
-std::string make_image() {
+std::string make_image(const std::string& replies) {
   using bounced::RuleSet;
   auto files = bounced::classify::read_rule_files({});
   if (!files) return {};
@@ -27,6 +29,11 @@ std::string make_image() {
     good = good && problem.level != bounced::classify::Problem::Level::error;
   }
   if (!good) return {};
+  std::vector<bounced::Labelled> lessons = bounced::samples_of(files->rules);
+  for (bounced::Labelled& reply : bounced::read_replies(replies)) {
+    lessons.push_back(std::move(reply));
+  }
+  files->learned = bounced::classify::learn(bounced::lessons_of(lessons));
   const auto set = RuleSet::build(std::move(*files), "", bounced::classify::Target::any_cpu);
   if (!set) {
     std::fprintf(stderr, "%s\n", set.error().message().c_str());
@@ -38,11 +45,11 @@ std::string make_image() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: %s FILE\n", argv[0]);
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: %s FILE REPLIES\n", argv[0]);
     return 2;
   }
-  const std::string image = make_image();
+  const std::string image = make_image(argv[2]);
   if (image.empty()) std::fprintf(stderr, "warning: no image of the rules; starts are slower\n");
   std::ofstream out(argv[1], std::ios::binary);
   out << image;

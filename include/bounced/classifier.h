@@ -66,7 +66,14 @@ struct Explanation {
   std::uint16_t smtp_code = 0;  ///< as read
   EnhancedCode enhanced;        ///< as read
   std::string provider;         ///< as chosen
-  std::vector<Match> matches;   ///< winner first
+  std::vector<Match> matches;   ///< strongest rule first
+  /// What speaks for the cause, against the next best one: a word ("gone"), a word's beginning, two
+  /// words, a code, a phase; in natural logarithms, strongest first. Empty where words do not count.
+  struct Word {
+    std::string what;
+    double weight = 0;
+  };
+  std::vector<Word> words;
   std::string summary;          ///< one sentence
 };
 
@@ -76,6 +83,7 @@ class Classifier {
   struct Options {
     bool memo = true;
     std::vector<std::string> sending_ips;  ///< become {our_ip}
+    bool words = true;  ///< false: rules and codes alone, as `rules check` proves them
   };
   explicit Classifier(std::shared_ptr<const RuleSet> rules);
   Classifier(std::shared_ptr<const RuleSet> rules, Options options);
@@ -86,7 +94,8 @@ class Classifier {
   [[nodiscard]] Verdict classify(const Failure& failure);
   /// The same verdict by the long way, with reasons.
   [[nodiscard]] Verdict explain(const Failure& failure, Explanation& out);
-  /// Where in the original text the winning match lies: [begin, end) bytes; {0,0} when by code.
+  /// Where in the original text the winning match lies, or the word that weighs most: [begin, end)
+  /// bytes; {0,0} when by code.
   struct Span {
     std::uint32_t begin = 0, end = 0;
   };

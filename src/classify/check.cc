@@ -70,7 +70,7 @@ class SampleCheck {
   SampleCheck(std::shared_ptr<const RuleSet> rules, bool whole, CheckReport& report)
       : rules_(std::move(rules)),
         whole_(whole ? Problem::Level::error : Problem::Level::warning),
-        classifier_(rules_, {false, {}}),
+        classifier_(rules_, {false, {}, false}),
         report_(report) {}
 
   /// Every sample wins, no miss does.

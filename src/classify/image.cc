@@ -8,7 +8,7 @@ namespace bounced {
 namespace {
 
 /// Raise the number with any change of what is walked over: an image of before is then no image.
-constexpr std::string_view kMagic = "bounced-rules-4\n";
+constexpr std::string_view kMagic = "bounced-rules-5\n";
 
 class Writer {
  public:
@@ -128,6 +128,7 @@ void RuleSet::walk_image(Set& set, Walk& walk) {
     classify::Texts::walk(*texts, walk);
   }
   classify::Phrases::walk(set.phrases, walk);
+  classify::Learned::walk(set.learned, walk);
   walk.each(set.causes, [&](auto& info) { walk_cause(info, walk); });
 }
 
@@ -167,18 +168,16 @@ std::shared_ptr<RuleSet> RuleSet::read_image(std::string_view image, bool& usabl
 
 /// The image's database of literals, where those are the first ones of `literals`: an operator's
 /// rules stand behind the built-in ones, and only they need compiling. `size`: how many they are.
-classify::HsDatabase RuleSet::known_literals(std::string_view image,
+classify::HsDatabase RuleSet::known_literals(RuleSet& built_in,
                                              const std::vector<std::string>& literals,
                                              std::size_t& size) {
   size = 0;
-  bool usable = false;
-  const std::shared_ptr<RuleSet> built_in = read_image(image, usable);
-  if (built_in == nullptr || !usable || built_in->literals > literals.size()) return {};
-  for (std::uint32_t i = 0; i < built_in->literals; ++i) {
-    if (built_in->pattern_texts[i] != literals[i]) return {};
+  if (built_in.literals > literals.size()) return {};
+  for (std::uint32_t i = 0; i < built_in.literals; ++i) {
+    if (built_in.pattern_texts[i] != literals[i]) return {};
   }
-  size = built_in->literals;
-  return std::move(built_in->databases.literals);
+  size = built_in.literals;
+  return std::move(built_in.databases.literals);
 }
 
 Result<std::shared_ptr<const RuleSet>> RuleSet::from_image(std::string_view image,

@@ -8,6 +8,7 @@
 #include "bounced/cause.h"
 #include "bounced/event.h"
 #include "bounced/verdict.h"
+#include "classify/learned.h"
 
 namespace bounced::classify {
 
@@ -94,6 +95,7 @@ struct RuleFiles {
   std::vector<Rule> rules;
   std::vector<CauseEntry> causes;
   std::vector<Problem> problems;
+  Learned learned;  ///< empty = what the program has learned
 };
 
 }  // namespace bounced::classify

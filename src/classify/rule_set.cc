@@ -65,9 +65,9 @@ void check_ids(RuleFiles& files) {
   for (const Rule& rule : files.rules) {
     const auto [at, added] = ids.emplace(rule.id, &rule);
     if (!added) complain(files, rule, "duplicate id, first at " + at->second->where());
-    if (rule.id.rfind("code/", 0) == 0 || rule.id.rfind("hint/", 0) == 0 ||
-        rule.id.rfind("kind/", 0) == 0) {
-      complain(files, rule, "ids that begin with code/, hint/ or kind/ are the program's own");
+    for (const char* const own : {"code/", "hint/", "kind/", "learned/"}) {
+      if (rule.id.rfind(own, 0) != 0) continue;
+      complain(files, rule, "ids that begin with " + string(own) + " are the program's own");
     }
   }
 }
@@ -350,7 +350,7 @@ void RuleSet::rank_rules(const ProviderNumbers& numbers) {
     std::vector<ProviderId> providers;
     for (const string& suffix : rule.providers) providers.push_back(numbers.at(suffix));
     c.providers = append(rule_providers, providers);
-    c.rank = (std::uint64_t{rule.precedence} << 16) |
+    c.rank = rule.precedence * kOperatorRank |
              (rule.providers.empty() ? 0u : kProviderRank) | (rule.has_text() ? kTextRank : 0u) |
              rule.predicates();
     if (!rule.has_text()) code_rules.push_back(r);
@@ -388,7 +388,7 @@ void RuleSet::hash_contents() {
     for (const Phase p : rule.phases) all += "p" + std::to_string(static_cast<int>(p));
     for (const EventKind k : rule.kinds) all += "k" + std::to_string(static_cast<int>(k));
   }
-  generation = static_cast<std::uint32_t>(hash64(all));
+  generation = static_cast<std::uint32_t>(hash64(all, learned.fingerprint()));
   if (generation == 0) generation = 1;
 }
 
@@ -405,11 +405,18 @@ Result<std::shared_ptr<const RuleSet>> RuleSet::build(RuleFiles files, const str
   set->phrases = classify::Phrases(patterns.literals);
   set->telling = std::make_unique<const classify::TellingDigits>(patterns);
   set->rank_rules(providers);
+  bool usable = false;
+  const std::shared_ptr<RuleSet> built_in = read_image(rule_image(), usable);
+  if (!files.learned.empty()) {
+    set->learned = std::move(files.learned);
+  } else if (built_in != nullptr) {
+    set->learned = std::move(built_in->learned);
+  }
   set->hash_contents();
   std::size_t known_size = 0;
   classify::HsDatabase known;
-  if (target == classify::Target::this_cpu) {
-    known = known_literals(rule_image(), patterns.literals, known_size);
+  if (target == classify::Target::this_cpu && built_in != nullptr && usable) {
+    known = known_literals(*built_in, patterns.literals, known_size);
   }
   auto databases =
       classify::make_databases(patterns, cache_dir, target, std::move(known), known_size);
@@ -460,6 +467,26 @@ Verdict RuleSet::verdict(Cause cause, Severity said, Severity override_, std::ui
   return v;
 }
 
+RuleId RuleSet::learned_rule(Cause cause) const {
+  return static_cast<RuleId>(rule_count() + 1 + classify::code_rows()) +
+         static_cast<RuleId>(cause);
+}
+
+namespace {
+
+std::string_view learned_name(std::uint32_t cause) {
+  static const std::vector<string> names = [] {
+    std::vector<string> all;
+    for (std::uint16_t c = 0; c < kBuiltinCauses; ++c) {
+      all.push_back("learned/" + string(builtin_cause_id(Cause{c})));
+    }
+    return all;
+  }();
+  return cause < names.size() ? std::string_view(names[cause]) : std::string_view();
+}
+
+}  // namespace
+
 // --- public functions -------------------------------------------------------------------------
 
 Result<std::shared_ptr<const RuleSet>> load_rules(const RuleSetOptions& options) {
@@ -477,6 +504,7 @@ Result<std::shared_ptr<const RuleSet>> load_rules(const RuleSetOptions& options)
 std::string_view rule_name(const RuleSet& rules, RuleId rule) {
   if (rule == kNoRule) return {};
   if (rule <= rules.rule_count()) return rules.rule_ids[rule - 1];
+  if (rules.is_learned(rule)) return learned_name(rule - rules.learned_rule(Cause::none));
   const auto row = static_cast<std::uint32_t>(rule - 1 - rules.rule_count());
   return row < classify::code_rows() ? classify::code_row(row).name : std::string_view{};
 }

@@ -12,6 +12,7 @@
 
 #include "bounced/classifier.h"
 #include "classify/database.h"
+#include "classify/learned.h"
 #include "classify/phrases.h"
 #include "classify/rule.h"
 #include "classify/sketch.h"
@@ -21,7 +22,8 @@ namespace bounced {
 
 /// Thread safety: immutable after build().
 /// Invariants:
-/// 1. rules()[i], compiled[i] and rule_ids[i] are RuleId i + 1; code rows follow.
+/// 1. rules()[i], compiled[i] and rule_ids[i] are RuleId i + 1; code rows follow, then one for each
+///    built-in cause: what words alone decided.
 /// 2. cause_by_number[c].cause == c for every known cause.
 /// 3. Higher `order` beats lower where everything else is equal, so no two rules tie.
 class RuleSet {
@@ -30,7 +32,7 @@ class RuleSet {
   using RuleFiles = classify::RuleFiles;
   using ProviderId = std::uint16_t;
   static constexpr ProviderId kNoProvider = 0;
-  static constexpr std::uint64_t kProviderRank = 1u << 9,
+  static constexpr std::uint64_t kOperatorRank = 1u << 16, kProviderRank = 1u << 9,
                                  kTextRank = 1u << 8;  ///< of Compiled::rank
 
   /// How a rule uses a pattern.
@@ -100,6 +102,13 @@ class RuleSet {
   /// As the files state them. A set from an image reads the built-in files at the first call.
   [[nodiscard]] const std::vector<Rule>& rules() const;
   [[nodiscard]] std::size_t rule_count() const { return compiled.size(); }
+  /// Of an operator's directory: its word is final.
+  [[nodiscard]] bool of_operator(std::uint32_t rule) const {
+    return compiled[rule].rank >= kOperatorRank;
+  }
+  /// What a verdict by words carries for a rule: "learned/<cause>".
+  [[nodiscard]] RuleId learned_rule(Cause cause) const;
+  [[nodiscard]] bool is_learned(RuleId rule) const { return rule >= learned_rule(Cause::none); }
   [[nodiscard]] bool is_regex(std::uint32_t pattern) const { return pattern >= literals; }
   template <class T>
   static std::span<const T> part(const std::vector<T>& list, Range range) {
@@ -121,6 +130,7 @@ class RuleSet {
   std::vector<Reference> references;
   classify::Databases databases;
   classify::Phrases phrases;
+  classify::Learned learned;  ///< the program's own, whatever the rules
   std::unique_ptr<const classify::TellingDigits> telling;
 
   classify::Texts provider_suffixes;         ///< [0] = "", none; "protection.outlook.com"
@@ -131,7 +141,7 @@ class RuleSet {
  private:
   using ProviderNumbers = std::unordered_map<std::string, ProviderId>;
   static std::shared_ptr<RuleSet> read_image(std::string_view image, bool& usable);
-  static classify::HsDatabase known_literals(std::string_view image,
+  static classify::HsDatabase known_literals(RuleSet& built_in,
                                              const std::vector<std::string>& literals,
                                              std::size_t& size);
   void add_causes(const std::vector<classify::CauseEntry>& entries,
