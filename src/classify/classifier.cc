@@ -37,6 +37,12 @@ static_assert(sizeof(KeyTail) == 16, "no padding: it is hashed");
 static_assert(sizeof(KeyTail) <= classify::Normaliser::kSlack);
 static_assert(sizeof(KeyTail) <= classify::Sketch::kSlack);
 constexpr std::uint32_t kNormalised = 0, kSketched = 1;
+/// From this confidence (percent) on a rule needs no words beside it, unless it makes dead.
+constexpr std::uint8_t kSure = 97;
+/// What words alone must weigh more to make dead what rules and codes do not, in sixteenths: a text
+/// that says nothing is no dead mailbox because most failures are,
+/// nor is one by its code.
+constexpr int kDeadMargin = 12, kDeadByWords = 8;
 constexpr std::size_t kReasonsMax = 6;  ///< of words, in an explanation
 
 bool is_unknown(Cause cause) {
@@ -62,16 +68,19 @@ Severity said_by(std::uint16_t smtp_code, const EnhancedCode& enhanced, EventKin
 /// names it, in sixteenths of a natural logarithm. Measured on replies that neither the rules nor
 /// the words were made from: least wrong verdicts.
 int weight_of_rule(std::uint8_t confidence) {
-  return confidence >= 90 ? 64 : 44;
+  return confidence >= 95 ? 64 : confidence >= 90 ? 48 : 32;
 }
 int weight_of_code(std::uint8_t confidence) {
   return confidence >= 60 ? 20 : 4;
 }
 
+/// A provider's own class (webhooks): its label's words are few.
+constexpr int kWeightOfHint = 64;
+
 /// How often words are right against a rule, by the margin they have over the next best cause
 /// (measured likewise). Never enough to block an address at the first message.
 std::uint8_t confidence_of(int margin) {
-  return margin >= 96 ? 92 : margin >= 48 ? 85 : margin >= 24 ? 75 : margin >= 8 ? 65 : 50;
+  return margin >= 96 ? 94 : margin >= 48 ? 92 : margin >= 24 ? 82 : 57;
 }
 
 }  // namespace
@@ -105,6 +114,9 @@ struct Classifier::Impl {
   void prepare(const Failure& failure, RuleSet::ProviderId provider);
   Verdict decide(const Failure& failure, const Match* winner);
   Verdict weigh(const Verdict& ruled, int weight);
+  [[nodiscard]] bool makes_dead(Cause cause) const {
+    return rules->info(cause).bounce_class == BounceClass::hard;
+  }
   void explain_words(Explanation& out) const;
   [[nodiscard]] Span span_of_words(const Failure& failure) const;
   [[nodiscard]] AddressId key(const Failure& failure, RuleSet::ProviderId provider);
@@ -167,6 +179,7 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
     const RuleSet::Compiled& rule = rules->compiled[winner->rule];
     ruled = rules->verdict(rule.cause, said, rule.severity, rule.confidence, winner->rule + 1);
     if (rules->of_operator(winner->rule)) return ruled;
+    if (rule.confidence >= kSure && !ruled.hard()) return ruled;
     weight = weight_of_rule(rule.confidence);
   } else {
     const std::uint32_t number =
@@ -174,7 +187,7 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
     const CodeRow& row = classify::code_row(number);
     ruled = rules->verdict(row.cause, said, Severity::none, row.confidence,
                            static_cast<RuleId>(rules->rule_count() + 1 + number));
-    weight = weight_of_code(row.confidence);
+    weight = row.name.starts_with("hint/") ? kWeightOfHint : weight_of_code(row.confidence);
   }
   return options.words ? weigh(ruled, weight) : ruled;
 }
@@ -186,6 +199,10 @@ Verdict Classifier::Impl::weigh(const Verdict& ruled, int weight) {
   const bool unknown = is_unknown(words.cause);
   if (words.cause == ruled.cause || words.cause == Cause::none ||
       (unknown && is_unknown(ruled.cause))) {
+    return ruled;
+  }
+  if (makes_dead(words.cause) && !makes_dead(ruled.cause) && 
+      (words.margin < kDeadMargin || words.by_words < kDeadByWords)) {
     return ruled;
   }
   if (unknown) {

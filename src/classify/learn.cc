@@ -15,13 +15,13 @@ namespace {
 /// Chosen by what they make of replies that were not learned (tools/learn).
 constexpr int kRounds = 12;
 constexpr float kRate = 0.15f, kDecay = 1e-3f, kSmallest = 1e-4f;
-/// Rarer features are left out: they would only know one reply again.
-constexpr unsigned kLeast = 2;
+/// Features that come less often are left out: they would only know one reply again.
+constexpr unsigned kLeast = 3;
 
 using Lanes = std::array<float, Learned::kLanes>;
 
 struct Example {
-  std::vector<std::uint32_t> features;  ///< numbers, each once
+  std::vector<std::uint32_t> features;  ///< numbers
   std::uint16_t cause = 0;
 };
 
@@ -47,8 +47,6 @@ std::vector<std::vector<std::uint32_t>> hashes_of(const std::vector<Lesson>& les
     features.read(reply_of(failure, normalised));
     std::vector<std::uint32_t>& mine = all.emplace_back();
     for (const Feature& feature : features.list()) mine.push_back(feature.hash);
-    std::sort(mine.begin(), mine.end());
-    mine.erase(std::unique(mine.begin(), mine.end()), mine.end());
   }
   return all;
 }

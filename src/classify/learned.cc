@@ -1,11 +1,16 @@
 #include "classify/learned.h"
 
+#if defined(__SSE4_1__)
+#include <smmintrin.h>
+#endif
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
 #include <utility>
 
+#include "base/copy_short.h"
 #include "base/hash.h"
 #include "base/text.h"
 
@@ -46,7 +51,7 @@ std::size_t alone_bytes(const char* p, const char* end) {
 
 void put(Word& word, const char* from, std::size_t size) {
   word.size = static_cast<std::uint32_t>(std::min(size, Word::kBytes));
-  std::memcpy(word.bytes.data(), from, word.size);
+  copy_short(word.bytes.data(), from, word.size);
 }
 
 /// What is left of [begin, end), whose bytes are of `kinds` together.
@@ -72,8 +77,9 @@ constexpr std::uint64_t kSalts[] = {0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4
                                     0xc0ac29b7c97c50dd, 0x3f84d5b5b5470917};
 
 std::uint64_t hash_word(const Word& word) {
-  return fold_product(load(word, 0) ^ kSalts[0], load(word, 8) ^ kSalts[1]) ^
-         fold_product(load(word, 16) ^ kSalts[2], load(word, 24) ^ kSalts[3]);
+  const std::uint64_t front = fold_product(load(word, 0) ^ kSalts[0], load(word, 8) ^ kSalts[1]);
+  if (word.size <= 16) return front;
+  return front ^ fold_product(load(word, 16) ^ kSalts[2], load(word, 24) ^ kSalts[3]);
 }
 
 std::uint32_t hash_of(Feature::Kind kind, std::uint64_t what, std::uint64_t next = 0) {
@@ -84,19 +90,17 @@ std::uint32_t hash_of(Feature::Kind kind, std::uint64_t what, std::uint64_t next
 }  // namespace
 
 void Features::read_words(string_view text) {
-  words_.clear();
+  count_ = 0;
   const char* p = text.data();
   const char* const end = p + text.size();
-  const auto keep = [&](const Word& word) {
-    if (word.size > 0) words_.push_back(word);
-  };
-  while (p < end && words_.size() < kWordsMax) {
+  while (p < end && count_ < kWordsMax) {
     const char* const begin = p;
-    Word word;
+    Word& word = words_[count_];
+    word = Word();
     if (*p == '{') {  // a placeholder
       while (p < end && *p != '}') ++p;
       put(word, begin, static_cast<std::size_t>(p - begin));
-      keep(word);
+      ++count_;
       continue;
     }
     unsigned kinds = 0;
@@ -112,37 +116,35 @@ void Features::read_words(string_view text) {
     } else {
       put_filtered(word, begin, p, kinds);
     }
-    keep(word);
+    if (word.size > 0) ++count_;
     if (alone != 0) {
-      Word character;
-      put(character, p, alone);
-      keep(character);
+      words_[count_] = Word();
+      put(words_[count_++], p, alone);
       p += alone;
     } else if (p < end && *p != '{') {
       ++p;
     }
   }
+  count_ = std::min(count_, kWordsMax);
 }
 
 void Features::read(const Reply& reply) {
   using Kind = Feature::Kind;
   read_words(reply.text);
-  list_.clear();
+  Feature* to = list_.data();
   std::uint64_t before = 0;
-  for (std::uint32_t i = 0; i < words_.size(); ++i) {
+  for (std::uint32_t i = 0; i < count_; ++i) {
     const Word& word = words_[i];
     const std::uint64_t hash = hash_word(word);
-    list_.push_back({Kind::word, hash_of(Kind::word, hash), i});
+    *to++ = {Kind::word, hash_of(Kind::word, hash), i};
     if (word.size > kBeginningBytes && word.bytes[0] != '{') {
       constexpr std::uint64_t kMask = (std::uint64_t{1} << (8 * kBeginningBytes)) - 1;
-      list_.push_back({Kind::beginning, hash_of(Kind::beginning, load(word, 0) & kMask), i});
+      *to++ = {Kind::beginning, hash_of(Kind::beginning, load(word, 0) & kMask), i};
     }
-    if (i > 0) list_.push_back({Kind::pair, hash_of(Kind::pair, hash, before), i - 1});
+    if (i > 0) *to++ = {Kind::pair, hash_of(Kind::pair, hash, before), i - 1};
     before = hash;
   }
-  const auto add = [&](Kind kind, std::uint64_t what) {
-    list_.push_back({kind, hash_of(kind, what), 0});
-  };
+  const auto add = [&](Kind kind, std::uint64_t what) { *to++ = {kind, hash_of(kind, what), 0}; };
   add(Kind::code, reply.smtp_code);
   add(Kind::code_class, reply.smtp_code != 0 ? reply.smtp_code / 100u : reply.enhanced.klass);
   add(Kind::enhanced, !reply.enhanced.present()
@@ -150,6 +152,7 @@ void Features::read(const Reply& reply) {
                           : std::uint64_t{reply.enhanced.subject} << 16 | reply.enhanced.detail);
   add(Kind::phase, static_cast<std::uint64_t>(reply.phase));
   add(Kind::kind, static_cast<std::uint64_t>(reply.kind));
+  size_ = static_cast<std::size_t>(to - list_.data());
 }
 
 std::string Features::name(const Feature& feature, const Reply& reply) const {
@@ -195,30 +198,73 @@ std::uint64_t Learned::fingerprint() const {
   return hash64(bytes(rows_), hash64(bytes(slots_)));
 }
 
-Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
-  if (learned_.empty()) return {};
-  features_.read(reply);
-  if (++epoch_ == 0) {
-    std::fill(seen_.begin(), seen_.end(), 0);
-    epoch_ = 1;
+/// Adds rows to the scores: eight lanes a register, six registers for all of them.
+void Weigher::add_up(std::span<const Learned::Row* const> rows) {
+#if defined(__SSE4_1__)
+  constexpr std::size_t kStep = 8, kSteps = Learned::kLanes / kStep;
+  __m128i sums[kSteps];
+  std::memcpy(sums, scores_.data(), sizeof sums);
+  for (const Learned::Row* const row : rows) {
+#pragma GCC unroll 6
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      const __m128i eight =
+          _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row->data() + i * kStep));
+      sums[i] = _mm_add_epi16(sums[i], _mm_cvtepi8_epi16(eight));
+    }
   }
-  scores_ = {};
-  for (const Feature& feature : features_.list()) {
-    const Learned::Row* const row = learned_.find(feature.hash);
-    if (row == nullptr) continue;
-    std::uint32_t& seen = seen_[static_cast<std::size_t>(row - learned_.rows().data())];
-    if (std::exchange(seen, epoch_) == epoch_) continue;
+  std::memcpy(scores_.data(), sums, sizeof sums);
+#else
+  for (const Learned::Row* const row : rows) {
     for (std::size_t lane = 0; lane < Learned::kLanes; ++lane) {
       scores_[lane] = static_cast<std::int16_t>(scores_[lane] + (*row)[lane]);
     }
   }
+#endif
+}
+
+/// The rows of the reply's features; returns how many of them are of words, which come first.
+std::size_t Weigher::find_rows() {
+  const std::span<const Feature> features = features_.list();
+  // Most of the model is not in the cache: all that is needed is on its way before any is used.
+  for (const Feature& feature : features) learned_.prefetch(feature.hash);
+  rows_.clear();
+  std::size_t of_words = 0;
+  for (const Feature& feature : features) {
+    if (feature.kind == Feature::Kind::code) of_words = rows_.size();
+    const Learned::Row* const row = learned_.find(feature.hash);
+    if (row == nullptr) continue;
+    __builtin_prefetch(row);
+    rows_.push_back(row);
+  }
+  return of_words;
+}
+
+/// Long replies say much that decides nothing: beyond this many features each counts for less.
+void Weigher::shorten() {
+  constexpr int kFeaturesFull = 60;
+  const int count = static_cast<int>(features_.list().size());
+  if (count <= kFeaturesFull) return;
+  for (std::int16_t& score : scores_) {
+    score = static_cast<std::int16_t>(score * kFeaturesFull / count);
+  }
+}
+
+Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
+  if (learned_.empty()) return {};
+  features_.read(reply);
+  const std::size_t of_words = find_rows();
+  const std::span<const Learned::Row* const> rows(rows_);
+  scores_ = {};
+  add_up(rows.first(of_words));
+  const Scores spoken = scores_;
+  add_up(rows.subspan(of_words));
+  shorten();
   const auto favourite = static_cast<std::size_t>(favoured);
   if (favourite < kBuiltinCauses) {
     scores_[favourite] = static_cast<std::int16_t>(scores_[favourite] + bonus);
   }
   int best = std::numeric_limits<int>::min(), next = best;
   for (std::uint16_t cause = 1; cause < kBuiltinCauses; ++cause) {
-    if (is_no_failure(Cause{cause}) && cause != favourite) continue;
     const int score = scores_[cause];
     if (score > best) {
       next = std::exchange(best, score);
@@ -228,7 +274,10 @@ Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
       next_ = cause;
     }
   }
-  return {static_cast<Cause>(best_), best - next};
+  const bool better = best_ != favourite;
+  if (better && (of_words == 0 || is_no_failure(Cause{best_}))) return {};
+  const int by_words = better && favourite < kBuiltinCauses ? spoken[best_] - spoken[favourite] : 0;
+  return {static_cast<Cause>(best_), best - next, by_words};
 }
 
 std::vector<Weigher::Reason> Weigher::reasons(const Reply& reply, std::size_t most) const {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,20 +42,25 @@ struct Feature {
   std::uint32_t begin = 0;  ///< of its words in the list of words read (not of codes)
 };
 
-/// The features of a reply. Its first kWordsMax words count; a feature may come twice. What the
+/// The features of a reply, those of words first. Its first kWordsMax words count; a word that comes
+/// twice counts twice. What the
 /// memo takes for the same reply has the same features. Thread safety: none; one per thread.
 class Features {
  public:
   static constexpr std::size_t kWordsMax = 160;
   void read(const Reply& reply);
-  [[nodiscard]] const std::vector<Feature>& list() const { return list_; }
+  [[nodiscard]] std::span<const Feature> list() const { return {list_.data(), size_}; }
   /// "no such", "recip...", "550", "x.1.1", "in rcpt": for people.
   [[nodiscard]] std::string name(const Feature& feature, const Reply& reply) const;
 
  private:
+  static constexpr std::size_t kOfWord = 3, kOfReply = 5;  ///< how many, at most
   void read_words(std::string_view text);
-  std::vector<Word> words_;
-  std::vector<Feature> list_;
+
+  std::array<Word, kWordsMax + 1> words_;  ///< one more than may be kept
+  std::size_t count_ = 0;
+  std::array<Feature, kWordsMax * kOfWord + kOfReply> list_;
+  std::size_t size_ = 0;
 };
 
 /// A linear model: a cause's score is the sum of what the features weigh for it, in sixteenths of a
@@ -79,6 +85,9 @@ class Learned {
     }
     return nullptr;
   }
+  void prefetch(std::uint32_t hash) const {
+    __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
+  }
   [[nodiscard]] const std::vector<Row>& rows() const { return rows_; }
   /// Changes with anything that a verdict depends on.
   [[nodiscard]] std::uint64_t fingerprint() const;
@@ -102,14 +111,16 @@ class Learned {
 /// Weighs replies. Keeps a reference to the model. Thread safety: none; one per thread.
 class Weigher {
  public:
-  explicit Weigher(const Learned& learned) : learned_(learned), seen_(learned.size()) {}
+  explicit Weigher(const Learned& learned) : learned_(learned) {}
 
   struct Opinion {
     Cause cause = Cause::none;  ///< none: nothing was learned
     int margin = 0;             ///< over the next best one, in sixteenths
+    int by_words = 0;           ///< over the favoured one, without bonus and codes
   };
   /// The best cause, when `favoured` is given `bonus` more than its words weigh. That nothing has
   /// failed (auto-replies, our own refusals) is never found by words alone.
+  /// Nor is any other cause by codes alone.
   Opinion weigh(const Reply& reply, Cause favoured, int bonus);
 
   struct Reason {
@@ -120,11 +131,15 @@ class Weigher {
   [[nodiscard]] std::vector<Reason> reasons(const Reply& reply, std::size_t most) const;
 
  private:
+  using Scores = std::array<std::int16_t, Learned::kLanes>;
+  std::size_t find_rows();
+  void add_up(std::span<const Learned::Row* const> rows);
+  void shorten();
+
   const Learned& learned_;
   Features features_;
-  std::vector<std::uint32_t> seen_;  ///< by row: the last epoch that had it
-  std::uint32_t epoch_ = 0;
-  std::array<std::int16_t, Learned::kLanes> scores_{};
+  std::vector<const Learned::Row*> rows_;  ///< of the last text's features
+  Scores scores_{};
   std::uint16_t best_ = 0, next_ = 0;
 };
 

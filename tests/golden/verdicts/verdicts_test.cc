@@ -69,7 +69,7 @@ void read_line(simdjson::dom::parser& parser, const std::string& line, const std
 std::vector<Labelled> read_samples() {
   std::vector<Labelled> samples;
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(BOUNCED_SOURCE_DIR "/tests/golden/verdicts")) {
+  for (const auto& entry : fs::directory_iterator(BOUNCED_SOURCE_DIR "/rules/replies")) {
     if (entry.path().extension() == ".ndjson") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
