@@ -39,10 +39,10 @@ static_assert(sizeof(KeyTail) <= classify::Sketch::kSlack);
 constexpr std::uint32_t kNormalised = 0, kSketched = 1;
 /// From this confidence (percent) on a rule needs no words beside it, unless it makes dead.
 constexpr std::uint8_t kSure = 97;
-/// What words alone must weigh more to make dead what rules and codes do not, in sixteenths: a text
+/// What words alone must weigh more to make dead what a code or a rule does not, in sixteenths: a text
 /// that says nothing is no dead mailbox because most failures are,
 /// nor is one by its code.
-constexpr int kDeadMargin = 12, kDeadByWords = 8;
+constexpr int kDeadMargin = 12, kDeadMarginOfRule = 24, kDeadByWords = 8;
 constexpr std::size_t kReasonsMax = 6;  ///< of words, in an explanation
 
 bool is_unknown(Cause cause) {
@@ -65,10 +65,11 @@ Severity said_by(std::uint16_t smtp_code, const EnhancedCode& enhanced, EventKin
 }
 
 /// How much more than its words weigh a cause is given because a rule of this confidence (percent)
-/// names it, in sixteenths of a natural logarithm. Measured on replies that neither the rules nor
+/// names it, which found a literal of `length` bytes, in sixteenths of a natural logarithm. Measured on replies that neither the rules nor
 /// the words were made from: least wrong verdicts.
-int weight_of_rule(std::uint8_t confidence) {
-  return confidence >= 95 ? 64 : confidence >= 90 ? 48 : 32;
+int weight_of_rule(std::uint8_t confidence, std::uint32_t length) {
+  const int sure = confidence >= 95 ? 40 : confidence >= 90 ? 24 : 8;
+  return sure + static_cast<int>(std::min(length, 32u)) * 3 / 2;
 }
 int weight_of_code(std::uint8_t confidence) {
   return confidence >= 60 ? 20 : 4;
@@ -113,7 +114,7 @@ struct Classifier::Impl {
   [[nodiscard]] RuleSet::ProviderId provider_of(const Failure& failure) const;
   void prepare(const Failure& failure, RuleSet::ProviderId provider);
   Verdict decide(const Failure& failure, const Match* winner);
-  Verdict weigh(const Verdict& ruled, int weight);
+  Verdict weigh(const Verdict& ruled, int weight, int dead_margin);
   [[nodiscard]] bool makes_dead(Cause cause) const {
     return rules->info(cause).bounce_class == BounceClass::hard;
   }
@@ -174,13 +175,13 @@ AddressId Classifier::Impl::hash(char* text, std::size_t size, const KeyTail& ta
 Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
   const Severity said = said_by(facts.smtp_code, facts.enhanced, facts.kind, failure.hint);
   Verdict ruled;
-  int weight = 0;
+  int weight = 0, dead_margin = kDeadMarginOfRule;
   if (winner != nullptr) {
     const RuleSet::Compiled& rule = rules->compiled[winner->rule];
     ruled = rules->verdict(rule.cause, said, rule.severity, rule.confidence, winner->rule + 1);
     if (rules->of_operator(winner->rule)) return ruled;
     if (rule.confidence >= kSure && !ruled.hard()) return ruled;
-    weight = weight_of_rule(rule.confidence);
+    weight = weight_of_rule(rule.confidence, winner->length);
   } else {
     const std::uint32_t number =
         classify::find_code_row(facts.smtp_code, facts.enhanced, failure.hint, facts.kind);
@@ -188,12 +189,13 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
     ruled = rules->verdict(row.cause, said, Severity::none, row.confidence,
                            static_cast<RuleId>(rules->rule_count() + 1 + number));
     weight = row.name.starts_with("hint/") ? kWeightOfHint : weight_of_code(row.confidence);
+    dead_margin = kDeadMargin;
   }
-  return options.words ? weigh(ruled, weight) : ruled;
+  return options.words ? weigh(ruled, weight, dead_margin) : ruled;
 }
 
 /// What the rules say, or what the words say where they weigh more.
-Verdict Classifier::Impl::weigh(const Verdict& ruled, int weight) {
+Verdict Classifier::Impl::weigh(const Verdict& ruled, int weight, int dead_margin) {
   if (ruled.cause == Cause::local_suppressed || ruled.cause >= Cause{kBuiltinCauses}) return ruled;
   classify::Weigher::Opinion words = weigher.weigh(reply, ruled.cause, weight);
   const bool unknown = is_unknown(words.cause);
@@ -202,7 +204,7 @@ Verdict Classifier::Impl::weigh(const Verdict& ruled, int weight) {
     return ruled;
   }
   if (makes_dead(words.cause) && !makes_dead(ruled.cause) && 
-      (words.margin < kDeadMargin || words.by_words < kDeadByWords)) {
+      (words.margin < dead_margin || words.by_words < kDeadByWords)) {
     return ruled;
   }
   if (unknown) {

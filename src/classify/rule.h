@@ -95,7 +95,8 @@ struct RuleFiles {
   std::vector<Rule> rules;
   std::vector<CauseEntry> causes;
   std::vector<Problem> problems;
-  Learned learned;  ///< empty = what the program has learned
+  Learned learned;          ///< what words weigh
+  bool with_words = false;  ///< where `learned` is empty: what the program has learned
 };
 
 }  // namespace bounced::classify

@@ -466,6 +466,7 @@ void read_rule_text(string_view text, const string& name, std::uint32_t preceden
 Result<RuleFiles> read_rule_files(const RuleSetOptions& options) {
   RuleFiles files;
   files.known_causes = options.known_causes;
+  files.with_words = true;
   if (options.rules_dir.empty()) {
     for (const EmbeddedFile& file : rule_files) {
       read_rule_text(file.text, "rules/" + string(file.name), 0, files);

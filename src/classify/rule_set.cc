@@ -409,7 +409,7 @@ Result<std::shared_ptr<const RuleSet>> RuleSet::build(RuleFiles files, const str
   const std::shared_ptr<RuleSet> built_in = read_image(rule_image(), usable);
   if (!files.learned.empty()) {
     set->learned = std::move(files.learned);
-  } else if (built_in != nullptr) {
+  } else if (files.with_words && built_in != nullptr) {
     set->learned = std::move(built_in->learned);
   }
   set->hash_contents();

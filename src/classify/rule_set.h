@@ -130,7 +130,7 @@ class RuleSet {
   std::vector<Reference> references;
   classify::Databases databases;
   classify::Phrases phrases;
-  classify::Learned learned;  ///< the program's own, whatever the rules
+  classify::Learned learned;
   std::unique_ptr<const classify::TellingDigits> telling;
 
   classify::Texts provider_suffixes;         ///< [0] = "", none; "protection.outlook.com"

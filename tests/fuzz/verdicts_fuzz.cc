@@ -59,9 +59,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   constexpr std::size_t kHead = 4;
   if (size < kHead || size > 512) return 0;
   // The set outlives both: they are made once, as a worker's are.
-  static Classifier classifier(std::shared_ptr<const RuleSet>(&rules(), [](const RuleSet*) {}));
-  static Classifier plain(std::shared_ptr<const RuleSet>(&rules(), [](const RuleSet*) {}),
-                          {false, {}});
+  const auto set = [] { return std::shared_ptr<const RuleSet>(&rules(), [](const RuleSet*) {}); };
+  static Classifier classifier(set(), {true, {}, false});
+  static Classifier plain(set(), {false, {}, false});
+  static Classifier weighing(set()), plain_weighing(set(), {false, {}});
   static classify::testing::Reference reference(rules());
   const std::string text = text_of(data + kHead, size - kHead);
   expect_all_literals(text);
@@ -76,14 +77,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Verdict again = classifier.classify(failure);  // from the memo
   const Verdict known = plain.classify(failure);
   const RuleId expected = reference.winner(failure);
+  // Words weigh alike, too, whoever remembers.
+  (void)weighing.classify(failure);
+  const Verdict weighed = weighing.classify(failure), plainly = plain_weighing.classify(failure);
   if (first.rule == expected && again.rule == expected && known.rule == expected &&
-      again.cause == first.cause) {
+      again.cause == first.cause && weighed.rule == plainly.rule &&
+      weighed.confidence == plainly.confidence) {
     return 0;
   }
-  std::fprintf(stderr, "%s\n%s, again %s, without memo %s, expected %s\n", text.c_str(),
+  std::fprintf(stderr, "%s\n%s, again %s, without memo %s, expected %s; with words %s, without memo %s\n",
+               text.c_str(),
                std::string(rule_name(rules(), first.rule)).c_str(),
                std::string(rule_name(rules(), again.rule)).c_str(),
                std::string(rule_name(rules(), known.rule)).c_str(),
-               std::string(rule_name(rules(), expected)).c_str());
+               std::string(rule_name(rules(), expected)).c_str(),
+               std::string(rule_name(rules(), weighed.rule)).c_str(),
+               std::string(rule_name(rules(), plainly.rule)).c_str());
   std::abort();
 }

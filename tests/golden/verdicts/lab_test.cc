@@ -182,9 +182,7 @@ std::string label_of(Category category) {
 class Lab : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    RuleSetOptions options;
-    options.rules_dir = BOUNCED_SOURCE_DIR "/rules";
-    auto loaded = load_rules(options);
+    auto loaded = load_rules({});
     ASSERT_TRUE(loaded) << loaded.error().message();
     rules_ = *loaded;
   }

@@ -116,9 +116,7 @@ Failure failure_of(const Labelled& sample) {
 class Verdicts : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    RuleSetOptions options;
-    options.rules_dir = BOUNCED_SOURCE_DIR "/rules";
-    auto loaded = load_rules(options);
+    auto loaded = load_rules({});
     ASSERT_TRUE(loaded) << loaded.error().message();
     rules_ = *loaded;
     samples_ = read_samples();
@@ -132,10 +130,16 @@ class Verdicts : public testing::Test {
 std::shared_ptr<const RuleSet> Verdicts::rules_;
 std::vector<Labelled> Verdicts::samples_;
 
+/// Written to learn from, as many as there are ways to say things: nobody made a rule for each.
+bool only_learned(const Labelled& sample) {
+  return sample.where.rfind("free-", 0) == 0;
+}
+
 TEST_F(Verdicts, EverySampleGetsItsCause) {
   ASSERT_GE(samples_.size(), 400u);
   Classifier classifier(rules_);
   for (const Labelled& sample : samples_) {
+    if (only_learned(sample)) continue;
     ASSERT_NE(find_cause(*rules_, sample.cause), Cause::none)
         << sample.where << ": no cause " << sample.cause;
     const Verdict verdict = classifier.classify(failure_of(sample));
@@ -144,6 +148,18 @@ TEST_F(Verdicts, EverySampleGetsItsCause) {
         << cause_id(*rules_, verdict.cause) << " by " << rule_name(*rules_, verdict.rule) << ": "
         << sample.diagnostic;
   }
+}
+
+TEST_F(Verdicts, NineteenInTwentyOfWhatWasLearnedComeOut) {
+  Classifier classifier(rules_);
+  unsigned all = 0, right = 0;
+  for (const Labelled& sample : samples_) {
+    if (!only_learned(sample)) continue;
+    ++all;
+    const Verdict verdict = classifier.classify(failure_of(sample));
+    right += accepts(sample, cause_id(*rules_, verdict.cause)) ? 1 : 0;
+  }
+  EXPECT_GE(right * 100, all * 95) << right << " of " << all;
 }
 
 bool may_be_hard(const RuleSet& rules, const Labelled& sample) {
@@ -252,7 +268,7 @@ TEST_F(Verdicts, ConfidenceHoldsOnForeignLabels) {
 TEST_F(Verdicts, WithoutCodesNothingElseTurnsHard) {
   Classifier classifier(rules_);
   for (const Labelled& sample : samples_) {
-    if (may_be_hard(*rules_, sample)) continue;
+    if (only_learned(sample) || may_be_hard(*rules_, sample)) continue;
     Failure failure = failure_of(sample);
     failure.smtp_code = 0;
     failure.enhanced = {};

@@ -41,9 +41,10 @@ class ReferenceTest : public ::testing::Test {
   void SetUp() override { ASSERT_NE(shipped(), nullptr) << "the shipped rules do not load"; }
 };
 
+/// Rules and codes alone: words weigh on what these found (learned_test).
 TEST_F(ReferenceTest, EqualOnEveryDistinctRealDiagnostic) {
   if (testing::real_diagnostics().empty()) GTEST_SKIP() << "no ../shared/data/mta";
-  Classifier classifier(shipped());
+  Classifier classifier(shipped(), {true, {}, false});
   testing::Reference reference(*shipped());
   std::set<std::string> seen;
   Normaliser normaliser;
@@ -62,7 +63,7 @@ TEST_F(ReferenceTest, EqualOnEveryDistinctRealDiagnostic) {
 
 TEST_F(ReferenceTest, EqualOnSamplesAndMutations) {
   const std::vector<std::string> texts = sample_texts();
-  Classifier classifier(shipped());
+  Classifier classifier(shipped(), {true, {}, false});
   testing::Reference reference(*shipped());
   std::mt19937 random(42);
   std::vector<std::string> hosts = {"", "mx.shop.example"};
