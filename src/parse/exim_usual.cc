@@ -87,7 +87,7 @@ BOUNCED_HOT bool EximParser::usual_received(const char* p, const char* newline) 
   if (!found.authenticated.empty()) told(NoteKind::sasl_user, inside(found.authenticated), 0);
   if (!found.message_id.empty()) {
     const Text id = batch_.add(found.message_id, '<', '>');
-    told(NoteKind::message_id, id, message_fingerprint(batch_.view(id)));
+    told(NoteKind::message_id, id, message_fingerprint_inside(found.message_id));
   }
   const std::string_view sender = found.sender;
   const std::uint64_t domain =
