@@ -146,7 +146,6 @@ BOUNCED_HOT bool read_usual_host(const char*& p, const char* end, EximDelivery& 
   if (close >= end || *close != ']') return false;
   out.host = between(p, name_end);
   out.ip = between(ip, close);
-  out.port = 0;
   p = close + 1;
   if (*p == ':' && is_digit(p[1])) {
     ++p;

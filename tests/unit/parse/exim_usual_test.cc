@@ -188,7 +188,7 @@ TEST(EximUsual, FieldsOfEveryKind) {
                             "  ",
                             "Q",
                             "K"}) {
-    for (const char* host : {"H=mx.b.example [192.0.2.1] ", "H=mx [192.0.2.1]* "}) {
+    for (const char* host : {"H=mx.b [192.0.2.1] ", "H=mx [192.0.2.1]* ", "H=mx [192.0.2.1]:26 "}) {
       expect_same(sent("a@b.example", host, field));
       expect_same(sent("a@b.example", host, kTls, "C=\"250 ok\" " + std::string(field)));
       expect_same(sent("a@b.example", std::string(field) + host));
