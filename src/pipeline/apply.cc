@@ -78,7 +78,8 @@ void Apply::run() {
     if (stop_ && !cut_running_ && engine_.inbox.depth() == 0) {
       stage_.wait_idle();  // a tick may have been among its work
       if (!dead_ && engine_.store != nullptr &&
-          (changed_ || stage_.dirty_records() > 0 || !waiting_.empty() || !ending_.empty())) {
+          (changed_ || stage_.dirty_records() > 0 || engine_.anything_remembered ||
+           !waiting_.empty() || !ending_.empty())) {
         start_cut();
         continue;
       }
@@ -529,7 +530,8 @@ bool Apply::cut_due() const {
   if (dirty_bytes() >= engine_.options.dirty_bytes_max) return true;
   if (records_bytes_ >= kRecordsBytesMax) return true;
   if (monotonic_us() - last_cut_us_ < engine_.options.cut_interval_us) return false;
-  return changed_ || stage_.dirty_records() > 0;
+  return changed_ || stage_.dirty_records() > 0 ||
+         engine_.anything_remembered.load(std::memory_order_acquire);
 }
 
 bool Apply::must_wait() const {
@@ -546,6 +548,11 @@ void Apply::add_positions(store::WriteSet& set) {
   };
   for (const ingest::Position& position : finished_files_) add(position);
   finished_files_.clear();
+  if (engine_.anything_remembered.exchange(false)) {
+    const std::lock_guard lock(engine_.mutex);
+    for (const auto& [file, position] : engine_.remembered) add(position);
+    engine_.remembered.clear();
+  }
   for (const auto& lane : lanes_) {
     if (!lane->position_dirty || lane->info->push) continue;
     if (lane->head != nullptr) note_position(*lane, next_offset(*lane->head, lane->cursor));

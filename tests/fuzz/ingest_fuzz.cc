@@ -1,0 +1,193 @@
+// Readers of files on any bytes: plain, compressed (.gz .zst .xz .bz2, cut or not), read at once,
+// in small steps as they grow, and from any line on: the same lines at the same offsets. Mails of
+// an mbox likewise. Positions as they are stored.
+// fuzz-libs: bounced_ingest bounced_store
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "base/block.h"
+#include "ingest/ingest.h"
+#include "ingest/mailbox.h"
+#include "ingest/mbox_tail.h"
+
+namespace {
+
+using namespace bounced;
+
+#define CHECK(condition)                                                   \
+  do {                                                                     \
+    if (!(condition)) {                                                    \
+      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      std::abort();                                                        \
+    }                                                                      \
+  } while (false)
+
+constexpr std::int64_t kNowUs = 1'763'640'000'000'000;
+
+/// A file in memory that goes with the process.
+struct Scratch {
+  std::string path;
+  Scratch() {
+    path = "/dev/shm/bounced-ingest-fuzz-" + std::to_string(::getpid());
+    write({});
+  }
+  ~Scratch() { ::unlink(path.c_str()); }
+  void write(std::string_view bytes) const { put(bytes, "wb"); }
+  void append(std::string_view bytes) const { put(bytes, "ab"); }
+
+ private:
+  void put(std::string_view bytes, const char* how) const {
+    std::FILE* file = std::fopen(path.c_str(), how);
+    CHECK(file != nullptr);
+    CHECK(std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size());
+    std::fclose(file);
+  }
+};
+
+/// What a reader hands out, with where it said that it was.
+struct Read {
+  std::string text;
+  std::uint64_t begin = 0, end = 0;
+  ingest::Position position;
+  bool damaged = false;
+};
+
+void check_block(const Block& block, const Read& read, std::size_t& line_begins) {
+  CHECK(block.offset == read.end);
+  CHECK(block.size <= limits::kBlockBytes);
+  // Whole lines only, but for the last, and lines of more than a block.
+  if (line_begins != 0) CHECK(read.text.back() == '\n');
+  line_begins = block.size;
+}
+
+/// Reads on from the book's position to the end, and leaves the new one there.
+Read read_all(const std::string& path, ingest::PositionBook& book, bool live) {
+  ingest::FileOptions options;
+  options.source_name = "fuzz";
+  options.live = live;
+  Read read;
+  auto reader = ingest::FileReader::open(path, options, book);
+  if (!reader) {
+    read.damaged = true;
+    return read;
+  }
+  read.begin = read.end = (*reader)->start_offset();
+  static BlockPool pool(1);
+  BlockPtr block = pool.take();
+  std::size_t lines = 0;
+  for (;;) {
+    const auto status = (*reader)->next(*block);
+    if (!status) {
+      read.damaged = true;
+      break;
+    }
+    if (*status != ingest::ReadStatus::data) break;
+    check_block(*block, read, lines);
+    read.text.append(block->data, block->size);
+    read.end = block->offset + block->size;
+    CHECK(read.end == (*reader)->offset());
+  }
+  read.position = (*reader)->position();
+  CHECK(read.position.offset == read.end);
+  if (read.position.file != 0) book.update(read.position);
+  return read;
+}
+
+void check_position(const ingest::Position& position) {
+  const auto again = ingest::decode_position(position.file, ingest::encode(position));
+  CHECK(again && ingest::encode(*again) == ingest::encode(position));
+  CHECK(again->offset == position.offset && again->head_hash == position.head_hash &&
+        again->tail_hash == position.tail_hash && again->path == position.path);
+}
+
+/// A plain file, all at once, and while it grows at a cut: the same bytes.
+void grow(const Scratch& file, std::string_view bytes, std::size_t cut) {
+  ingest::PositionBook at_once, in_steps;
+  file.write(bytes);
+  const Read whole = read_all(file.path, at_once, false);
+  check_position(whole.position);
+  file.write(bytes.substr(0, cut));
+  Read first = read_all(file.path, in_steps, true);
+  CHECK(first.end <= cut);
+  // Not a part of a line, whose rest may come (nor a part of a split record).
+  if (!first.text.empty()) CHECK(first.text.back() == '\n');
+  file.append(bytes.substr(cut));
+  const Read rest = read_all(file.path, in_steps, false);
+  if (whole.damaged || first.damaged || rest.damaged) return;
+  if (rest.begin != first.end) return;  // it became another kind of file (compressed)
+  CHECK(first.text + rest.text == whole.text);
+  CHECK(rest.end == whole.end);
+}
+
+void stored(std::string_view bytes) {
+  const auto position = ingest::decode_position(1, bytes);
+  if (!position) return;
+  CHECK(position->tail_size <= position->offset);
+  check_position(*position);
+}
+
+std::vector<std::string> mails_of(const Scratch& file) {
+  std::vector<std::string> mails;
+  auto reader = ingest::MailReader::open(file.path);
+  if (!reader) return mails;
+  ingest::Mail mail;
+  for (auto more = (*reader)->next(mail); more && *more; more = (*reader)->next(mail)) {
+    CHECK(mail.bytes.size() <= ingest::MailReader::kBytesMax);
+    mails.push_back(mail.bytes);
+  }
+  return mails;
+}
+
+void follow(ingest::MboxTail& tail, std::int64_t now_us, std::vector<std::string>& mails) {
+  std::vector<ingest::Mail> found;
+  std::uint64_t before = tail.position().offset;
+  do {
+    CHECK(tail.read(found, now_us));
+    for (const ingest::Mail& mail : found) {
+      CHECK(mail.offset >= before && mail.bytes.size() <= ingest::MailReader::kBytesMax);
+      before = mail.offset;
+      mails.push_back(mail.bytes);
+    }
+    tail.taken();
+  } while (tail.more());
+}
+
+/// An mbox that grows at a cut has the mails that it has at once, whatever the cut.
+void mbox(const Scratch& file, std::string_view bytes, std::size_t cut) {
+  file.write(bytes);
+  ingest::MboxTail::Options options;
+  options.source = "mbox:fuzz";
+  options.path = file.path;
+  std::vector<std::string> whole, parts;
+  ingest::PositionBook one, two;
+  ingest::MboxTail at_once(options, one), in_steps(options, two);
+  follow(at_once, kNowUs, whole);
+  follow(at_once, kNowUs + options.torn_us, whole);
+  CHECK(at_once.position().offset <= bytes.size());
+  file.write(bytes.substr(0, cut));
+  follow(in_steps, kNowUs, parts);
+  file.append(bytes.substr(cut));
+  follow(in_steps, kNowUs + 1, parts);
+  follow(in_steps, kNowUs + 1 + options.torn_us, parts);
+  CHECK(parts == whole);
+}
+
+}  // namespace
+
+/// The first two bytes say where to cut, the rest is the file.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static const Scratch file;
+  if (size < 2) return 0;
+  const std::string_view bytes(reinterpret_cast<const char*>(data) + 2, size - 2);
+  const std::size_t cut = (std::size_t{data[0]} << 8 | data[1]) % (bytes.size() + 1);
+  stored(bytes);
+  grow(file, bytes, cut);
+  file.write(bytes);
+  mails_of(file);
+  mbox(file, bytes, cut);
+  return 0;
+}
