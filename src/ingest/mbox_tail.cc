@@ -324,20 +324,19 @@ Result<void> MboxTail::Impl::split(std::vector<Mail>& out, std::int64_t now_us) 
   auto first = lines.next();
   if (!first) return tl::unexpected(first.error());
   line.assign(*first);
-  // Blank lines may stand between; a line that begins no mail is the rest of one that was taken.
-  bool blank = true, counted = false;
+  // Blank lines may stand between. A line that begins no mail is the rest of one that was taken: it
+  // is passed over once it has ended, lest its second half be taken for a beginning.
+  bool blank = true, rest = false;
   while (!line.empty() && !(blank && is_mbox_separator(line))) {
-    if (!is_blank(line) && !counted) {
-      counted = true;
-      ++stats.torn;
-    }
     blank = is_blank(line);
-    if (line.back() != '\n') break;  // it may become a separator
-    begin = lines.offset();
+    rest = rest || !blank;
+    if (blank && line.back() == '\n') begin = lines.offset();
     auto more = lines.next();
     if (!more) return tl::unexpected(more.error());
     line.assign(*more);
   }
+  if (line.empty() && whole(false, now_us)) begin = lines.offset();
+  stats.torn += rest && begin != position.offset;
   while (is_mbox_separator(line) && line.back() == '\n') {
     if (mails == kMailsMax || held > kBytesMax) {
       full = true;
