@@ -160,6 +160,8 @@ def main():
         must(after != "seen" or all(x.endswith(":2,S") for x in os.listdir(os.path.join(run.box, "cur"))), "flag S")
         status = run.command("status")
         must(("mbox" if after == "mbox" else "maildir") in status.stdout and "TROUBLE" not in status.stdout, status.stdout + status.stderr)
+        doctor = run.command("doctor").stdout
+        must(f"ok       {'mbox' if after == 'mbox' else 'maildir'}" in doctor, doctor)
         must(run.end(signal.SIGTERM) == 0, f"{name}: a clean end")
         must(run.bounces() == args.mails, f"{name}: {run.bounces()} bounces of {args.mails} mails")
         digests.append(run.digest())
