@@ -56,12 +56,14 @@ struct Read {
   bool damaged = false, plain = false;
 };
 
-void check_block(const Block& block, const Read& read, std::size_t& line_begins) {
+/// `whole`: the block before ended with a whole line, as all do but the last, and pieces of a line
+/// that is longer than a block.
+void check_block(const Block& block, const Read& read, bool& whole) {
   CHECK(block.offset >= read.end);  // runs of NULs are passed over
   CHECK(block.size <= limits::kBlockBytes);
-  // Whole lines only, but for the last, and lines of more than a block.
-  if (line_begins != 0) CHECK(read.text.back() == '\n');
-  line_begins = block.size;
+  if (block.size == 0) return;
+  CHECK(whole);
+  whole = block.oversize_lines != 0 || block.data[block.size - 1] == '\n';
 }
 
 /// Reads on from the book's position to the end, and leaves the new one there. `plain`: the bytes
@@ -80,7 +82,7 @@ Read read_all(const std::string& path, std::string_view plain, ingest::PositionB
   read.begin = read.end = (*reader)->start_offset();
   static BlockPool pool(1);
   BlockPtr block = pool.take();
-  std::size_t lines = 0;
+  bool whole = true;
   for (;;) {
     const auto status = (*reader)->next(*block);
     if (!status) {
@@ -88,7 +90,7 @@ Read read_all(const std::string& path, std::string_view plain, ingest::PositionB
       break;
     }
     if (*status != ingest::ReadStatus::data) break;
-    check_block(*block, read, lines);
+    check_block(*block, read, whole);
     read.text.append(block->data, block->size);
     if ((*reader)->plain()) {
       CHECK(plain.substr(block->offset, block->size) == std::string_view(block->data, block->size));
