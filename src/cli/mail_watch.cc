@@ -249,7 +249,7 @@ MailWatch::MailWatch() : impl_(std::make_unique<Impl>()) {}
 Result<std::unique_ptr<MailWatch>> MailWatch::start(pipeline::Engine& engine,
                                                     const pipeline::Options& options,
                                                     std::vector<Maildir> maildirs,
-                                                    std::vector<Mbox> mboxes) {
+                                                    const std::vector<Mbox>& mboxes) {
   std::unique_ptr<MailWatch> watch(new MailWatch);
   Impl& m = *watch->impl_;
   auto source = mail_source(engine);
@@ -257,7 +257,7 @@ Result<std::unique_ptr<MailWatch>> MailWatch::start(pipeline::Engine& engine,
   m.engine = &engine;
   m.source = *source;
   m.context = mail_context(engine, options);
-  for (Mbox& config : mboxes) {
+  for (const Mbox& config : mboxes) {
     Place& place = m.places.emplace_back();
     place.state.what = "mbox";
     place.state.name = place.config.name = config.name;

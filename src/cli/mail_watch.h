@@ -28,7 +28,7 @@ class MailWatch {
   static Result<std::unique_ptr<MailWatch>> start(pipeline::Engine& engine,
                                                   const pipeline::Options& options,
                                                   std::vector<Maildir> maildirs,
-                                                  std::vector<Mbox> mboxes);
+                                                  const std::vector<Mbox>& mboxes);
   /// Stops; before the engine does.
   ~MailWatch();
 

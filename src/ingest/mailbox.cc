@@ -51,7 +51,7 @@ struct MailReader::Impl {
   bool maildir = false;
   std::unique_ptr<Lines<ReadInput>> lines;
   std::int64_t written_us = 0;  ///< of that file
-  std::string first;  ///< line that was read ahead: the first of the next mail
+  std::string first;            ///< line that was read ahead: the first of the next mail
   std::uint64_t first_offset = 0;
   bool mbox = false;
 
