@@ -459,6 +459,10 @@ TEST_F(EngineTest, FiguresAreToldWhileStatesAreBusy) {
   }
   changed.notify_all();
   EXPECT_EQ(lines_applied(**engine, 32'000), 32'000u);
+  // Lines are told as they are applied, states when they follow.
+  for (int i = 0; i < 1000 && (*engine)->metrics().state.received < 12'000; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   EXPECT_EQ((*engine)->metrics().state.received, 12'000u);
   ASSERT_TRUE((*engine)->stop());
 }
