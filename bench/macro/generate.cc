@@ -23,6 +23,8 @@ constexpr char kHelp[] =
     "  --bytes N[KiB|MiB|GiB]         size of the log (default 1GiB; prefill: as it comes)\n"
     "  --seed N                       same seed, same log (default 1)\n"
     "  --mta postfix|exim             (default postfix)\n"
+    "  --ids old|new|both             of Exim's messages: 16 or 23 characters (default both: real\n"
+    "                                 has two instances, one of them with new ids)\n"
     "  --header rfc3164|rfc3339       (default rfc3164; exim: Exim's own file)\n"
     "  --year Y                       the log starts on 1 October of Y (default 2026)\n"
     "  --day N                        days later (default 0)\n"
@@ -84,6 +86,12 @@ bool set(Options& o, std::string_view name, const char* value) {
     s.exim = text == "exim";
     if (s.exim) o.header = HeaderForm::exim;
     return text == "exim" || text == "postfix";
+  }
+  if (name == "--ids") {
+    s.exim_ids = text == "old"   ? EximIds::old_ones
+                 : text == "new" ? EximIds::new_ones
+                                 : EximIds::both;
+    return text == "old" || text == "new" || text == "both";
   }
   if (name == "--header" && !s.exim) {
     o.header = text == "rfc3339" ? HeaderForm::rfc3339 : HeaderForm::rfc3164;

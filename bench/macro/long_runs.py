@@ -60,6 +60,8 @@ def report_settled(left):
 def restart(options, bounced, loggen, folder, data, year):
     """--restart N: a daemon reads a log that gives N addresses a state; SIGKILL while it still reads,
     and again when one more line waits; each time from the start to the first event applied."""
+    if options.behind:
+        return behind(options, bounced, loggen, folder, data, year)
     log = folder / "mail.log"
     truth = generate(loggen, log, year, "--profile", "prefill", "--recipients",
                      str(options.restart), "--header", "rfc3339")
@@ -90,6 +92,43 @@ def restart(options, bounced, loggen, folder, data, year):
           "(at most 1 s wanted)")
     shutil.rmtree(store)
     return {"addresses": truth["recipients"], "first_event_s": times}
+
+
+def behind(options, bounced, loggen, folder, data, year):
+    """--restart N --behind SIZE: a store of N addresses, and a log of others that nobody has read: from the
+    start to the first answer, the first event applied, and the last. With --against interleaved."""
+    log, store, master = folder / "behind.log", data / "behind.data", data / "behind.master"
+    # A year ago most blocks of the store are over: they end at once when the daemon starts.
+    generate(loggen, log, year, "--profile", "prefill", "--recipients", str(options.restart),
+             "--header", "rfc3339")
+    shutil.rmtree(master, ignore_errors=True)
+    Replay("behind", bounced, data, year).run(log, keep=master)
+    truth = generate(loggen, log, year, "--profile", "sparse", "--known-fraction", "0", "--bytes",
+                     str(options.behind), "--recipients", str(options.restart), "--header",
+                     "rfc3339", "--day", "60")
+    wanted = sum(truth["events"].values())
+    programs = {"bounced": bounced, **({"against": options.against} if options.against else {})}
+    rows = {name: [] for name in programs}
+    for _ in range(options.rounds):
+        for name, program in programs.items():
+            shutil.rmtree(store, ignore_errors=True)
+            shutil.copytree(master, store)
+            with Daemon(program, store, log) as daemon:
+                row = [daemon.until(bool, "an answer", 120),
+                       daemon.until(applied, "the first event", 120),
+                       daemon.until(lambda s: applied(s) >= wanted, "the last event", 600)]
+                row += [daemon.cpu_seconds(), daemon.rss_peak() / 2**20]
+            rows[name].append(row)
+            print(f"{name}: answer {row[0]:.2f} s, first event {row[1]:.2f} s, all {wanted:,} "
+                  f"{row[2]:.2f} s, {row[3]:.1f} s CPU, RSS {row[4]:.0f} MiB", flush=True)
+    medians = {name: [statistics.median(column) for column in zip(*those)]
+               for name, those in rows.items()}
+    for name, row in medians.items():
+        print(f"{name}: medians: answer {row[0]:.2f} s, first event {row[1]:.2f} s, all {row[2]:.2f} s, "
+              f"{row[3]:.1f} s CPU, RSS {row[4]:.0f} MiB")
+    shutil.rmtree(store)
+    shutil.rmtree(master)
+    return {"addresses": options.restart, "events": wanted, "medians": medians}
 
 
 def applied(status):

@@ -21,6 +21,10 @@ enum class Profile : std::uint8_t {
   prefill,  ///< every known recipient bounces exactly once, in sparse's form
 };
 
+/// Message ids of Exim: 6-6-2 characters, or 6-11-4 since 4.97. Both: the second instance's, which
+/// the real profile has, are new ones.
+enum class EximIds : std::uint8_t { old_ones, new_ones, both };
+
 struct SimulationOptions {
   Profile profile = Profile::sparse;
   std::uint64_t seed = 1;
@@ -29,6 +33,7 @@ struct SimulationOptions {
   double known_fraction = 1.0;   ///< of the deliveries go to it, the rest to as many strangers
   std::uint32_t lines_per_second = 0;  ///< > 0 for Simulation
   bool exim = false;                   ///< Exim's mainlog; every profile has all of its lines
+  EximIds exim_ids = EximIds::both;
 };
 
 /// What a correct reader must count.

@@ -8,7 +8,6 @@ constexpr double kUnworded = 0.12;  // of failures: no server said anything
 
 }  // namespace
 
-/// `6-6-2` characters, or `6-11-4` of Exim 4.97 and later, which the second instance is.
 void Simulation::give_exim_id(Message& m) {
   static constexpr char kDigits[] =
       "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -18,11 +17,13 @@ void Simulation::give_exim_id(Message& m) {
     end += n;
   };
   const auto us = static_cast<std::uint64_t>(out_.now_us());
+  const bool is_new = options_.exim_ids == EximIds::both ? m.second_instance
+                                                         : options_.exim_ids == EximIds::new_ones;
   digits(us / 1'000'000, 6);
   *end++ = '-';
-  digits(m.inode, m.second_instance ? 11 : 6);
+  digits(m.inode, is_new ? 11 : 6);
   *end++ = '-';
-  digits(us % 1'000'000 / (m.second_instance ? 1 : 500), m.second_instance ? 4 : 2);
+  digits(us % 1'000'000 / (is_new ? 1 : 500), is_new ? 4 : 2);
   m.id_size = static_cast<std::uint8_t>(end - m.id.data());
 }
 

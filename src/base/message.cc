@@ -1,6 +1,6 @@
 #include "base/message.h"
 
-#include "base/hash.h"
+#include "base/hash_inline.h"
 #include "base/text.h"
 
 namespace bounced {
@@ -15,7 +15,11 @@ std::uint64_t message_fingerprint(std::string_view message_id) {
   if (message_id.size() > 2 && message_id.front() == '<' && message_id.back() == '>') {
     message_id = message_id.substr(1, message_id.size() - 2);
   }
-  const std::uint64_t hash = hash64(message_id, kSeedMessageId);
+  return message_fingerprint_inside(message_id);
+}
+
+std::uint64_t message_fingerprint_inside(std::string_view inside) {
+  const std::uint64_t hash = hash64_inline(inside.data(), inside.size(), kSeedMessageId);
   return hash == 0 ? 1 : hash;
 }
 

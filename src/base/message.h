@@ -23,6 +23,8 @@ inline bool usable_id(std::string_view id) {
 /// Event::message of a message whose Message-ID is known (with or without <>): the same for every
 /// source that tells of it. Never 0.
 std::uint64_t message_fingerprint(std::string_view message_id);
+/// The same of `<inside>`; `inside` is not empty.
+std::uint64_t message_fingerprint_inside(std::string_view inside);
 
 /// One of nrcpt= is done. Not so for local deliveries and forwardings: an alias makes several such
 /// lines of one recipient.

@@ -41,8 +41,8 @@ void add_config(CLI::App& parser, App& app) {
       auto policy = state::load_policy(config->policy_file, causes(**rules));
       if (!policy) return app.io.report(policy.error());
       app.io.out(fmt::format("{}: ok, {} source(s), {} stream(s), data in {}\n", name,
-                             config->tails.size() + config->maildirs.size(), config->streams.size(),
-                             config->data_dir));
+                             config->tails.size() + config->maildirs.size() + config->mboxes.size(),
+                             config->streams.size(), config->data_dir));
       return 0;
     };
   });

@@ -76,6 +76,37 @@ Finding look_at_maildir(const Maildir& maildir, const std::string& path, unsigne
   return f;
 }
 
+/// A file of bounce mails: whether it can be read, and how far it was.
+Finding look_at_mbox(const Mbox& mbox, const std::string& path, const ingest::PositionBook& known,
+                     unsigned sent_days) {
+  Finding f{Health::trouble, "mbox", path, "", ""};
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    f.why = "is no regular file";
+    f.hint = "a folder of mails is a [[maildir]]";
+    return f;
+  }
+  if (std::filesystem::exists(status) && ::access(path.c_str(), R_OK) != 0) {
+    f.why = std::strerror(errno);
+    f.hint = "let the daemon's user read it: its group is often mail";
+    return f;
+  }
+  f.health = sent_days == 0 ? Health::warning : Health::ok;
+  f.why = std::filesystem::exists(status) ? "nothing of it was taken yet" : "is not there yet";
+  known.visit([&](const ingest::Position& position) {
+    if (position.source != "mbox:" + mbox.name) return;
+    f.why = fmt::format("taken up to byte {}", with_commas(position.offset));
+    const auto size = std::filesystem::file_size(path, error);
+    if (!error) f.why += fmt::format(" of {}", with_commas(size));
+  });
+  if (sent_days == 0) {
+    f.why += "; without [mail] sent_days no mail can be matched with what was sent";
+    f.hint = "set sent_days = 10 in [mail]";
+  }
+  return f;
+}
+
 /// Where files were applied to, from the daemon or the store; empty without either.
 Result<ingest::PositionBook> known_positions(App& app, std::vector<Finding>& findings) {
   ingest::PositionBook book;
@@ -103,9 +134,9 @@ void add_live(App& app, std::vector<Finding>& findings) {
     findings.push_back({Health::trouble, "daemon", app.data(), trouble, ""});
   }
   if (app.live_mails == nullptr) return;
-  for (const auto& maildir : app.live_mails->states()) {
-    if (maildir.trouble.empty()) continue;
-    findings.push_back({Health::trouble, "maildir", maildir.path, maildir.trouble, ""});
+  for (const auto& box : app.live_mails->states()) {
+    if (box.trouble.empty()) continue;
+    findings.push_back({Health::trouble, box.what, box.path, box.trouble, ""});
   }
 }
 
@@ -160,7 +191,10 @@ int run_doctor(App& app, const Places& places, bool json) {
   for (const Maildir& maildir : config->maildirs) {
     findings.push_back(look_at_maildir(maildir, app.path(maildir.path), config->sent_days));
   }
-  if (config->tails.empty() && config->maildirs.empty()) {
+  for (const Mbox& mbox : config->mboxes) {
+    findings.push_back(look_at_mbox(mbox, app.path(mbox.path), *known, config->sent_days));
+  }
+  if (config->tails.empty() && config->maildirs.empty() && config->mboxes.empty()) {
     findings.push_back({Health::warning, "source", config->file, "no [[tail]] is configured",
                         "name the configuration with --config"});
   }

@@ -63,10 +63,11 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     for (const std::string& path : extra) tail.paths.push_back(app.path(path));
     config->tails.push_back(std::move(tail));
   }
-  if (config->tails.empty() && config->maildirs.empty() && !config->serve_http) {
+  if (config->tails.empty() && config->maildirs.empty() && config->mboxes.empty() &&
+      !config->serve_http) {
     return app.io.report(
         {ErrorCode::usage, "run", config->file, "nothing to follow",
-         "add a [[tail]], [[maildir]] or [http] to the configuration, or name files"});
+         "add a [[tail]], [[maildir]], [[mbox]] or [http] to the configuration, or name files"});
   }
   init_logging(app.log_level.empty() ? config->log_level : app.log_level);
 
@@ -97,16 +98,19 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     for (const std::string& address : http->addresses()) spdlog::info("http: {}", address);
   }
   std::unique_ptr<MailWatch> mails;
-  if (!config->maildirs.empty()) {
+  if (!config->maildirs.empty() || !config->mboxes.empty()) {
     for (Maildir& maildir : config->maildirs) maildir.path = app.path(maildir.path);
-    auto started = MailWatch::start(**engine, engine_options(*config), config->maildirs);
+    for (Mbox& mbox : config->mboxes) mbox.path = app.path(mbox.path);
+    auto started =
+        MailWatch::start(**engine, engine_options(*config), config->maildirs, config->mboxes);
     if (!started) return app.io.report(started.error());
     mails = std::move(*started);
   }
   auto control = ControlServer::start(**engine, *config, http.get(), mails.get());
   if (!control) return app.io.report(control.error());
   spdlog::info("running: data {}, {} source(s), ready after {} ms", config->data_dir,
-               config->tails.size() + config->maildirs.size() + config->webhooks.size(),
+               config->tails.size() + config->maildirs.size() + config->mboxes.size() +
+                   config->webhooks.size(),
                (monotonic_us() - begun) / 1000);
 
   const int signal = wait_for_end(signals, **engine, http.get());

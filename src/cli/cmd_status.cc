@@ -25,7 +25,7 @@ constexpr Stage kStages[] = {
 struct Status {
   pipeline::Metrics metrics;
   std::vector<ingest::Tail::FileState> files;
-  std::vector<MailWatch::State> maildirs;
+  std::vector<MailWatch::State> mailboxes;
   std::vector<std::string> troubles;
   std::vector<pipeline::RuleHit> rules;  ///< that decided most often, most first
 };
@@ -38,6 +38,44 @@ std::vector<pipeline::RuleHit> busiest_rules(const pipeline::Engine& engine) {
   });
   if (hits.size() > kRulesShown) hits.resize(kRulesShown);
   return hits;
+}
+
+/// What happened to an mbox that does not happen every day.
+std::string mbox_counts(const MailWatch::State& box) {
+  std::string text;
+  const auto add = [&text](const char* what, std::uint64_t count) {
+    if (count != 0) text += fmt::format(", {} {}", with_commas(count), what);
+  };
+  add("times read from the start again", box.mbox.restarts);
+  add("times replaced", box.mbox.replaced);
+  add("cut at their bound", box.mbox.oversize);
+  add("torn", box.mbox.torn);
+  add("too old", box.mbox.old);
+  add("looks beside a writer", box.mbox.locked);
+  return text;
+}
+
+std::string mailboxes_json(const Status& status, std::string_view what) {
+  std::string json;
+  for (const auto& box : status.mailboxes) {
+    if (box.what != what) continue;
+    json += json.empty() ? "{\"path\":" : ",{\"path\":";
+    append_json(json, box.path);
+    json += fmt::format(",\"mails\":{},\"events\":{}", box.mails, box.events);
+    if (what == "mbox") {
+      json += fmt::format(
+          ",\"offset\":{},\"restarts\":{},\"replaced\":{},\"oversize\":{},\"torn\":{},\"old\":{},"
+          "\"locked\":{}",
+          box.offset, box.mbox.restarts, box.mbox.replaced, box.mbox.oversize, box.mbox.torn,
+          box.mbox.old, box.mbox.locked);
+    }
+    if (!box.trouble.empty()) {
+      json += ",\"trouble\":";
+      append_json(json, box.trouble);
+    }
+    json += '}';
+  }
+  return json;
 }
 
 std::string as_text(const Status& status) {
@@ -69,10 +107,10 @@ std::string as_text(const Status& status) {
         fmt::format("file       {}  {} of {}{}\n", printable(file.path), with_commas(file.offset),
                     with_commas(file.size), file.rotated ? "  (rotated)" : "");
   }
-  for (const auto& maildir : status.maildirs) {
-    text += fmt::format("maildir    {}  {} mails, {} events{}\n", printable(maildir.path),
-                        with_commas(maildir.mails), with_commas(maildir.events),
-                        maildir.trouble.empty() ? "" : "  TROUBLE: " + printable(maildir.trouble));
+  for (const auto& box : status.mailboxes) {
+    text += fmt::format("{:<11}{}  {} mails, {} events{}{}\n", box.what, printable(box.path),
+                        with_commas(box.mails), with_commas(box.events), mbox_counts(box),
+                        box.trouble.empty() ? "" : "  TROUBLE: " + printable(box.trouble));
   }
   for (const std::string& trouble : status.troubles) {
     text += "TROUBLE    " + printable(trouble) + "\n";
@@ -115,19 +153,8 @@ std::string as_json(const Status& status) {
     json += '}';
     first = false;
   }
-  json += "],\"maildirs\":[";
-  first = true;
-  for (const auto& maildir : status.maildirs) {
-    json += first ? "{\"path\":" : ",{\"path\":";
-    append_json(json, maildir.path);
-    json += fmt::format(",\"mails\":{},\"events\":{}", maildir.mails, maildir.events);
-    if (!maildir.trouble.empty()) {
-      json += ",\"trouble\":";
-      append_json(json, maildir.trouble);
-    }
-    json += '}';
-    first = false;
-  }
+  json += "],\"maildirs\":[" + mailboxes_json(status, "maildir");
+  json += "],\"mboxes\":[" + mailboxes_json(status, "mbox");
   json += "],\"troubles\":[";
   first = true;
   for (const std::string& trouble : status.troubles) {
@@ -167,9 +194,9 @@ void add_status(CLI::App& parser, App& app) {
                     {},
                     app.live->troubles(),
                     busiest_rules(*app.live)};
-      if (app.live_mails != nullptr) status.maildirs = app.live_mails->states();
-      for (const auto& maildir : status.maildirs) {
-        if (!maildir.trouble.empty()) status.troubles.push_back(maildir.trouble);
+      if (app.live_mails != nullptr) status.mailboxes = app.live_mails->states();
+      for (const auto& box : status.mailboxes) {
+        if (!box.trouble.empty()) status.troubles.push_back(box.trouble);
       }
       app.io.out(*json ? as_json(status) : as_text(status));
       return 0;

@@ -256,6 +256,24 @@ Check read_maildir(const toml::table& table, std::size_t n, const std::string& f
   return {};
 }
 
+Check read_mbox(const toml::table& table, std::size_t n, const std::string& file, Config& config) {
+  Section s(table, "mbox", file);
+  Mbox mbox;
+  BOUNCED_TRY(s.text("name", mbox.name));
+  BOUNCED_TRY(s.text("path", mbox.path));
+  BOUNCED_TRY(s.duration("settle", mbox.settle_us));
+  BOUNCED_TRY(s.duration("poll", mbox.poll_us));
+  BOUNCED_TRY(s.done());
+  if (mbox.name.empty()) mbox.name = "mbox" + std::to_string(n + 1);
+  if (mbox.path.empty()) return s.bad(table, "path", "is missing", "name the file");
+  for (const Mbox& other : config.mboxes) {
+    if (other.name == mbox.name) return s.bad(table, "name", "\"" + mbox.name + "\" is used twice");
+    if (other.path == mbox.path) return s.bad(table, "path", "\"" + mbox.path + "\" is used twice");
+  }
+  config.mboxes.push_back(std::move(mbox));
+  return {};
+}
+
 Check read_stream(const toml::table& table, const std::string& file, Config& config) {
   Section s(table, "stream", file);
   correlate::StreamRule rule;
@@ -409,6 +427,9 @@ Check read_root(const toml::table& table, Config& config) {
   BOUNCED_TRY(each_table(root, "maildir", config.file, [&](const toml::table& t, std::size_t n) {
     return read_maildir(t, n, config.file, config);
   }));
+  BOUNCED_TRY(each_table(root, "mbox", config.file, [&](const toml::table& t, std::size_t n) {
+    return read_mbox(t, n, config.file, config);
+  }));
   BOUNCED_TRY(each_table(root, "stream", config.file, [&](const toml::table& t, std::size_t) {
     return read_stream(t, config.file, config);
   }));
@@ -546,6 +567,12 @@ cut_interval    = "1s"               # how often what was applied becomes durabl
 # name       = "bounces"
 # path       = "/var/mail/bounces"   # the folder that holds new/ and cur/
 # after      = "seen"                # moved to cur/ with the flag S; leave: left in new/
+# poll       = "1s"
+
+# [[mbox]]                           # mails that come back: each that is appended is taken once
+# name       = "bounces"
+# path       = "/var/mail/bounces"   # one file; it is only read
+# settle     = "2s"                  # the last mail is whole after so long without growth
 # poll       = "1s"
 
 # [[stream]]                         # kinds of mail; first match wins, every list given must match

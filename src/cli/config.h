@@ -29,6 +29,13 @@ struct Maildir {
   std::int64_t poll_us = 1'000'000;
 };
 
+/// [[mbox]]: a file that bounce mails are appended to.
+struct Mbox {
+  std::string name, path;
+  std::int64_t settle_us = 2'000'000;  ///< so long without growth, and a mail is whole
+  std::int64_t poll_us = 1'000'000;
+};
+
 /// [[webhook]]. What may be secret can be "file:PATH" or "env:NAME", which are read by who uses it.
 struct WebhookConfig {
   std::string provider, path;
@@ -63,6 +70,7 @@ struct Config {
   std::int64_t cut_interval_us = 1'000'000;
   std::vector<Tail> tails;
   std::vector<Maildir> maildirs;
+  std::vector<Mbox> mboxes;
   std::vector<correlate::StreamRule> streams;
   bool serve_http = false;  ///< [http] or a [[webhook]] is there
   net::HttpOptions http;

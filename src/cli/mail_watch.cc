@@ -13,6 +13,7 @@
 #include <set>
 #include <thread>
 #include <tuple>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -41,7 +42,8 @@ struct NewMail {
 
 struct Place {
   Maildir config;
-  std::set<Identity> done;  ///< of files that are still in new/
+  std::unique_ptr<ingest::MboxTail> mbox;  ///< instead of a Maildir
+  std::set<Identity> done;                 ///< of files that are still in new/
   std::int64_t next_us = 0;
   MailWatch::State state;
 };
@@ -106,6 +108,8 @@ struct MailWatch::Impl {
 
   void run();
   void look(Place& place);
+  void look_at_mbox(Place& place);
+  bool take_mbox(Place& place, const std::vector<ingest::Mail>& found);
   bool take(Place& place, MailBatch& mails, std::vector<NewMail>& taken);
   void put_away(Place& place, const NewMail& mail);
   void tell(Place& place, std::string trouble);
@@ -118,7 +122,7 @@ struct MailWatch::Impl {
 void MailWatch::Impl::tell(Place& place, std::string trouble) {
   const std::lock_guard lock(mutex);
   if (!trouble.empty() && trouble != place.state.trouble) {
-    spdlog::warn("maildir {}: {}", place.config.name, trouble);
+    spdlog::warn("{} {}: {}", place.state.what, place.config.name, trouble);
   }
   place.state.trouble = std::move(trouble);
 }
@@ -151,7 +155,43 @@ bool MailWatch::Impl::take(Place& place, MailBatch& mails, std::vector<NewMail>&
   return true;
 }
 
+/// False: not durable; the same mails are read again by a later look.
+bool MailWatch::Impl::take_mbox(Place& place, const std::vector<ingest::Mail>& found) {
+  MailBatch mails(context);
+  for (const ingest::Mail& mail : found) mails.add(mail.bytes, 0, mail.arrived_us);
+  const std::size_t events = mails.batch().events.size();
+  if (events != 0) {
+    if (auto accepted = engine->accept(source, mails.batch()); !accepted) {
+      tell(place, accepted.error().message());
+      return false;
+    }
+  }
+  if (place.mbox->taken()) engine->remember(place.mbox->position());
+  const std::lock_guard lock(mutex);
+  place.state.mails += found.size();
+  place.state.events += events;
+  return true;
+}
+
+void MailWatch::Impl::look_at_mbox(Place& place) {
+  std::vector<ingest::Mail> found;
+  do {
+    const auto read = place.mbox->read(found, system_clock().now_us());
+    // No file: none was delivered since somebody emptied it.
+    const bool quiet = read || read.error().code == ErrorCode::not_found;
+    tell(place, quiet ? std::string() : read.error().message());
+    if (!read || !take_mbox(place, found)) break;
+  } while (place.mbox->more() && !stopped());
+  const std::lock_guard lock(mutex);
+  const ingest::MboxTail::Stats before = std::exchange(place.state.mbox, place.mbox->stats());
+  place.state.offset = place.mbox->position().offset;
+  if (place.state.mbox.restarts != before.restarts) {
+    spdlog::info("mbox {}: emptied or rewritten: read from its start", place.config.name);
+  }
+}
+
 void MailWatch::Impl::look(Place& place) {
+  if (place.mbox != nullptr) return look_at_mbox(place);
   std::vector<NewMail> found;
   if (!list_new(place.config.path + "/new", found)) {
     return tell(place, place.config.path + "/new: " + std::strerror(errno));
@@ -186,7 +226,7 @@ void MailWatch::Impl::look(Place& place) {
 }
 
 void MailWatch::Impl::run() {
-  name_thread("maildir");
+  name_thread("mails");
   for (;;) {
     const std::int64_t now_us = monotonic_us();
     std::int64_t next_us = INT64_MAX;
@@ -208,7 +248,8 @@ MailWatch::MailWatch() : impl_(std::make_unique<Impl>()) {}
 
 Result<std::unique_ptr<MailWatch>> MailWatch::start(pipeline::Engine& engine,
                                                     const pipeline::Options& options,
-                                                    std::vector<Maildir> places) {
+                                                    std::vector<Maildir> maildirs,
+                                                    const std::vector<Mbox>& mboxes) {
   std::unique_ptr<MailWatch> watch(new MailWatch);
   Impl& m = *watch->impl_;
   auto source = mail_source(engine);
@@ -216,8 +257,23 @@ Result<std::unique_ptr<MailWatch>> MailWatch::start(pipeline::Engine& engine,
   m.engine = &engine;
   m.source = *source;
   m.context = mail_context(engine, options);
-  for (Maildir& config : places) {
+  for (const Mbox& config : mboxes) {
     Place& place = m.places.emplace_back();
+    place.state.what = "mbox";
+    place.state.name = place.config.name = config.name;
+    place.state.path = config.path;
+    place.config.poll_us = config.poll_us;
+    ingest::MboxTail::Options box;
+    box.source = "mbox:" + config.name;
+    box.path = config.path;
+    box.settle_us = config.settle_us;
+    box.torn_us = std::max(box.torn_us, config.settle_us);
+    box.old_us = kLeftDays * kDayUs;
+    place.mbox = std::make_unique<ingest::MboxTail>(std::move(box), engine.book());
+  }
+  for (Maildir& config : maildirs) {
+    Place& place = m.places.emplace_back();
+    place.state.what = "maildir";
     place.state.name = config.name;
     place.state.path = config.path;
     place.config = std::move(config);

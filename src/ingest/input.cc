@@ -246,7 +246,8 @@ Result<void> Input::start_decoder() {
   archive_read_support_format_empty(handle);
   decoder_ = std::move(decoder);
   if (archive_read_open(handle, decoder_.get(), nullptr, &Decoder::read, nullptr) != ARCHIVE_OK) {
-    return damaged(archive_error_string(handle));
+    const char* why = archive_error_string(handle);  // null for some
+    return damaged(why != nullptr ? why : "truncated");
   }
   archive_entry* entry = nullptr;
   const int status = archive_read_next_header(handle, &entry);

@@ -6,6 +6,7 @@
 
 #include "base/mbox.h"
 #include "ingest/input.h"
+#include "ingest/lines.h"
 
 namespace bounced::ingest {
 namespace {
@@ -14,41 +15,11 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kReadBytes = std::size_t{64} << 10;
 
-/// Lines of an Input, without copying more than a line.
-class Lines {
- public:
-  explicit Lines(std::unique_ptr<Input> input) : input_(std::move(input)) {}
-  /// The next line with its newline, or up to kReadBytes of a longer one; empty at the end.
-  Result<std::string_view> next() {
-    for (;;) {
-      const std::size_t newline = buffer_.find('\n', at_);
-      const std::size_t have = buffer_.size() - at_;
-      if (newline != std::string::npos || have >= kReadBytes || ended_) {
-        const std::size_t size = newline == std::string::npos ? have : newline + 1 - at_;
-        const std::string_view line = std::string_view(buffer_).substr(at_, size);
-        at_ += size;
-        offset_ += size;
-        return line;
-      }
-      buffer_.erase(0, at_);
-      at_ = 0;
-      const std::size_t size = buffer_.size();
-      buffer_.resize(size + kReadBytes);
-      auto got = input_->read(buffer_.data() + size, kReadBytes, offset_ + size);
-      if (!got) return tl::unexpected(got.error());
-      buffer_.resize(size + *got);
-      ended_ = *got == 0;
-    }
+struct ReadInput {
+  std::unique_ptr<Input> input;
+  Result<std::size_t> operator()(char* out, std::size_t size, std::uint64_t offset) const {
+    return input->read(out, size, offset);
   }
-  [[nodiscard]] std::uint64_t offset() const { return offset_; }
-  [[nodiscard]] std::int64_t written_us() const { return input_->info().mtime_us; }
-
- private:
-  std::unique_ptr<Input> input_;
-  std::string buffer_;
-  std::size_t at_ = 0;
-  std::uint64_t offset_ = 0;
-  bool ended_ = false;
 };
 
 std::vector<std::string> files_of_maildir(const std::string& path) {
@@ -78,8 +49,9 @@ struct MailReader::Impl {
   std::string path;                ///< of the file in progress
   std::vector<std::string> files;  ///< of a Maildir, still to come, the next one last
   bool maildir = false;
-  std::unique_ptr<Lines> lines;
-  std::string first;  ///< line that was read ahead: the first of the next mail
+  std::unique_ptr<Lines<ReadInput>> lines;
+  std::int64_t written_us = 0;  ///< of that file
+  std::string first;            ///< line that was read ahead: the first of the next mail
   std::uint64_t first_offset = 0;
   bool mbox = false;
 
@@ -87,7 +59,8 @@ struct MailReader::Impl {
     auto input = Input::open(file);
     if (!input) return tl::unexpected(input.error());
     path = file;
-    lines = std::make_unique<Lines>(std::move(*input));
+    written_us = (*input)->info().mtime_us;
+    lines = std::make_unique<Lines<ReadInput>>(ReadInput{std::move(*input)});
     auto line = lines->next();
     if (!line) return tl::unexpected(line.error());
     first = std::string(*line);
@@ -101,7 +74,7 @@ struct MailReader::Impl {
     out.bytes.clear();
     out.path = path;
     out.offset = first_offset;
-    out.arrived_us = lines->written_us();
+    out.arrived_us = written_us;
     if (!mbox) out.bytes = first;
     first.clear();
     bool blank = false;

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/hash_inline.h"
 #include "base/message.h"
 #include "base/text.h"
-#include "base/zero.h"
 #include "parse/exim_parser.h"
 #include "parse/exim_split.h"
 #include "parse/postfix_reason.h"
@@ -33,27 +31,18 @@ EximParser::EximParser(const Context& context, Batch& batch)
   scratch_.local.start();
 }
 
-void EximParser::run() {
-  const Block& block = *batch_.block;
-  const char* const block_end = base_ + block.size;
-  scratch_.ends.start(block.text());
-  for (line_ = base_; line_ < block_end; line_ = next_) {
-    const char* const newline = scratch_.ends.next();
-    const char* end = newline == nullptr ? block_end : newline;
-    next_ = newline == nullptr ? block_end : newline + 1;
-    ++batch_.counts.lines;
-    // Left by copytruncate or a crash; the line is told to be behind them.
-    while (line_ < end && *line_ == '\0') ++line_;
-    truncated_ = static_cast<std::size_t>(end - line_) > limits::kLineBytesMax;
-    if (truncated_) {
-      end = line_ + limits::kLineBytesMax;
-      ++batch_.counts.oversize;
-    }
-    if (line_ < end && end[-1] == '\r') --end;
-    count(line(line_, end));
+/// The line at line_, up to its newline, or nullptr: to the block's end.
+void EximParser::any_line(const char* newline) {
+  const char* end = newline == nullptr ? next_ : newline;
+  // Left by copytruncate or a crash; the line is told to be behind them.
+  while (line_ < end && *line_ == '\0') ++line_;
+  truncated_ = static_cast<std::size_t>(end - line_) > limits::kLineBytesMax;
+  if (truncated_) {
+    end = line_ + limits::kLineBytesMax;
+    ++batch_.counts.oversize;
   }
-  batch_.counts.bytes += block.size;
-  scratch_.local.finish(batch_);
+  if (line_ < end && end[-1] == '\r') --end;
+  count(line(line_, end));
 }
 
 void EximParser::count(Outcome outcome) {
@@ -166,23 +155,7 @@ EximParser::Outcome EximParser::told(std::string_view queue_id, const char* p, c
 // --- notes ----------------------------------------------------------------------------------
 
 void EximParser::note(NoteKind kind, Text text, std::uint64_t text_key) {
-  Note& note = batch_.notes.append();
-  note.time_us = time_us_;
-  note.queue_key = key_;
-  note.offset = line_offset();
-  note.text_key = text_key;
-  note.text = text;
-  note.before_event = static_cast<std::uint32_t>(batch_.events.size());
-  note.number = 0;
-  note.origin = origin_;
-  note.kind = kind;
-  note.time_form = time_form_;
-  if (time_us_ != seen_us_ || time_form_ != seen_form_) {
-    seen_us_ = time_us_;
-    seen_form_ = time_form_;
-    batch_.times.see(seen_us_, seen_form_);
-  }
-  scratch_.local.note(batch_, note);
+  scratch_.local.note(batch_, new_note(kind, text, text_key));
 }
 
 /// One line tells what Postfix has three for. The sender comes last: it begins the message.
@@ -195,12 +168,8 @@ EximParser::Outcome EximParser::received(std::string_view text) {
     note(NoteKind::sasl_user, text_of(found.authenticated), 0);
   }
   if (!found.message_id.empty()) {
-    std::string& id = scratch_.decoded;
-    id.resize(found.message_id.size() + 2);
-    id.front() = '<';
-    std::memcpy(id.data() + 1, found.message_id.data(), found.message_id.size());
-    id.back() = '>';
-    note(NoteKind::message_id, batch_.add(id), message_fingerprint(id));
+    const Text id = batch_.add(found.message_id, '<', '>');
+    note(NoteKind::message_id, id, message_fingerprint(batch_.view(id)));
   }
   // rfind() of the standard library goes byte by byte.
   const auto* const at =
@@ -320,17 +289,15 @@ void EximParser::fill_line(std::string_view queue_id, const EximDelivery& found,
   event.sending_ip = text_of(found.local_ip);
   if (truncated_) event.flags |= EventFlags::kTruncated;
   if (!found.queue_time.empty()) event.delay_ms = exim_duration_ms(found.queue_time);
-  if (found.has_sender) {
-    event.sender = text_of(found.sender);
-    event.sender_domain = domain_key(found.sender);
-    if (found.sender.empty()) event.flags |= EventFlags::kNullSender;
-  }
-  if (time_us_ != seen_us_ || time_form_ != seen_form_) {
-    seen_us_ = time_us_;
-    seen_form_ = time_form_;
-    batch_.times.see(seen_us_, seen_form_);
-  }
+  if (found.has_sender) fill_sender(found.sender, event);
+  see_time();
   fill_host(found.host, found.ip, found.port, event);
+}
+
+void EximParser::fill_sender(std::string_view sender, Event& event) {
+  event.sender = text_of(sender);
+  event.sender_domain = domain_key(sender);
+  if (sender.empty()) event.flags |= EventFlags::kNullSender;
 }
 
 void EximParser::fill_host(std::string_view host, std::string_view ip, std::uint16_t port,
@@ -342,25 +309,24 @@ void EximParser::fill_host(std::string_view host, std::string_view ip, std::uint
 }
 
 /// Routers and transports tell by their names (Debian's: smarthost, remote_smtp_smarthost).
-void EximParser::look_at_route(const EximDelivery& found) {
-  if (found.transport == transport_ && found.router == router_ && transport_.data() != nullptr) {
-    return;
-  }
+void EximParser::look_at_route(std::string_view router, std::string_view transport) {
   const auto named = [](std::string_view name) {
     return name.find("smarthost") != std::string_view::npos ||
            name.find("smart_host") != std::string_view::npos ||
            name.find("smart_route") != std::string_view::npos;
   };
-  smarthost_ = named(found.router) || named(found.transport);
-  lmtp_ = found.transport.find("lmtp") != std::string_view::npos;
-  router_ = padded() ? found.router : std::string_view{};
-  transport_ = padded() ? found.transport : std::string_view{};
+  smarthost_ = named(router) || named(transport);
+  lmtp_ = transport.find("lmtp") != std::string_view::npos;
+  router_ = padded() ? router : std::string_view{};
+  transport_ = padded() ? transport : std::string_view{};
 }
 
 /// Whether mail that this host takes is only passed on.
 bool EximParser::passes_on(const EximDelivery& found, const Event& event) {
   if (found.host.empty() && found.ip.empty()) return false;
-  look_at_route(found);
+  if (found.transport != transport_ || found.router != router_ || transport_.data() == nullptr) {
+    look_at_route(found.router, found.transport);
+  }
   if (smarthost_) return true;
   const bool near = starts(found.ip, "127.") || found.ip == "::1";
   const bool usual_port = found.port == 0 || found.port == 25;
@@ -441,9 +407,7 @@ void EximParser::set_origin(std::string_view host, std::string_view instance) {
 }
 
 void EximParser::set_key(std::string_view queue_id) {
-  key_ = queue_id.size() == 16 ? hash64_inline(queue_id.data(), 16, seed_)
-                               : hash64_inline(queue_id.data(), 23, seed_);
-  if (key_ == 0) key_ = 1;
+  key_ = exim_queue_key(queue_id, seed_);
 }
 
 /// The Text of bytes of this record. One that is not in the block is copied when the first of its

@@ -1,43 +1,14 @@
 #include "parse/exim_line.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/text.h"
 #include "base/time.h"
 #include "parse/exim.h"
+#include "parse/exim_id.h"
 
 namespace bounced::parse {
 namespace {
-
-constexpr std::array<bool, 256> kIdChars = [] {
-  std::array<bool, 256> table{};
-  for (int c = '0'; c <= '9'; ++c) table[static_cast<std::size_t>(c)] = true;
-  for (int c = 'a'; c <= 'z'; ++c) table[static_cast<std::size_t>(c)] = true;
-  for (int c = 'A'; c <= 'Z'; ++c) table[static_cast<std::size_t>(c)] = true;
-  return table;
-}();
-
-/// Which of the 16 bytes at p are digits or letters, one bit each.
-BOUNCED_HOT unsigned id_chars16(const char* p) {
-#if defined(__SSE2__)
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  const auto within = [](__m128i v, char first, char count) __attribute__((always_inline)) {
-    const __m128i from_first = _mm_sub_epi8(v, _mm_set1_epi8(first));
-    const __m128i last = _mm_set1_epi8(static_cast<char>(count - 1));
-    return _mm_cmpeq_epi8(_mm_min_epu8(from_first, last), from_first);
-  };
-  const __m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
-  return static_cast<unsigned>(
-      _mm_movemask_epi8(_mm_or_si128(within(bytes, '0', 10), within(lower, 'a', 26))));
-#else
-  unsigned found = 0;
-  for (unsigned i = 0; i < 16; ++i) {
-    found |= static_cast<unsigned>(kIdChars[static_cast<unsigned char>(p[i])]) << i;
-  }
-  return found;
-#endif
-}
 
 /// No address, and no list of parents, is longer: a bound for what is looked at more than once.
 constexpr std::ptrdiff_t kAddressesBytesMax = 1024;
@@ -99,11 +70,8 @@ bool EximStampReader::read_second(const char* p) {
 }
 
 bool EximStampReader::read(const char*& p, const char* end, EximStamp& out) {
-  constexpr std::ptrdiff_t kBytes = 19;
   if (end - p <= kBytes || !is_digit(*p)) return false;
-  const bool known = load64(p) == load64(bytes_) && load64(p + 8) == load64(bytes_ + 8) &&
-                     load64(p + 11) == load64(bytes_ + 11);
-  if (!known && !read_second(p)) return false;
+  if (!is_known(p) && !read_second(p)) return false;
   const char* q = p + kBytes;
   out.time_us = second_us_;
   out.time_form = TimeForm::local;
@@ -135,21 +103,14 @@ bool EximStampReader::read(const char*& p, const char* end, EximStamp& out) {
 }
 
 std::size_t exim_id_size(const char* p, const char* end) {
-  constexpr std::ptrdiff_t kOld = 16, kNew = 23;
+  constexpr auto kOld = static_cast<std::ptrdiff_t>(kOldIdBytes);
+  constexpr auto kNew = static_cast<std::ptrdiff_t>(kNewIdBytes);
   const auto ends_at = [&](std::ptrdiff_t size) {
     return end - p == size || (end - p > size && p[size] == ' ');
   };
   if (end - p < kOld || p[6] != '-') return 0;
-  if (p[13] == '-' && ends_at(kOld)) {
-    constexpr unsigned kDashes = 1u << 6 | 1u << 13;
-    return id_chars16(p) == (0xFFFFu & ~kDashes) ? kOld : 0;
-  }
-  if (end - p >= kNew && p[18] == '-' && ends_at(kNew)) {
-    constexpr unsigned kFront = 1u << 6, kBack = 1u << (18 - 7);  // two views of 16 that overlap
-    const bool all =
-        id_chars16(p) == (0xFFFFu & ~kFront) && id_chars16(p + 7) == (0xFFFFu & ~kBack);
-    return all ? kNew : 0;
-  }
+  if (p[13] == '-' && ends_at(kOld)) return is_old_id(p) ? kOldIdBytes : 0;
+  if (end - p >= kNew && p[18] == '-' && ends_at(kNew)) return is_new_id(p) ? kNewIdBytes : 0;
   return 0;
 }
 
@@ -413,8 +374,9 @@ const char* read_defer(const char* p, const char* end, EximDelivery& out) {
   return p;
 }
 
-/// One word with its value at p; what it is called decides.
-const char* read_field(const char* p, const char* end, EximDelivery& out) {
+}  // namespace
+
+const char* read_exim_field(const char* p, const char* end, EximDelivery& out) {
   if (end - p < 2) return end;
   if (p[1] == '=') {
     const char key = *p;
@@ -447,8 +409,7 @@ const char* read_field(const char* p, const char* end, EximDelivery& out) {
   return word_end(p, end);
 }
 
-/// `TEXT DT=0.519s`: current versions write the time behind the message.
-std::string_view without_time(std::string_view message) {
+std::string_view without_exim_time(std::string_view message) {
   if (message.empty() || message.back() != 's') return message;
   const auto at = message.rfind(" DT=");
   if (at == std::string_view::npos) return message;
@@ -457,8 +418,6 @@ std::string_view without_time(std::string_view message) {
              ? message.substr(0, at)
              : message;
 }
-
-}  // namespace
 
 bool read_exim_delivery(std::string_view text, EximDelivery& out) {
   const char* const end = text.data() + text.size();
@@ -471,10 +430,10 @@ bool read_exim_delivery(std::string_view text, EximDelivery& out) {
     }
     if (*p == ':' && (end - p == 1 || p[1] == ' ')) {
       const std::string_view message = between(p + 1, end);
-      out.message = without_time(message.substr(std::min<std::size_t>(message.size(), 1)));
+      out.message = without_exim_time(message.substr(std::min<std::size_t>(message.size(), 1)));
       break;
     }
-    const char* const next = read_field(p, end, out);
+    const char* const next = read_exim_field(p, end, out);
     p = next > p ? next : p + 1;
   }
   return true;

@@ -47,6 +47,15 @@ class LocalFinder {
   [[gnu::always_inline]] void note_of(Batch& batch, const Note& note, NoteKind kind) {
     batch.note_local.append() = active_ ? number_for(batch, note, kind) : std::uint16_t{0};
   }
+  /// The same of one more note of the message that the note before is of; not its removal.
+  [[gnu::always_inline]] void note_more(Batch& batch, const Note& note, NoteKind kind) {
+    const std::uint16_t number = active_ ? batch.note_local.back() : std::uint16_t{0};
+    if (number != 0) {
+      Entry& entry = entries_[number - 1u];
+      entry.stage = told(note, kind, entry, batch.local[number - 1u]);
+    }
+    batch.note_local.append() = number;
+  }
   /// The event is complete and the batch's last.
   [[gnu::always_inline]] void event(Batch& batch, Event& event);
   /// Behind the last record. Batch::joined tells whether the lists may be used.

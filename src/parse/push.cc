@@ -194,8 +194,8 @@ bool Reader::event(std::string_view& in, std::uint32_t nth) {
   std::uint64_t time = 0;
   AddressId key;
   if (!read_number(in, number) || !read_enum(in, e.kind, EventKind::probed) ||
-      !read_number(in, fields) || !read_varint(in, time) || !read_id(in, e.recipient_id) ||
-      !read_id(in, e.domain_id) || !text(in, e.recipient) ||
+      e.kind == EventKind::none || !read_number(in, fields) || !read_varint(in, time) ||
+      !read_id(in, e.recipient_id) || !read_id(in, e.domain_id) || !text(in, e.recipient) ||
       ((fields & kKey) != 0 && !read_id(in, key)) || !details(in, fields, e)) {
     return false;
   }

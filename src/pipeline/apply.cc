@@ -10,7 +10,6 @@
 namespace bounced::pipeline {
 namespace {
 
-/// States are busy while batches come: who looks at them now and then must not hold them up.
 constexpr std::int64_t kPublishIntervalUs = 50'000, kTickIntervalUs = 100'000;
 
 /// Records of the inbox that are applied go before the store writes them to a file of its own: one
@@ -56,7 +55,8 @@ void Apply::run() {
   while (true) {
     // Sleep only when nothing can be applied; wake for messages, cuts and ticks.
     std::optional<Message> message;
-    if (engine_.inbox.pop_for(message, 50'000) && message.has_value()) {
+    const bool due = !dead_ && !must_wait() && stage_.idle() && stage_.more_due();
+    if (engine_.inbox.pop_for(message, due ? 0 : 50'000) && message.has_value()) {
       handle(*message);
       Message more;
       for (int i = 0; i < 64 && engine_.inbox.try_pop(more); ++i) handle(more);
@@ -68,6 +68,7 @@ void Apply::run() {
       while (engine_.inbox.try_pop(more)) handle(more);
       sync_lanes();
       if (cut_due()) start_cut();
+      publish();
     }
     check_replays();
     tick();
@@ -75,8 +76,10 @@ void Apply::run() {
     publish();
     // Threads overtake each other in a queue: stop is the last message when nothing is left.
     if (stop_ && !cut_running_ && engine_.inbox.depth() == 0) {
+      stage_.wait_idle();  // a tick may have been among its work
       if (!dead_ && engine_.store != nullptr &&
-          (changed_ || stage_.dirty_records() > 0 || !waiting_.empty() || !ending_.empty())) {
+          (changed_ || stage_.dirty_records() > 0 || engine_.anything_remembered ||
+           !waiting_.empty() || !ending_.empty())) {
         start_cut();
         continue;
       }
@@ -105,8 +108,7 @@ void Apply::run() {
           fail(ErrorCode::cancelled, "change", "engine", "stopped before it was durable"));
     }
   }
-  last_publish_us_ = 0;
-  publish();
+  publish_all();
 }
 
 void Apply::handle(Message& message) {
@@ -505,7 +507,7 @@ void Apply::check_replays() {
     // What it reports must not depend on when the last tick was, nor on what the scan has seen.
     if (engine_.states != nullptr) settle();
     if (engine_.store == nullptr) {
-      publish();
+      publish_all();
       replay.finish({});
     } else {
       ending_.push_back(*it);
@@ -528,7 +530,8 @@ bool Apply::cut_due() const {
   if (dirty_bytes() >= engine_.options.dirty_bytes_max) return true;
   if (records_bytes_ >= kRecordsBytesMax) return true;
   if (monotonic_us() - last_cut_us_ < engine_.options.cut_interval_us) return false;
-  return changed_ || stage_.dirty_records() > 0;
+  return changed_ || stage_.dirty_records() > 0 ||
+         engine_.anything_remembered.load(std::memory_order_acquire);
 }
 
 bool Apply::must_wait() const {
@@ -545,6 +548,11 @@ void Apply::add_positions(store::WriteSet& set) {
   };
   for (const ingest::Position& position : finished_files_) add(position);
   finished_files_.clear();
+  if (engine_.anything_remembered.exchange(false)) {
+    const std::lock_guard lock(engine_.mutex);
+    for (const auto& [file, position] : engine_.remembered) add(position);
+    engine_.remembered.clear();
+  }
   for (const auto& lane : lanes_) {
     if (!lane->position_dirty || lane->info->push) continue;
     if (lane->head != nullptr) note_position(*lane, next_offset(*lane->head, lane->cursor));
@@ -593,24 +601,18 @@ void Apply::finish_cut(const Result<void>& result) {
     return;
   }
   ++metrics_.commit.sent;
-  stage_.wait_idle();
-  engine_.states->committed();
-  engine_.rates->committed();
-  stage_.measure();
+  stage_.push_committed();
   engine_.sent->committed();
   for (const ingest::Position& position : positions_cut_) engine_.book.update(position);
   for (auto& request : waiting_cut_) request->answer.set_value({});
   waiting_cut_.clear();
-  if (!ending_cut_.empty()) {
-    last_publish_us_ = 0;
-    publish();
-  }
+  if (!ending_cut_.empty()) publish_all();
   for (auto& replay : ending_cut_) replay->finish({});
   ending_cut_.clear();
 }
 
 void Apply::tick() {
-  if (engine_.states == nullptr || dead_) return;
+  if (engine_.states == nullptr || dead_ || must_wait()) return;
   const std::int64_t begun = monotonic_us();
   if (!stage_.idle() && begun - last_tick_us_ < kTickIntervalUs) return;
   last_tick_us_ = begun;
@@ -624,41 +626,37 @@ void Apply::settle() {
     engine_.die(complete.error());
     return;
   }
-  tick_now();
+  do {
+    tick_now();
+  } while (!stage_.failed() && stage_.more_due());
 }
 
 /// What is due by now happens: by the clock in a daemon that has caught up, else by the log's time.
 void Apply::tick_now() {
-  stage_.wait_idle();
   bool live = false;
-  bool behind = false;
+  bool behind = !stage_.idle();
   for (const auto& lane : lanes_) {
     live = live || lane->info->live;
     behind = behind || lane->head != nullptr || !lane->pending.empty();
   }
   const std::int64_t now = system_clock().now_us();
   const std::int64_t at = live && !behind ? now : std::min(watermark_us_, now);
-  if (at <= 0) return;
-  auto ticked = engine_.states->tick(at);
-  if (!ticked) {
-    dead_ = true;
-    engine_.die(ticked.error());
-  }
+  if (at > 0) stage_.tick(at);
+  if (stage_.failed()) dead_ = true;
+}
+
+void Apply::publish_all() {
+  stage_.wait_idle();
+  last_publish_us_ = 0;
+  publish();
 }
 
 void Apply::publish() {
   const std::int64_t now = monotonic_us();
-  if (now - last_publish_us_ < (stage_.idle() ? kPublishIntervalUs : 4 * kPublishIntervalUs))
-    return;
+  if (now - last_publish_us_ < kPublishIntervalUs) return;
   last_publish_us_ = now;
-  stage_.wait_idle();
   stage_.add_to(metrics_);
   metrics_.correlator = engine_.correlator->stats();
-  if (engine_.states != nullptr) {
-    metrics_.counts = engine_.states->counts();
-    metrics_.states = engine_.states->stats();
-    metrics_.total = engine_.rates->total();
-  }
   metrics_.push.keys = engine_.seen.size();
   metrics_.sent = engine_.sent->stats();
   metrics_.push.keys_forgotten = engine_.seen.forgotten();

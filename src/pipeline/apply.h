@@ -53,6 +53,8 @@ class Apply {
   void settle();
   void tick_now();
   void publish();
+  /// With all that was handed to the stage.
+  void publish_all();
 
   Engine::Impl& engine_;
   std::vector<std::unique_ptr<Lane>> lanes_;

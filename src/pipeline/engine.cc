@@ -228,6 +228,16 @@ Result<void> Engine::accept(PushId source, const Batch& batch) {
   return answered.get();
 }
 
+void Engine::remember(const ingest::Position& position) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->remembered[position.file] = position;
+  impl_->anything_remembered.store(true, std::memory_order_release);
+}
+
+ingest::PositionBook& Engine::book() {
+  return impl_->book;
+}
+
 Result<void> Engine::change(std::function<Result<void>(state::States&, store::Names&)> change) {
   auto request = std::make_shared<ChangeRequest>();
   request->run = [run = std::move(change)](state::States* states,

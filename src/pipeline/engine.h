@@ -197,6 +197,12 @@ class Engine {
   /// The same; returns when it is durable.
   Result<void> accept(PushId source, const Batch& batch);
 
+  /// Where a reader of its own (an mbox) goes on after a restart: leaves with the next cut, and is
+  /// in book() then. What precedes it must be accepted before. Any thread.
+  void remember(const ingest::Position& position);
+  /// All positions, as of the last cut.
+  [[nodiscard]] ingest::PositionBook& book();
+
   /// Runs `change` on the apply thread and returns its result once that is durable.
   Result<void> change(std::function<Result<void>(state::States&, store::Names&)> change);
   /// Everything applied so far is durable on return; what was accepted is waited for, up to 2 s.

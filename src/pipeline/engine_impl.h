@@ -6,6 +6,7 @@
 #include <functional>
 #include <future>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -142,6 +143,8 @@ struct Engine::Impl {
 
   mutable std::mutex mutex;
   std::vector<std::unique_ptr<ingest::Tail>> tails;
+  std::map<std::uint64_t, ingest::Position> remembered;  ///< by file, for the next cut
+  std::atomic<bool> anything_remembered{false};
   std::vector<std::thread> feeders, workers;
   std::thread apply_thread, commit_thread, replay_feeder;
   std::weak_ptr<Replay::Impl> last_replay;  // guarded by mutex

@@ -1,6 +1,7 @@
 #include "pipeline/state_stage.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace bounced::pipeline {
 
@@ -12,13 +13,37 @@ StateStage::~StateStage() {
 }
 
 void StateStage::push(std::unique_ptr<Batch> batch, std::shared_ptr<LaneInfo> lane) {
-  ++pushed_;
-  queue_.push({std::move(batch), std::move(lane), nullptr});
+  Work work;
+  work.batch = std::move(batch);
+  work.lane = std::move(lane);
+  push(std::move(work));
 }
 
 void StateStage::push(std::unique_ptr<Cut> cut) {
+  Work work;
+  work.kind = Work::Kind::cut;
+  work.cut = std::move(cut);
+  push(std::move(work));
+}
+
+void StateStage::push_committed() {
+  if (idle()) return committed();
+  Work work;
+  work.kind = Work::Kind::committed;
+  push(std::move(work));
+}
+
+void StateStage::tick(std::int64_t watermark_us) {
+  if (idle()) return fire(watermark_us);
+  Work work;
+  work.kind = Work::Kind::tick;
+  work.watermark_us = watermark_us;
+  push(std::move(work));
+}
+
+void StateStage::push(Work work) {
   ++pushed_;
-  queue_.push({nullptr, nullptr, std::move(cut)});
+  queue_.push(std::move(work));
 }
 
 void StateStage::apply_now(Batch& batch) {
@@ -36,16 +61,43 @@ void StateStage::wait_idle() {
 void StateStage::run() {
   name_thread("state");
   while (std::optional<Work> work = queue_.pop()) {
-    if (work->cut != nullptr) {
-      complete(std::move(work->cut));
-    } else {
-      apply(*work->batch);
-      engine_.put_batch(std::move(work->batch), *work->lane);
-    }
+    take(*work);
     work.reset();
     done_.fetch_add(1, std::memory_order_release);
     done_.notify_one();
   }
+}
+
+void StateStage::take(Work& work) {
+  switch (work.kind) {
+    case Work::Kind::batch:
+      apply(*work.batch);
+      leave_figures();
+      return engine_.put_batch(std::move(work.batch), *work.lane);
+    case Work::Kind::cut:
+      return complete(std::move(work.cut));
+    case Work::Kind::committed:
+      return committed();
+    case Work::Kind::tick:
+      return fire(work.watermark_us);
+  }
+}
+
+void StateStage::committed() {
+  engine_.states->committed();
+  engine_.rates->committed();
+  measure();
+}
+
+void StateStage::fire(std::int64_t watermark_us) {
+  if (failed()) return;
+  const Result<bool> more = engine_.states->tick(watermark_us);
+  more_due_.store(more && *more, std::memory_order_release);
+  if (!more) {
+    failed_.store(true, std::memory_order_release);
+    engine_.die(more.error());
+  }
+  measure();
 }
 
 void StateStage::apply(Batch& batch) {
@@ -118,13 +170,44 @@ void StateStage::measure() {
                        std::memory_order_relaxed);
 }
 
+StateStage::Figures StateStage::figures() const {
+  Figures now;
+  std::copy_n(events_, kEventKinds, now.events);
+  if (engine_.states == nullptr) return now;
+  now.counts = engine_.states->counts();
+  now.states = engine_.states->stats();
+  now.total = engine_.rates->total();
+  return now;
+}
+
+void StateStage::leave_figures() {
+  constexpr std::int64_t kIntervalUs = 20'000;
+  const std::int64_t now_us = monotonic_us();
+  if (now_us - left_us_ < kIntervalUs) return;
+  left_us_ = now_us;
+  Figures now = figures();
+  const std::lock_guard lock(left_mutex_);
+  left_ = now;
+}
+
 void StateStage::add_to(Metrics& metrics) {
-  for (std::size_t i = 0; i < kEventKinds; ++i) {
-    metrics.events[i] += events_[i];
-    metrics.state.received += events_[i];
-    metrics.state.sent += events_[i];
-    events_[i] = 0;
+  Figures now;
+  const bool all = idle();
+  if (all) {
+    now = figures();
+  } else {
+    const std::lock_guard lock(left_mutex_);
+    now = left_;
   }
+  // What was left behind may be older than what was told when the stage was last idle.
+  const std::uint64_t received = std::accumulate(now.events, now.events + kEventKinds, 0ull);
+  if (!all && received <= metrics.state.received) return;
+  std::copy_n(now.events, kEventKinds, metrics.events);
+  metrics.state.received = metrics.state.sent = received;
+  if (engine_.states == nullptr) return;
+  metrics.counts = now.counts;
+  metrics.states = now.states;
+  metrics.total = now.total;
 }
 
 }  // namespace bounced::pipeline

@@ -111,6 +111,14 @@ Result<bool> Due::next(std::int64_t watermark_us, DueEntry& out, store::WriteSet
   }
 }
 
+void Due::peek(std::int64_t watermark_us, std::size_t count, std::vector<DueEntry>& out) const {
+  out.clear();
+  for (auto it = near_.begin(); it != near_.end() && out.size() < count; ++it) {
+    if (it->time_us > watermark_us) break;
+    out.push_back(*it);
+  }
+}
+
 void Due::in_flight() {
   far_flying_.merge(far_now_);
   far_now_.clear();

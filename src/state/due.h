@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "bounced/event.h"
 #include "bounced/policy.h"
@@ -47,6 +48,9 @@ class Due {
   void remove(const DueEntry& entry, store::WriteSet& pending);
   /// Takes the earliest entry <= watermark; false when there is none.
   Result<bool> next(std::int64_t watermark_us, DueEntry& out, store::WriteSet& pending);
+  /// The entries that next() will most likely take, in its order; at most `count`, fewer when they
+  /// are not in RAM yet.
+  void peek(std::int64_t watermark_us, std::size_t count, std::vector<DueEntry>& out) const;
   void in_flight();  ///< what add() and remove() put into `pending` is on its way
   void committed();
 

@@ -133,8 +133,11 @@ class States {
   void part(const Batch& batch, std::span<Event* const> events, std::size_t from, std::size_t to,
             std::vector<std::uint8_t>& counted);
   Result<void> end();
-  /// Fires due entries up to the watermark (event time; the daemon's Clock).
-  Result<void> tick(std::int64_t watermark_us);
+  /// Fires due entries up to the watermark (event time; the daemon's Clock), but at most
+  /// kTickEntries of them: true when there may be more. (After months without the daemon, a million
+  /// blocks end at once; events go on between them.)
+  Result<bool> tick(std::int64_t watermark_us);
+  static constexpr std::size_t kTickEntries = 2048;
 
   struct Command {
     enum class Kind : std::uint8_t { block, unblock } kind = Kind::block;

@@ -469,6 +469,19 @@ bool States::Impl::failing(const Batch& batch, const Event& event) {
   return true;
 }
 
+/// What happens to a state by time alone.
+void States::Impl::fire(const DueEntry& entry) {
+  if (find_entry(entry.id, entry.domain) == nullptr) return;
+  load(entry.id);
+  if (held_before == entry.time_us) held_before = 0;  // this is its entry, and gone
+  dues.clear();
+  for (const BlockRecord& b : state.blocks) {
+    if (b.until_us > entry.time_us) dues.push_back({b.until_us, entry.id, entry.domain, b.kind});
+  }
+  const Decision decision = decide_at(state, entry.time_us, policy);
+  if (decision.dirty) finish(entry.id, entry.domain, decision);
+}
+
 /// Complained, unsubscribed, resubscribed, suppressed.
 bool States::Impl::other(const Batch& batch, const Event& event) {
   const Verdict* told = batch.verdict(event);
@@ -540,7 +553,7 @@ Result<void> States::apply(const Batch& batch, std::span<Event* const> events,
 
 Result<void> States::begin(const Batch& batch, std::span<Event* const> events) {
   Impl& m = *impl_;
-  if (auto drained = m.drain(2, 0); !drained) return drained;
+  if (auto drained = m.drain(8, 0); !drained) return drained;
   if (m.cold_possible()) {
     if (auto fetched = m.fetch_cold(events); !fetched) return fetched;
   }
@@ -583,27 +596,26 @@ Result<void> States::end() {
   return {};
 }
 
-Result<void> States::tick(std::int64_t watermark_us) {
+Result<bool> States::tick(std::int64_t watermark_us) {
+  constexpr std::size_t kFetched = 256;
   Impl& m = *impl_;
-  if (auto drained = m.drain(64, 0); !drained) return drained;
+  if (auto drained = m.drain(64, 0); !drained) return tl::unexpected<Error>(drained.error());
   DueEntry entry;
-  while (true) {
+  std::size_t fired = 0;
+  for (std::size_t fetched = 0; fired < kTickEntries; ++fired) {
+    if (fetched == 0 && m.cold_possible()) {
+      m.due.peek(watermark_us, kFetched, m.dues_ahead);
+      fetched = m.dues_ahead.size();
+      if (auto got = m.fetch_cold(m.dues_ahead); !got) return tl::unexpected<Error>(got.error());
+    }
     const auto more = m.due.next(watermark_us, entry, m.pending);
     if (!more) return tl::unexpected<Error>(more.error());
     if (!*more) break;
-    if (m.find_entry(entry.id, entry.domain) == nullptr) continue;
-    m.load(entry.id);
-    if (m.held_before == entry.time_us) m.held_before = 0;  // this is its entry, and gone
-    m.dues.clear();
-    for (const BlockRecord& b : m.state.blocks) {
-      if (b.until_us > entry.time_us)
-        m.dues.push_back({b.until_us, entry.id, entry.domain, b.kind});
-    }
-    const Decision decision = decide_at(m.state, entry.time_us, m.policy);
-    if (decision.dirty) m.finish(entry.id, entry.domain, decision);
+    fetched -= fetched != 0;
+    m.fire(entry);
   }
-  if (m.error) return tl::unexpected<Error>(*m.error);
-  return {};
+  if (auto ended = end(); !ended) return tl::unexpected<Error>(ended.error());
+  return fired == kTickEntries;
 }
 
 Result<bool> States::command(const Command& command) {

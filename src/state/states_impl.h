@@ -51,6 +51,7 @@ struct States::Impl {
   bool failing(const Batch& batch, const Event& event);
   bool deferred(const Batch& batch, const Event& event, const Verdict& verdict, Entry* entry);
   bool other(const Batch& batch, const Event& event);
+  void fire(const DueEntry& entry);
   Fact fact_of(const Batch& batch, const Event& event, const Verdict& verdict);
   void surround(const Batch& batch, const Event& event, const Verdict& verdict, Fact& fact);
   Decision decide_one(const AddressId& id, bool domain, std::string_view text, const Fact& fact,
@@ -145,6 +146,8 @@ struct States::Impl {
   }
   [[nodiscard]] bool cold_possible() const { return scanning || !filter.empty(); }
   Result<void> fetch_cold(std::span<Event* const> events);
+  Result<void> fetch_cold(std::span<const DueEntry> entries);
+  Result<void> fetch_wanted();
   Entry* find_entry(const AddressId& id, bool domain) {
     Entry* entry = table.find(id);
     return entry != nullptr || !cold_possible() ? entry : find_cold(id, domain);
@@ -199,6 +202,7 @@ struct States::Impl {
   const Revision* revision = nullptr;  ///< of the event whose turn it is
   std::string bytes;
   std::vector<DueEntry> dues;
+  std::vector<DueEntry> dues_ahead;
   struct Wanted {
     AddressId id;
     bool domain;

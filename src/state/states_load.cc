@@ -142,7 +142,6 @@ Entry* States::Impl::put(const AddressId& id, std::string_view value, bool domai
 /// One MultiGet for all ids of the events that are not in RAM and may be in the store.
 Result<void> States::Impl::fetch_cold(std::span<Event* const> events) {
   wanted.clear();
-  absent.clear();
   for (const Event* e : events) {
     if (table.find(e->recipient_id) == nullptr && needs_store(e->recipient_id)) {
       wanted.push_back({e->recipient_id, false});
@@ -151,6 +150,20 @@ Result<void> States::Impl::fetch_cold(std::span<Event* const> events) {
       wanted.push_back({e->domain_id, true});
     }
   }
+  return fetch_wanted();
+}
+
+/// The same for what is due.
+Result<void> States::Impl::fetch_cold(std::span<const DueEntry> entries) {
+  wanted.clear();
+  for (const DueEntry& e : entries) {
+    if (table.find(e.id) == nullptr && needs_store(e.id)) wanted.push_back({e.id, e.domain});
+  }
+  return fetch_wanted();
+}
+
+Result<void> States::Impl::fetch_wanted() {
+  absent.clear();
   if (wanted.empty()) return {};
   const auto less = [](const Wanted& a, const Wanted& b) { return a.id < b.id; };
   const auto equal = [](const Wanted& a, const Wanted& b) { return a.id == b.id; };

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""SIGKILL while a Maildir is looked after: every mail counts once, none is lost, all end in cur/.
+"""SIGKILL while a Maildir or an mbox is looked after: every mail counts once, none is lost.
 
 Bounce mails are delivered through tmp/ to new/ while the daemon is killed at random moments, at times within
-milliseconds of a delivery. The same is done with after = "leave". The store must equal that of one quiet run.
---kills N, --seed S.
+milliseconds of a delivery. The same is done with after = "leave", and with an mbox that is appended to (at times in
+two pieces, with or without a lock), renamed, and rewritten as a mail reader does. The store must equal that of one
+quiet run. --kills N, --seed S.
 """
-import argparse, os, random, shutil, signal, subprocess, sys, tempfile, time
+import argparse, fcntl, json, os, random, shutil, signal, subprocess, sys, tempfile, time
 
 
 def log_line(n):
@@ -38,11 +39,13 @@ Diagnostic-Code: smtp; 550 5.1.1 no such user
 class Run:
     def __init__(self, args, folder, name, after):
         self.bin, self.folder, self.after = args.bounced, os.path.join(folder, name), after
+        self.mbox = os.path.join(self.folder, "mbox")
         self.box, self.config = os.path.join(self.folder, "box"), os.path.join(self.folder, "b.toml")
         for part in ("tmp", "new", "cur"):
             os.makedirs(os.path.join(self.box, part))
         with open(self.config, "w") as f:
-            f.write(f'data_dir = "{self.folder}/data"\nstate_memory = "64MiB"\ncut_interval = "50ms"\n[mail]\nsent_days = 10\n'
+            f.write(f'data_dir = "{self.folder}/data"\nstate_memory = "64MiB"\ncut_interval = "50ms"\n[mail]\nsent_days = 10\n')
+            f.write(f'[[mbox]]\npath = "{self.mbox}"\nsettle = "300ms"\npoll = "20ms"\n' if after == "mbox" else
                     f'[[maildir]]\npath = "{self.box}"\nafter = "{after}"\npoll = "20ms"\n')
         self.daemon = None
 
@@ -63,6 +66,38 @@ class Run:
         with open(os.path.join(self.box, "tmp", name), "w") as f:
             f.write(mail(n))
         os.rename(os.path.join(self.box, "tmp", name), os.path.join(self.box, "new", name))
+
+    def append(self, n, rng):
+        """As a local delivery does; a mail in two pieces is whole long before it counts as settled."""
+        text = f"From mailer@corp.example {time.ctime()}\n" + mail(n) + "\n"
+        at = rng.randrange(len(text)) if rng.random() < 0.3 else len(text)
+        with open(self.mbox, "a") as f:
+            if rng.random() < 0.7:
+                fcntl.lockf(f, fcntl.LOCK_EX)
+            for piece in (text[:at], text[at:]):
+                f.write(piece)
+                f.flush()
+                if at != len(text):
+                    time.sleep(0.005)
+
+    def taken(self):
+        """All of the mbox: renaming or rewriting a file is nobody's business before."""
+        until = time.time() + 60
+        while time.time() < until:
+            box = json.loads(self.command("status", "--json").stdout or "{}").get("mboxes", [])
+            if box and os.path.exists(self.mbox) and box[0]["offset"] == os.path.getsize(self.mbox):
+                return True
+            time.sleep(0.02)
+        return False
+
+    def rewrite(self):
+        with open(self.mbox, "r+") as f:
+            fcntl.lockf(f, fcntl.LOCK_EX)
+            fcntl.flock(f, fcntl.LOCK_EX)
+            text = f.read().replace("\nReceived:", "\nStatus: RO\nReceived:")
+            f.seek(0)
+            f.write(text)
+            f.truncate()
 
     def count(self, part):
         return len(os.listdir(os.path.join(self.box, part)))
@@ -96,13 +131,20 @@ def main():
             sys.exit(f"FAILED (seed {args.seed}, {folder}): {what}")
 
     digests = []
-    for name, after, kills in (("quiet", "seen", 0), ("killed", "seen", args.kills), ("left", "leave", args.kills // 2)):
+    for name, after, kills in (("quiet", "seen", 0), ("killed", "seen", args.kills), ("left", "leave", args.kills // 2),
+                              ("mbox", "mbox", args.kills)):
         run = Run(args, folder, name, after)
         must(run.command("replay", "--quiet", log).returncode == 0, "the log is read")
         run.start()
         ends = sorted(rng.sample(range(args.mails), kills))
         for n in range(args.mails):
-            run.deliver(n)
+            if after == "mbox":
+                run.append(n, rng)
+                if n in (args.mails // 3, args.mails // 2):
+                    must(run.taken(), "the mbox is taken to its end")
+                    run.rewrite() if n == args.mails // 3 else os.rename(run.mbox, run.mbox + ".1")
+            else:
+                run.deliver(n)
             if rng.random() < 0.1:
                 time.sleep(rng.random() * 0.03)
             if n in ends:
@@ -114,16 +156,18 @@ def main():
         while not done() and time.time() < until:
             time.sleep(0.05)
         must(done(), f"{name}: {run.count('new')} in new, {run.count('cur')} in cur, {run.bounces()} bounces")
-        must(run.count("new") == (0 if after == "seen" else args.mails), f"{name}: what is left in new")
+        must(run.count("new") == (args.mails if after == "leave" else 0), f"{name}: what is left in new")
         must(after != "seen" or all(x.endswith(":2,S") for x in os.listdir(os.path.join(run.box, "cur"))), "flag S")
         status = run.command("status")
-        must("maildir" in status.stdout and "TROUBLE" not in status.stdout, status.stdout + status.stderr)
+        must(("mbox" if after == "mbox" else "maildir") in status.stdout and "TROUBLE" not in status.stdout, status.stdout + status.stderr)
+        doctor = run.command("doctor").stdout
+        must(f"ok       {'mbox' if after == 'mbox' else 'maildir'}" in doctor, doctor)
         must(run.end(signal.SIGTERM) == 0, f"{name}: a clean end")
         must(run.bounces() == args.mails, f"{name}: {run.bounces()} bounces of {args.mails} mails")
         digests.append(run.digest())
-    must(digests[0] == digests[1] == digests[2], f"digests differ: {digests}")
+    must(all(digest == digests[0] for digest in digests), f"digests differ: {digests}")
     shutil.rmtree(folder)
-    print(f"maildir: {args.mails} mails, {args.kills} + {args.kills // 2} kills: each counted once")
+    print(f"mails: {args.mails}, {args.kills} + {args.kills // 2} (Maildir) + {args.kills} (mbox) kills: each counted once")
 
 
 main()

@@ -55,6 +55,9 @@ name = "fbl"
 path = "/var/mail/fbl"
 after = "leave"
 poll = "5s"
+[[mbox]]
+path = "/var/mail/returns"
+settle = "5s"
 [mail]
 sent_days = 10
 sent_recipients = true
@@ -68,11 +71,18 @@ trust_logged_reports = true
   EXPECT_EQ(config->maildirs[1].path, "/var/mail/fbl");
   EXPECT_TRUE(config->maildirs[1].leave);
   EXPECT_EQ(config->maildirs[1].poll_us, 5'000'000);
+  ASSERT_EQ(config->mboxes.size(), 1u);
+  EXPECT_EQ(config->mboxes[0].name, "mbox1");
+  EXPECT_EQ(config->mboxes[0].path, "/var/mail/returns");
+  EXPECT_EQ(config->mboxes[0].settle_us, 5'000'000);
+  EXPECT_EQ(config->mboxes[0].poll_us, 1'000'000);
   const pipeline::Options options = engine_options(*config);
   EXPECT_TRUE(options.sent_recipients && options.trust_logged_reports);
   for (const char* text :
        {"[[maildir]]\nname = \"x\"", "[[maildir]]\npath = \"/x\"\nafter = \"burn\"",
-        "[[maildir]]\npath = \"/x\"\n[[maildir]]\npath = \"/x\""}) {
+        "[[maildir]]\npath = \"/x\"\n[[maildir]]\npath = \"/x\"", "[[mbox]]\nname = \"x\"",
+        "[[mbox]]\npath = \"/x\"\nafter = \"seen\"",
+        "[[mbox]]\npath = \"/x\"\n[[mbox]]\npath = \"/x\""}) {
     const auto bad = parse_config(text, "b.toml");
     ASSERT_FALSE(bad) << text;
     EXPECT_NE(bad.error().message().find("b.toml:"), std::string::npos) << bad.error().message();

@@ -2,36 +2,13 @@
 // long way. Both must tell the same, whatever the addresses and hosts look like.
 #include <random>
 
-#include "parse_helper.h"
+#include "told.h"
 
 namespace bounced::parse {
 namespace {
 
 const std::string kHeader = "Nov 21 20:45:06 mx1 postfix/";
 const std::string kQueueId = "[77]: 4jX42p2B4Pz1c0Hc: ";
-
-std::string told(const Parsed& parsed) {
-  std::string text;
-  for (const Event& e : parsed.batch.events) {
-    text += fmt::format(
-        "{:x} {} {} {} {:x} {}: {:x}{:x} {:x}{:x} to={} host={} ip={} port={} said={} ms={} "
-        "{} {}.{}.{} {} lists {} {} flags {} zero {} {} {}\n",
-        e.id, e.time_us, e.offset, e.origin, e.queue_key, parsed.view(e.queue_id),
-        e.recipient_id.hi, e.recipient_id.lo, e.domain_id.hi, e.domain_id.lo,
-        parsed.view(e.recipient), parsed.view(e.mta_host), parsed.view(e.mta_ip), e.mta_port,
-        parsed.view(e.diagnostic), e.delay_ms, e.smtp_code, e.enhanced.klass, e.enhanced.subject,
-        e.enhanced.detail, to_string(e.kind), e.domain, e.host, e.flags, e.message, e.sender_domain,
-        e.verdict);
-  }
-  for (const Note& n : parsed.batch.notes) {
-    text += fmt::format("{:x} {} {} {} {:x} {} {} {} {}\n", n.text_key, parsed.view(n.text),
-                        n.number, static_cast<int>(n.kind), n.queue_key, n.time_us, n.offset,
-                        n.origin, n.before_event);
-  }
-  for (const BatchDomain& domain : parsed.batch.domains) text += parsed.view(domain.text) + "\n";
-  for (const Text host : parsed.batch.hosts) text += parsed.view(host) + "\n";
-  return text + std::to_string(parsed.batch.counts.unparsed);
-}
 
 void expect_same(const std::string& line) {
   // The first line makes its header known.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -425,6 +426,45 @@ TEST_F(EngineTest, EventsArriveInOrderWithoutAStore) {
   ASSERT_TRUE((*engine)->stop());
   EXPECT_EQ(times.size(), 1800u);
   EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
+}
+
+/// What is applied is told while the next batches wait, however long their states take.
+TEST_F(EngineTest, FiguresAreToldWhileStatesAreBusy) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool seen = false;
+  std::size_t batches = 0, first = 0;
+  Options o = options("d");
+  o.on_events = [&](const Batch&, std::span<Event* const> events) {
+    std::unique_lock lock(mutex);
+    if (++batches == 1) first = events.size();
+    if (batches != 2) return;
+    EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(30), [&] { return seen; }));
+  };
+  auto engine = Engine::open(std::move(o));
+  ASSERT_TRUE(engine);
+  const std::string log = write("a.log", host_log("mx1", 12'000, 0));
+  ASSERT_GT(fs::file_size(log), 3 * limits::kBlockBytes);
+  ASSERT_TRUE((*engine)->add_tail(tail_of(log)));
+  std::uint64_t told = 0;
+  for (int i = 0; i < 1000 && told == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    told = (*engine)->metrics().state.received;
+    (void)(*engine)->rule_hits();  // nor does this wait
+  }
+  {
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(told, first);
+    seen = true;
+  }
+  changed.notify_all();
+  EXPECT_EQ(lines_applied(**engine, 32'000), 32'000u);
+  // Lines are told as they are applied, states when they follow.
+  for (int i = 0; i < 1000 && (*engine)->metrics().state.received < 12'000; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ((*engine)->metrics().state.received, 12'000u);
+  ASSERT_TRUE((*engine)->stop());
 }
 
 TEST_F(EngineTest, UnreadableFilesAreToldAndTheRestIsRead) {

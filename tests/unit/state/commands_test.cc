@@ -144,14 +144,14 @@ TEST(States, LookupsKeepABlockWhateverOneLineIsStamped) {
     feed.add(EventKind::bounced, "gone@example.com", kT0 + 4000 * kDayUs, 3, Cause::spam_content);
     feed.apply(*o.states);
     EXPECT_EQ(kind(o), kDead);
-    ASSERT_TRUE(o.states->tick(kT0 + kDayUs));
+    tick_all(*o.states, kT0 + kDayUs);
     EXPECT_EQ(kind(o), kDead);
     cut(*o.states, o.names, *o.store);
   }
   Opened o(dir.path);
   ASSERT_TRUE(o.states->wait_complete());
   EXPECT_EQ(kind(o), kDead);
-  ASSERT_TRUE(o.states->tick(kT0 + 181 * kDayUs));
+  tick_all(*o.states, kT0 + 181 * kDayUs);
   EXPECT_EQ(kind(o), 0u);
 }
 

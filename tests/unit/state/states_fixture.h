@@ -130,4 +130,13 @@ struct Opened {
   }
 };
 
+/// Everything that is due by then.
+inline void tick_all(States& states, std::int64_t watermark_us) {
+  for (bool more = true; more;) {
+    const Result<bool> ticked = states.tick(watermark_us);
+    ASSERT_TRUE(ticked) << ticked.error().message();
+    more = *ticked;
+  }
+}
+
 }  // namespace bounced::state::testing

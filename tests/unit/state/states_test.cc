@@ -133,7 +133,7 @@ TEST(States, TheStoreDoesNotDependOnCutsRestartsOrTheBound) {
       if (i % 64 == 63) feed.apply(*o.states);
     });
     feed.apply(*o.states);
-    ASSERT_TRUE(o.states->tick(kT0 + 4000 * kDayUs));
+    tick_all(*o.states, kT0 + 4000 * kDayUs);
     cut(*o.states, o.names, *o.store);
     first = dump(*o.store);
     EXPECT_GT(first.size(), kAddresses);
@@ -154,7 +154,7 @@ TEST(States, TheStoreDoesNotDependOnCutsRestartsOrTheBound) {
       }
     });
     feed.apply(*o->states);
-    ASSERT_TRUE(o->states->tick(kT0 + 4000 * kDayUs));
+    tick_all(*o->states, kT0 + 4000 * kDayUs);
     cut(*o->states, o->names, *o->store);
     EXPECT_EQ(dump(*o->store), first);
   }
@@ -169,7 +169,7 @@ TEST(States, TheStoreDoesNotDependOnCutsRestartsOrTheBound) {
     });
     feed.apply(*o.states);
     EXPECT_GT(o.states->stats().evictions, 1000u);
-    ASSERT_TRUE(o.states->tick(kT0 + 4000 * kDayUs));
+    tick_all(*o.states, kT0 + 4000 * kDayUs);
     cut(*o.states, o.names, *o.store);
     EXPECT_EQ(dump(*o.store), first);
   }
@@ -242,6 +242,35 @@ void fill(const std::string& dir, Feed& feed, std::uint64_t addresses) {
   ASSERT_EQ(o.states->stats().blocked, addresses);
 }
 
+TEST(States, WhatIsDueAtOnceIsFiredInParts) {
+  TempDir dir;
+  Feed feed;
+  constexpr std::uint64_t kAddresses = 7000;
+  static_assert(kAddresses > 3 * States::kTickEntries && kAddresses < 4 * States::kTickEntries);
+  fill(dir.path, feed, kAddresses);
+  Options options;
+  options.open_wait_us = 0;  // most states are still in the store
+  store::Names names;
+  auto store = open_store(dir.path);
+  States states(default_policy(), names, options);
+  ASSERT_TRUE(states.open(store.get()));
+  const std::int64_t later = kT0 + 4000 * kDayUs;
+  for (std::uint64_t part = 1; part <= 3; ++part) {
+    const Result<bool> more = states.tick(later);
+    ASSERT_TRUE(more && *more);
+    EXPECT_EQ(states.counts().blocks_ended, part * States::kTickEntries);
+    // Another event takes its turn between the parts, and what is cut is gone for good.
+    feed.add(EventKind::delivered, numbered(kAddresses + part), kT0 + kDayUs, kAddresses + part);
+    feed.apply(states);
+    cut(states, names, *store);
+  }
+  const Result<bool> more = states.tick(later);
+  ASSERT_TRUE(more);
+  EXPECT_FALSE(*more);
+  ASSERT_TRUE(states.wait_complete());
+  EXPECT_EQ(states.stats().blocked, 0u);
+}
+
 TEST(States, AMissWhileTheScanRunsAsksTheStore) {
   TempDir dir;
   Feed feed;
@@ -306,12 +335,12 @@ TEST(States, TickEndsBlocksInOrderAlsoAfterARestart) {
     cut(*o.states, o.names, *o.store);
   }
   Opened o(dir.path);
-  ASSERT_TRUE(o.states->tick(kT0 + 180 * kDayUs - 1));
+  tick_all(*o.states, kT0 + 180 * kDayUs - 1);
   EXPECT_EQ(o.states->stats().blocked, 2u);
-  ASSERT_TRUE(o.states->tick(kT0 + 180 * kDayUs));
+  tick_all(*o.states, kT0 + 180 * kDayUs);
   EXPECT_EQ(o.states->view().word(feed.id("a@x.example")), 0u);
   EXPECT_NE(o.states->view().word(feed.id("b@x.example")), 0u);
-  ASSERT_TRUE(o.states->tick(kT0 + 500 * kDayUs));
+  tick_all(*o.states, kT0 + 500 * kDayUs);
   EXPECT_EQ(o.states->stats().blocked, 0u);
   EXPECT_EQ(o.states->stats().last_seq, 4u);
   cut(*o.states, o.names, *o.store);
@@ -405,7 +434,7 @@ TEST(States, IncidentAtOneProvider) {
            Cause::mailbox_unknown);
   feed.apply(*o->states);
   EXPECT_EQ(kind(999), BlockKind::dead) << "confirmed";
-  ASSERT_TRUE(o->states->tick(t + 8 * kDayUs));
+  tick_all(*o->states, t + 8 * kDayUs);
   EXPECT_EQ(kind(998), BlockKind::none) << "lifted";
 }
 

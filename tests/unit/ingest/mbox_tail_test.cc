@@ -1,0 +1,246 @@
+#include "ingest/mbox_tail.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include "base/time.h"
+
+namespace bounced::ingest {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kNow = 1'763'640'000'000'000;  // 2025-11-20 12:00 UTC
+
+std::string mail(int n, const std::string& fields = {}, const std::string& more = {}) {
+  const std::string number = std::to_string(n);
+  return "From a@b.example Thu Nov 20 11:59:01 2025\n" + fields + "Subject: mail " + number +
+         "\n\nbody " + number + "\n" + more + "\n";
+}
+
+class MboxTailTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/bounced-mbox-XXXXXX";
+    dir_ = mkdtemp(name);
+    open();
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+  [[nodiscard]] std::string path() const { return dir_ + "/box"; }
+  void write(const std::string& text) const {
+    std::ofstream(path(), std::ios::binary | std::ios::trunc) << text;
+  }
+  void append(const std::string& text) const {
+    std::ofstream(path(), std::ios::binary | std::ios::app) << text;
+  }
+  /// As after a restart: what was remembered is in the book.
+  void open() {
+    MboxTail::Options options;
+    options.source = "mbox:test";
+    options.path = path();
+    options.old_us = 13 * kDayUs;
+    tail_ = std::make_unique<MboxTail>(options, book_);
+  }
+  /// Subjects' numbers of what is whole `after_us` later; taken unless told otherwise.
+  std::string look(std::int64_t after_us = 0, bool take = true) {
+    now_us_ += after_us;
+    std::string numbers;
+    do {
+      const auto read = tail_->read(mails_, now_us_);
+      EXPECT_TRUE(read || read.error().code == ErrorCode::not_found) << read.error().message();
+      for (const Mail& m : mails_) {
+        const std::size_t at = m.bytes.find("Subject: mail ");
+        numbers += at == std::string::npos ? "?" : m.bytes.substr(at + 14, 1);
+      }
+      if (take && tail_->taken()) book_.update(tail_->position());
+    } while (tail_->more());
+    return numbers;
+  }
+  /// Twice: it has to be seen that the file does not grow.
+  std::string settled() {
+    const std::string first = look();
+    return first + look(3 * kSecondUs);
+  }
+
+  std::string dir_;
+  PositionBook book_;
+  std::unique_ptr<MboxTail> tail_;
+  std::vector<Mail> mails_;
+  std::int64_t now_us_ = kNow;
+};
+
+TEST_F(MboxTailTest, TakesAMailOnceItIsWhole) {
+  EXPECT_EQ(look(), "");  // no file yet
+  write(mail(1) + "From a@b.example Thu Nov 20 11:59:01 2025\nSubject: mail 2\n\nbo");
+  EXPECT_EQ(look(), "1");
+  EXPECT_EQ(look(kSecondUs), "");
+  append("dy 2\n\n");
+  EXPECT_EQ(look(kSecondUs), "");
+  EXPECT_EQ(look(kSecondUs), "");
+  EXPECT_EQ(look(kSecondUs), "2");
+  EXPECT_EQ(look(kSecondUs), "");
+  append(mail(3) + mail(4));
+  EXPECT_EQ(look(kSecondUs), "3");
+  EXPECT_EQ(look(3 * kSecondUs), "4");
+  EXPECT_EQ(tail_->position().offset, fs::file_size(path()));
+  EXPECT_EQ(tail_->stats().torn, 0u);
+}
+
+TEST_F(MboxTailTest, GoesOnAfterARestart) {
+  write(mail(1) + mail(2));
+  EXPECT_EQ(look(), "1");
+  open();
+  EXPECT_EQ(settled(), "2");
+  append(mail(3));
+  open();
+  EXPECT_EQ(settled(), "3");
+  EXPECT_EQ(book_.all().size(), 1u);
+}
+
+TEST_F(MboxTailTest, WhatWasNotTakenIsReadAgain) {
+  write(mail(1) + mail(2) + mail(3));
+  EXPECT_EQ(look(0, false), "12");
+  EXPECT_EQ(look(0, false), "12");
+  EXPECT_EQ(look(), "12");
+  EXPECT_EQ(look(), "");
+}
+
+TEST_F(MboxTailTest, AQuotedOrUnmarkedFromIsNoMail) {
+  write(mail(1, "", ">From here on Thu Nov 20 11:59:01 2025\nFrom now on at 12:30 sharp\n") +
+        mail(2, "", "\nFrom the start\n\n>From x Thu Nov 20 11:59:01 2025\n"));
+  EXPECT_EQ(settled(), "12");
+}
+
+TEST_F(MboxTailTest, ARewrittenFileIsReadAgainWithTheSameMails) {
+  write(mail(1) + mail(2));
+  EXPECT_EQ(settled(), "12");
+  EXPECT_EQ(look(0), "");
+  append(mail(3));
+  EXPECT_EQ(look(), "");
+  EXPECT_EQ(look(3 * kSecondUs), "3");
+  ASSERT_EQ(mails_.size(), 1u);
+  const std::string before = mails_[0].bytes;
+  // By a mail reader: flags, and a mail that is gone.
+  write(mail(2, "Status: RO\nX-Status: A\n") + mail(3, "Status: RO\nX-UID: 17\n", "\n"));
+  EXPECT_EQ(look(), "2");
+  EXPECT_EQ(mails_[0].bytes, "Subject: mail 2\n\nbody 2\n");
+  EXPECT_EQ(look(3 * kSecondUs, false), "3");
+  EXPECT_EQ(mails_[0].bytes, before);
+  EXPECT_EQ(tail_->stats().restarts, 1u);
+}
+
+TEST_F(MboxTailTest, AnEmptiedFileBeginsAnew) {
+  write(mail(1) + mail(2));
+  EXPECT_EQ(settled(), "12");
+  write("");
+  EXPECT_EQ(look(), "");
+  EXPECT_EQ(tail_->stats().restarts, 1u);
+  append(mail(3));
+  EXPECT_EQ(settled(), "3");
+  EXPECT_EQ(tail_->stats().restarts, 1u);
+  EXPECT_EQ(book_.all().size(), 1u);
+}
+
+TEST_F(MboxTailTest, ARenamedFileIsReadToItsEndFirst) {
+  write(mail(1));
+  EXPECT_EQ(settled(), "1");
+  append(mail(2));
+  fs::rename(path(), path() + ".1");
+  write(mail(3));
+  EXPECT_EQ(look(), "");  // the old one's last mail is not settled yet
+  EXPECT_EQ(look(3 * kSecondUs), "2");
+  EXPECT_EQ(settled(), "3");
+  EXPECT_EQ(tail_->stats().replaced, 1u);
+}
+
+TEST_F(MboxTailTest, OldMailsOfAFileThatIsNewAreLeftOut) {
+  write("From a@b Mon Nov  3 11:59:01 2025\nSubject: mail 1\n\nold\n\n" + mail(2));
+  EXPECT_EQ(settled(), "2");
+  EXPECT_EQ(tail_->stats().old, 1u);
+  // The daemon was stopped for long: what it never read is not old.
+  now_us_ += 30 * kDayUs;
+  append(mail(3));
+  open();
+  EXPECT_EQ(settled(), "3");
+}
+
+TEST_F(MboxTailTest, ATornMailIsTakenAndItsRestIsPassedOver) {
+  write(mail(1) + "From a@b.example Thu Nov 20 11:59:01 2025\nSubject: mail 2\n\nhal");
+  EXPECT_EQ(look(), "1");
+  EXPECT_EQ(look(59 * kSecondUs), "");
+  EXPECT_EQ(look(2 * kSecondUs), "2");
+  EXPECT_EQ(tail_->stats().torn, 1u);
+  append("f a mail\n\n" + mail(3));
+  EXPECT_EQ(settled(), "3");
+  EXPECT_EQ(tail_->stats().torn, 2u);
+}
+
+TEST_F(MboxTailTest, ALargeMailIsCutAndMemoryBounded) {
+  std::string body;
+  while (body.size() < 3 * MailReader::kBytesMax) body += "0123456789012345678901234567890123456\n";
+  write(mail(1, "", body) + mail(2));
+  EXPECT_EQ(look(), "1");
+  EXPECT_EQ(mails_[0].bytes.size(), MailReader::kBytesMax);
+  const std::string cut = mails_[0].bytes;
+  EXPECT_EQ(tail_->stats().oversize, 1u);
+  write(mail(1, "Status: RO\n", body) + mail(2));
+  EXPECT_EQ(look(0, false), "1");
+  EXPECT_EQ(mails_[0].bytes, cut);
+}
+
+TEST_F(MboxTailTest, ManyMailsComeInParts) {
+  std::string text;
+  for (int i = 0; i < 700; ++i) text += mail(i % 10);
+  write(text);
+  EXPECT_EQ(settled().size(), 700u);
+  EXPECT_EQ(tail_->position().offset, text.size());
+}
+
+TEST_F(MboxTailTest, WaitsForWhoWrites) {
+  write(mail(1) + mail(2));
+  const int fd = ::open(path().c_str(), O_RDWR | O_CLOEXEC);
+  struct flock region {};
+  region.l_type = F_WRLCK;
+  region.l_whence = SEEK_SET;
+  ASSERT_EQ(::fcntl(fd, F_OFD_SETLK, &region), 0);
+  EXPECT_EQ(look(), "");
+  region.l_type = F_UNLCK;
+  ASSERT_EQ(::fcntl(fd, F_OFD_SETLK, &region), 0);
+  ASSERT_EQ(::flock(fd, LOCK_EX), 0);
+  EXPECT_EQ(look(), "");
+  ::close(fd);
+  std::ofstream(path() + ".lock") << "";
+  const std::int64_t made_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count();
+  now_us_ = made_us;
+  EXPECT_EQ(look(), "");
+  EXPECT_EQ(tail_->stats().locked, 3u);
+  now_us_ = made_us + 700 * kSecondUs;  // nobody's any more
+  look();
+  EXPECT_EQ(tail_->stats().locked, 3u);
+}
+
+TEST(MboxText, SeparatorsTellATime) {
+  EXPECT_EQ(separator_time("From a@b Thu Nov 20 12:00:00 2025\n"), kNow);
+  EXPECT_EQ(separator_time("From Mon x Thu Nov 20 12:00:00 2025\n"), kNow);
+  EXPECT_EQ(separator_time("From a@b Thu Nov 20 12:00 2025\n"), 0);
+  EXPECT_EQ(separator_time("From a@b\n"), 0);
+}
+
+TEST(MboxText, ClientFieldsAreNoPartOfAMail) {
+  EXPECT_EQ(without_client_fields("A: 1\nSTATUS: O\n folded\nB: 2\n\nStatus: 5.1.1\n\n\n"),
+            "A: 1\nB: 2\n\nStatus: 5.1.1\n");
+  EXPECT_EQ(without_client_fields("Status-Of: x\n"), "Status-Of: x\n");
+  EXPECT_EQ(without_client_fields(""), "");
+  EXPECT_EQ(without_client_fields("\n\n"), "\n\n");
+}
+
+}  // namespace
+}  // namespace bounced::ingest
