@@ -43,9 +43,11 @@ struct Score {
     const auto percent = [](std::size_t part, std::size_t of) {
       return of == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(of);
     };
-    std::printf("%-28s %5zu  right %5.1f %%  false hard %3zu of %4zu (%.1f %%)  missed %3zu of %4zu (%.1f %%)\n",
-                name.c_str(), all, percent(right, all), false_hard, all - dead,
-                percent(false_hard, all - dead), missed_hard, dead, percent(missed_hard, dead));
+    std::printf(
+        "%-28s %5zu  right %5.1f %%  false hard %3zu of %4zu (%.1f %%)  missed %3zu of %4zu (%.1f "
+        "%%)\n",
+        name.c_str(), all, percent(right, all), false_hard, all - dead,
+        percent(false_hard, all - dead), missed_hard, dead, percent(missed_hard, dead));
   }
 };
 
@@ -58,9 +60,9 @@ Score judge(const std::shared_ptr<const RuleSet>& rules, const std::vector<Label
     const std::string cause(cause_id(*rules, verdict.cause));
     score.add(*rules, reply, cause);
     if (wrong && !reply.accepts(cause)) {
-      std::printf("%s: %s, not %s, by %s (%d): %s\n", reply.where.c_str(), reply.cause.c_str(), cause.c_str(),
-                  std::string(rule_name(*rules, verdict.rule)).c_str(), verdict.confidence,
-                  reply.diagnostic.c_str());
+      std::printf("%s: %s, not %s, by %s (%d): %s\n", reply.where.c_str(), reply.cause.c_str(),
+                  cause.c_str(), std::string(rule_name(*rules, verdict.rule)).c_str(),
+                  verdict.confidence, reply.diagnostic.c_str());
     }
   }
   return score;
@@ -97,7 +99,8 @@ int run(const std::string& dir, const std::vector<std::string>& folders, bool fo
     for (const Labelled& reply : replies) names.insert(file_of(reply));
     for (const std::string& name : names) {
       std::vector<Labelled> others = samples, mine;
-      for (const Labelled& reply : replies) (file_of(reply) == name ? mine : others).push_back(reply);
+      for (const Labelled& reply : replies)
+        (file_of(reply) == name ? mine : others).push_back(reply);
       const auto rules = rules_with(dir, others);
       if (!rules) return 3;
       const Score score = judge(rules, mine, true, wrong);
@@ -116,7 +119,8 @@ int run(const std::string& dir, const std::vector<std::string>& folders, bool fo
     for (const Labelled& reply : test) names.insert(file_of(reply));
     for (const std::string& name : names) {
       std::vector<Labelled> mine;
-      for (const Labelled& reply : test) if (file_of(reply) == name) mine.push_back(reply);
+      for (const Labelled& reply : test)
+        if (file_of(reply) == name) mine.push_back(reply);
       judge(rules, mine, false, false).print(name + ", rules alone");
       const Score score = judge(rules, mine, true, wrong);
       score.print(name);
@@ -135,10 +139,14 @@ int main(int argc, char** argv) {
   std::string dir = "rules";
   std::vector<std::string> folders;
   for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--folds") == 0) folds = true;
-    else if (std::strcmp(argv[i], "--wrong") == 0) wrong = true;
-    else if (std::strcmp(argv[i], "--rules") == 0 && i + 1 < argc) dir = argv[++i];
-    else folders.emplace_back(argv[i]);
+    if (std::strcmp(argv[i], "--folds") == 0)
+      folds = true;
+    else if (std::strcmp(argv[i], "--wrong") == 0)
+      wrong = true;
+    else if (std::strcmp(argv[i], "--rules") == 0 && i + 1 < argc)
+      dir = argv[++i];
+    else
+      folders.emplace_back(argv[i]);
   }
   return bounced::run(dir, folders, folds, wrong);
 }

@@ -68,13 +68,14 @@ struct Explanation {
   std::string provider;         ///< as chosen
   std::vector<Match> matches;   ///< strongest rule first
   /// What speaks for the cause, against the next best one: a word ("gone"), a word's beginning, two
-  /// words, a code, a phase; in natural logarithms, strongest first. Empty where words do not count.
+  /// words, a code, a phase; in natural logarithms, strongest first. Empty where words do not
+  /// count.
   struct Word {
     std::string what;
     double weight = 0;
   };
   std::vector<Word> words;
-  std::string summary;          ///< one sentence
+  std::string summary;  ///< one sentence
 };
 
 /// One per thread: scratch space and memo. Results do not depend on the memo.

@@ -39,10 +39,11 @@ static_assert(sizeof(KeyTail) <= classify::Sketch::kSlack);
 constexpr std::uint32_t kNormalised = 0, kSketched = 1;
 /// From this confidence (percent) on a rule needs no words beside it, unless it makes dead.
 constexpr std::uint8_t kSure = 97;
-/// What words alone must weigh more to make dead what a code or a rule does not, in sixteenths: a text
-/// that says nothing is no dead mailbox because most failures are,
-/// nor is one by its code.
-constexpr int kDeadMargin = 12, kDeadMarginOfRule = 24, kDeadByWords = 8;
+/// What words alone must weigh more to make dead what a code or a rule does not, in sixteenths: a
+/// text that says nothing is no dead mailbox because most failures are, nor is one by its code.
+constexpr int kDeadMargin = 12, kDeadMarginOfRule = 40, kDeadByWords = 8;
+/// A rule that says that nobody can tell was written against just such words.
+constexpr int kNeverDead = 1 << 20;
 constexpr std::size_t kReasonsMax = 6;  ///< of words, in an explanation
 
 bool is_unknown(Cause cause) {
@@ -65,14 +66,14 @@ Severity said_by(std::uint16_t smtp_code, const EnhancedCode& enhanced, EventKin
 }
 
 /// How much more than its words weigh a cause is given because a rule of this confidence (percent)
-/// names it, which found a literal of `length` bytes, in sixteenths of a natural logarithm. Measured on replies that neither the rules nor
-/// the words were made from: least wrong verdicts.
+/// names it, which found a literal of `length` bytes, in sixteenths of a natural logarithm.
+/// Measured on replies that neither the rules nor the words were made from: least wrong verdicts.
 int weight_of_rule(std::uint8_t confidence, std::uint32_t length) {
   const int sure = confidence >= 95 ? 40 : confidence >= 90 ? 24 : 8;
   return sure + static_cast<int>(std::min(length, 32u)) * 3 / 2;
 }
 int weight_of_code(std::uint8_t confidence) {
-  return confidence >= 60 ? 20 : 4;
+  return confidence >= 80 ? 36 : confidence >= 60 ? 20 : 4;
 }
 
 /// A provider's own class (webhooks): its label's words are few.
@@ -110,6 +111,7 @@ struct Classifier::Impl {
   Normalised normalised;
   Reply reply;
   Facts facts;
+  bool weighed = false;  ///< the last verdict's words were asked
 
   [[nodiscard]] RuleSet::ProviderId provider_of(const Failure& failure) const;
   void prepare(const Failure& failure, RuleSet::ProviderId provider);
@@ -174,14 +176,16 @@ AddressId Classifier::Impl::hash(char* text, std::size_t size, const KeyTail& ta
 
 Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
   const Severity said = said_by(facts.smtp_code, facts.enhanced, facts.kind, failure.hint);
+  weighed = false;
   Verdict ruled;
-  int weight = 0, dead_margin = kDeadMarginOfRule;
+  int weight = 0, dead_margin = kDeadMargin;
   if (winner != nullptr) {
     const RuleSet::Compiled& rule = rules->compiled[winner->rule];
     ruled = rules->verdict(rule.cause, said, rule.severity, rule.confidence, winner->rule + 1);
     if (rules->of_operator(winner->rule)) return ruled;
     if (rule.confidence >= kSure && !ruled.hard()) return ruled;
     weight = weight_of_rule(rule.confidence, winner->length);
+    dead_margin = is_unknown(rule.cause) ? kNeverDead : kDeadMarginOfRule;
   } else {
     const std::uint32_t number =
         classify::find_code_row(facts.smtp_code, facts.enhanced, failure.hint, facts.kind);
@@ -189,7 +193,6 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
     ruled = rules->verdict(row.cause, said, Severity::none, row.confidence,
                            static_cast<RuleId>(rules->rule_count() + 1 + number));
     weight = row.name.starts_with("hint/") ? kWeightOfHint : weight_of_code(row.confidence);
-    dead_margin = kDeadMargin;
   }
   return options.words ? weigh(ruled, weight, dead_margin) : ruled;
 }
@@ -197,19 +200,20 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
 /// What the rules say, or what the words say where they weigh more.
 Verdict Classifier::Impl::weigh(const Verdict& ruled, int weight, int dead_margin) {
   if (ruled.cause == Cause::local_suppressed || ruled.cause >= Cause{kBuiltinCauses}) return ruled;
+  weighed = true;
   classify::Weigher::Opinion words = weigher.weigh(reply, ruled.cause, weight);
   const bool unknown = is_unknown(words.cause);
   if (words.cause == ruled.cause || words.cause == Cause::none ||
       (unknown && is_unknown(ruled.cause))) {
     return ruled;
   }
-  if (makes_dead(words.cause) && !makes_dead(ruled.cause) && 
+  if (makes_dead(words.cause) && !makes_dead(ruled.cause) &&
       (words.margin < dead_margin || words.by_words < kDeadByWords)) {
     return ruled;
   }
   if (unknown) {
-    words.cause = ruled.said == Severity::temporary ? Cause::unknown_temporary
-                                                    : Cause::unknown_permanent;
+    words.cause =
+        ruled.said == Severity::temporary ? Cause::unknown_temporary : Cause::unknown_permanent;
   }
   return rules->verdict(words.cause, ruled.said, Severity::none, confidence_of(words.margin),
                         rules->learned_rule(words.cause));
@@ -307,6 +311,7 @@ Verdict Classifier::explain(const Failure& failure, Explanation& out) {
 
 /// What the words say of the text that was judged last.
 void Classifier::Impl::explain_words(Explanation& out) const {
+  if (!weighed) return;
   for (const auto& reason : weigher.reasons(reply, kReasonsMax)) {
     out.words.push_back({reason.feature, static_cast<double>(reason.weight) / 16});
   }

@@ -21,7 +21,7 @@ constexpr unsigned kLeast = 3;
 using Lanes = std::array<float, Learned::kLanes>;
 
 struct Example {
-  std::vector<std::uint32_t> features;  ///< numbers
+  std::vector<std::uint32_t> features;  ///< numbers, each once
   std::uint16_t cause = 0;
 };
 
@@ -47,6 +47,8 @@ std::vector<std::vector<std::uint32_t>> hashes_of(const std::vector<Lesson>& les
     features.read(reply_of(failure, normalised));
     std::vector<std::uint32_t>& mine = all.emplace_back();
     for (const Feature& feature : features.list()) mine.push_back(feature.hash);
+    std::sort(mine.begin(), mine.end());
+    mine.erase(std::unique(mine.begin(), mine.end()), mine.end());
   }
   return all;
 }

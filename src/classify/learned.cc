@@ -49,6 +49,10 @@ std::size_t alone_bytes(const char* p, const char* end) {
   return std::min<std::size_t>(lead < 0xF0 ? 3 : 4, static_cast<std::size_t>(end - p));
 }
 
+bool is_lower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+
 void put(Word& word, const char* from, std::size_t size) {
   word.size = static_cast<std::uint32_t>(std::min(size, Word::kBytes));
   copy_short(word.bytes.data(), from, word.size);
@@ -99,6 +103,7 @@ void Features::read_words(string_view text) {
     word = Word();
     if (*p == '{') {  // a placeholder
       while (p < end && *p != '}') ++p;
+      if (p < end) ++p;
       put(word, begin, static_cast<std::size_t>(p - begin));
       ++count_;
       continue;
@@ -116,7 +121,7 @@ void Features::read_words(string_view text) {
     } else {
       put_filtered(word, begin, p, kinds);
     }
-    if (word.size > 0) ++count_;
+    if (word.size > 1 || (word.size == 1 && !is_lower(word.bytes[0]))) ++count_;
     if (alone != 0) {
       words_[count_] = Word();
       put(words_[count_++], p, alone);
@@ -198,7 +203,7 @@ std::uint64_t Learned::fingerprint() const {
   return hash64(bytes(rows_), hash64(bytes(slots_)));
 }
 
-/// Adds rows to the scores: eight lanes a register, six registers for all of them.
+/// Adds rows to the scores, up to what these hold: eight lanes a register, six registers for all.
 void Weigher::add_up(std::span<const Learned::Row* const> rows) {
 #if defined(__SSE4_1__)
   constexpr std::size_t kStep = 8, kSteps = Learned::kLanes / kStep;
@@ -209,30 +214,37 @@ void Weigher::add_up(std::span<const Learned::Row* const> rows) {
     for (std::size_t i = 0; i < kSteps; ++i) {
       const __m128i eight =
           _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row->data() + i * kStep));
-      sums[i] = _mm_add_epi16(sums[i], _mm_cvtepi8_epi16(eight));
+      sums[i] = _mm_adds_epi16(sums[i], _mm_cvtepi8_epi16(eight));
     }
   }
   std::memcpy(scores_.data(), sums, sizeof sums);
 #else
   for (const Learned::Row* const row : rows) {
     for (std::size_t lane = 0; lane < Learned::kLanes; ++lane) {
-      scores_[lane] = static_cast<std::int16_t>(scores_[lane] + (*row)[lane]);
+      scores_[lane] =
+          static_cast<std::int16_t>(std::clamp(scores_[lane] + (*row)[lane], -32'768, 32'767));
     }
   }
 #endif
 }
 
-/// The rows of the reply's features; returns how many of them are of words, which come first.
+/// The rows of the reply's features, each once; returns how many of them are of words, which come
+/// first.
 std::size_t Weigher::find_rows() {
   const std::span<const Feature> features = features_.list();
   // Most of the model is not in the cache: all that is needed is on its way before any is used.
   for (const Feature& feature : features) learned_.prefetch(feature.hash);
   rows_.clear();
   std::size_t of_words = 0;
+  std::array<std::uint64_t, 16> met{};  // a bit for some of the hash: most are not met twice
   for (const Feature& feature : features) {
     if (feature.kind == Feature::Kind::code) of_words = rows_.size();
     const Learned::Row* const row = learned_.find(feature.hash);
     if (row == nullptr) continue;
+    std::uint64_t& bits = met[feature.hash % met.size()];
+    const std::uint64_t bit = std::uint64_t{1} << (feature.hash / met.size() % 64);
+    if ((bits & bit) != 0 && std::find(rows_.begin(), rows_.end(), row) != rows_.end()) continue;
+    bits |= bit;
     __builtin_prefetch(row);
     rows_.push_back(row);
   }
@@ -260,12 +272,9 @@ Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
   add_up(rows.subspan(of_words));
   shorten();
   const auto favourite = static_cast<std::size_t>(favoured);
-  if (favourite < kBuiltinCauses) {
-    scores_[favourite] = static_cast<std::int16_t>(scores_[favourite] + bonus);
-  }
   int best = std::numeric_limits<int>::min(), next = best;
   for (std::uint16_t cause = 1; cause < kBuiltinCauses; ++cause) {
-    const int score = scores_[cause];
+    const int score = scores_[cause] + (cause == favourite ? bonus : 0);
     if (score > best) {
       next = std::exchange(best, score);
       next_ = std::exchange(best_, cause);

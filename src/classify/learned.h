@@ -25,8 +25,8 @@ struct Reply {
 
 /// A word of a reply as it is weighed: lower case, each number one zero, without apostrophes and
 /// without what logs mask or old servers leave out (whatever is not ASCII in a word that has ASCII
-/// letters, and `?`): `empf?nger` and `empfänger` are one word. Zeros follow. The words of scripts
-/// without blanks are their characters.
+/// letters, and `?`): `empf?nger` and `empfänger` are one word. Zeros follow. Single
+/// Latin letters are no words; those of scripts without blanks are their characters.
 struct Word {
   static constexpr std::size_t kBytes = 32;  ///< the rest of a longer one does not count
   std::array<char, kBytes> bytes{};
@@ -42,9 +42,9 @@ struct Feature {
   std::uint32_t begin = 0;  ///< of its words in the list of words read (not of codes)
 };
 
-/// The features of a reply, those of words first. Its first kWordsMax words count; a word that comes
-/// twice counts twice. What the
-/// memo takes for the same reply has the same features. Thread safety: none; one per thread.
+/// The features of a reply, those of words first. Its first kWordsMax words count; a word that
+/// comes twice counts twice. What the memo takes for the same reply has the same features. Thread
+/// safety: none; one per thread.
 class Features {
  public:
   static constexpr std::size_t kWordsMax = 160;
@@ -138,7 +138,7 @@ class Weigher {
 
   const Learned& learned_;
   Features features_;
-  std::vector<const Learned::Row*> rows_;  ///< of the last text's features
+  std::vector<const Learned::Row*> rows_;  ///< of the last text's features, each once
   Scores scores_{};
   std::uint16_t best_ = 0, next_ = 0;
 };

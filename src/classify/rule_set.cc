@@ -350,9 +350,8 @@ void RuleSet::rank_rules(const ProviderNumbers& numbers) {
     std::vector<ProviderId> providers;
     for (const string& suffix : rule.providers) providers.push_back(numbers.at(suffix));
     c.providers = append(rule_providers, providers);
-    c.rank = rule.precedence * kOperatorRank |
-             (rule.providers.empty() ? 0u : kProviderRank) | (rule.has_text() ? kTextRank : 0u) |
-             rule.predicates();
+    c.rank = rule.precedence * kOperatorRank | (rule.providers.empty() ? 0u : kProviderRank) |
+             (rule.has_text() ? kTextRank : 0u) | rule.predicates();
     if (!rule.has_text()) code_rules.push_back(r);
     rule_ids.add(rule.id);
   }
@@ -468,8 +467,7 @@ Verdict RuleSet::verdict(Cause cause, Severity said, Severity override_, std::ui
 }
 
 RuleId RuleSet::learned_rule(Cause cause) const {
-  return static_cast<RuleId>(rule_count() + 1 + classify::code_rows()) +
-         static_cast<RuleId>(cause);
+  return static_cast<RuleId>(rule_count() + 1 + classify::code_rows()) + static_cast<RuleId>(cause);
 }
 
 namespace {

@@ -45,7 +45,13 @@ void append_explanation(std::string& json, const RuleSet& rules, const Explanati
   member("provider", why.provider);
   member("summary", why.summary);
   member("policy", effect);
-  json += ",\"matches\":[";
+  json += ",\"words\":[";
+  for (std::size_t i = 0; i < why.words.size(); ++i) {
+    json += i != 0 ? ",{\"what\":" : "{\"what\":";
+    append_json(json, why.words[i].what);
+    json += fmt::format(",\"weight\":{:.2f}}}", why.words[i].weight);
+  }
+  json += "],\"matches\":[";
   for (std::size_t i = 0; i < why.matches.size(); ++i) {
     const auto& match = why.matches[i];
     json += i != 0 ? ",{\"rule\":" : "{\"rule\":";
@@ -72,6 +78,12 @@ void append_explanation_text(std::string& text, const RuleSet& rules, const Expl
                         cause_id(rules, match.cause), match.where,
                         match.why.empty() ? "" : ": " + match.why);
   }
+  std::string words;
+  for (const auto& word : why.words) {
+    words += fmt::format("{}\"{}\" {:+.1f}", words.empty() ? "" : ", ", printable(word.what),
+                         word.weight);
+  }
+  if (!words.empty()) text += fmt::format("  words     {}\n", words);
   text += fmt::format("  why       {}\n  policy    {}\n", why.summary, effect);
 }
 

@@ -85,9 +85,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       weighed.confidence == plainly.confidence) {
     return 0;
   }
-  std::fprintf(stderr, "%s\n%s, again %s, without memo %s, expected %s; with words %s, without memo %s\n",
-               text.c_str(),
-               std::string(rule_name(rules(), first.rule)).c_str(),
+  std::fprintf(stderr,
+               "%s\n%s, again %s, without memo %s, expected %s; with words %s, without memo %s\n",
+               text.c_str(), std::string(rule_name(rules(), first.rule)).c_str(),
                std::string(rule_name(rules(), again.rule)).c_str(),
                std::string(rule_name(rules(), known.rule)).c_str(),
                std::string(rule_name(rules(), expected)).c_str(),

@@ -1,0 +1,182 @@
+// What words weigh: features, learning, and the vote of words, rules and codes.
+#include "classify/learned.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "bounced/classifier.h"
+#include "classify/learn.h"
+#include "classify/rule_file.h"
+#include "classify/rule_set.h"
+#include "fixtures.h"
+
+namespace bounced::classify {
+namespace {
+
+Reply reply(std::string_view text, std::uint16_t code = 550) {
+  Reply made;
+  made.text = text;
+  made.smtp_code = code;
+  return made;
+}
+
+std::multiset<std::uint32_t> hashes(std::string_view text, std::uint16_t code = 550) {
+  Features features;
+  features.read(reply(text, code));
+  std::multiset<std::uint32_t> all;
+  for (const Feature& feature : features.list()) all.insert(feature.hash);
+  return all;
+}
+
+TEST(Features, WhatLogsMaskIsLeftOut) {
+  EXPECT_EQ(hashes("empfänger unbekannt"), hashes("empf?nger unbekannt"));
+  EXPECT_EQ(hashes("empfänger unbekannt"), hashes("empf??nger unbekannt"));
+  EXPECT_EQ(hashes("doesn't exist"), hashes("doesnt exist"));
+  EXPECT_NE(hashes("empfänger unbekannt"), hashes("empfanger unbekannt"));
+}
+
+TEST(Features, NumbersAreOne) {
+  EXPECT_EQ(hashes("ticket 12 x9y"), hashes("ticket 48291 x77y"));
+  EXPECT_NE(hashes("ticket 12"), hashes("ticket twelve"));
+  EXPECT_NE(hashes("ticket 12", 550), hashes("ticket 12", 552));
+}
+
+TEST(Features, CharactersAreTheWordsOfScriptsWithoutBlanks) {
+  Features features;
+  const Reply made = reply("邮箱已满 full");
+  features.read(made);
+  std::set<std::string> names;
+  for (const Feature& feature : features.list()) names.insert(features.name(feature, made));
+  for (const char* name : {"邮", "邮 箱", "满 full", "full", "550", "5xx", "no enhanced code"}) {
+    EXPECT_EQ(names.count(name), 1u) << name;
+  }
+}
+
+TEST(Features, AnyBytesAreRead) {
+  Features features;
+  std::string text;
+  for (int round = 0; round < 3000; ++round) {
+    text += static_cast<char>(round * 37 + round / 7);
+    features.read(reply(text));
+    ASSERT_LE(features.list().size(), Features::kWordsMax * 3 + 5);
+  }
+  features.read(reply("{"));
+  features.read(reply("{addr"));
+  features.read(reply("\xe9"));
+  features.read(reply(""));
+  EXPECT_EQ(features.list().size(), 5u);
+}
+
+Lesson lesson(const char* text, Cause cause) {
+  Lesson made;
+  made.diagnostic = text;
+  made.cause = cause;
+  return made;
+}
+
+std::vector<Lesson> lessons() {
+  std::vector<Lesson> all;
+  for (int i = 0; i < 4; ++i) {
+    all.push_back(lesson("550 nobody of that name", Cause::mailbox_unknown));
+    all.push_back(lesson("550 we know nobody called so", Cause::mailbox_unknown));
+    all.push_back(lesson("550 your host is not welcome", Cause::sender_ip_listed));
+    all.push_back(lesson("550 we welcome no such host", Cause::sender_ip_listed));
+    all.push_back(lesson("550 please confirm that you are human", Cause::notice_challenge));
+  }
+  return all;
+}
+
+TEST(Learned, WordsDecideAndABonusHolds) {
+  const Learned learned = learn(lessons());
+  ASSERT_FALSE(learned.empty());
+  Weigher weigher(learned);
+  const Reply nobody = reply("nobody here");
+  const auto words = weigher.weigh(nobody, Cause::unknown_permanent, 0);
+  EXPECT_EQ(words.cause, Cause::mailbox_unknown);
+  EXPECT_GT(words.margin, 0);
+  EXPECT_GT(words.by_words, 0);
+  const auto reasons = weigher.reasons(nobody, 3);
+  ASSERT_FALSE(reasons.empty());
+  EXPECT_EQ(reasons[0].feature, "nobody");
+  EXPECT_EQ(weigher.weigh(reply("nobody here"), Cause::mailbox_full, 1000).cause,
+            Cause::mailbox_full);
+}
+
+TEST(Learned, CodesAloneSayNothingAndNobodyFailsNotByWords) {
+  const Learned learned = learn(lessons());
+  Weigher weigher(learned);
+  EXPECT_EQ(weigher.weigh(reply("qwertz zxcvb"), Cause::unknown_permanent, 0).cause, Cause::none);
+  EXPECT_EQ(weigher.weigh(reply("confirm that you are human"), Cause::policy_local, 0).cause,
+            Cause::none);
+  EXPECT_EQ(weigher.weigh(reply("confirm that you are human"), Cause::notice_challenge, 8).cause,
+            Cause::notice_challenge);
+}
+
+TEST(Learned, TheSameLessonsMakeTheSameModel) {
+  EXPECT_EQ(learn(lessons()).fingerprint(), learn(lessons()).fingerprint());
+  auto other = lessons();
+  other.push_back(lesson("550 nobody", Cause::mailbox_full));
+  EXPECT_NE(learn(other).fingerprint(), learn(lessons()).fingerprint());
+}
+
+TEST(Learned, NothingLearnedSaysNothing) {
+  const Learned nothing;
+  Weigher weigher(nothing);
+  EXPECT_EQ(weigher.weigh(reply("nobody here"), Cause::mailbox_full, 0).cause, Cause::none);
+}
+
+/// One weak rule of ours and one of an operator.
+std::shared_ptr<const RuleSet> rules_with_words() {
+  RuleFiles files;
+  read_rule_text(testing::shipped_causes(), "causes", 0, files);
+  read_rule_text(
+      "[[rule]]\nid=\"t/weak\"\ncause=\"mailbox.unknown\"\nconfidence=0.6\nany=[\"host\"]\n",
+      "ours", 0, files);
+  read_rule_text(
+      "[[rule]]\nid=\"o/final\"\ncause=\"mailbox.unknown\"\nconfidence=0.6\nany=[\"my host\"]\n",
+      "theirs", 1, files);
+  files.learned = learn(lessons());
+  auto set = RuleSet::build(std::move(files), "");
+  return set ? *set : nullptr;
+}
+
+TEST(Learned, WordsOverruleAWeakRuleButNoOperators) {
+  const auto rules = rules_with_words();
+  ASSERT_NE(rules, nullptr);
+  Classifier classifier(rules), without(rules, {true, {}, false});
+  Failure failure;
+  failure.diagnostic = "550 your host is not welcome, we welcome no such host";
+  Explanation why;
+  const Verdict verdict = classifier.explain(failure, why);
+  EXPECT_EQ(rule_name(*rules, verdict.rule), "learned/sender.ip_listed");
+  EXPECT_EQ(classifier.classify(failure).rule, verdict.rule);
+  EXPECT_LT(verdict.confidence, 95);
+  ASSERT_FALSE(why.words.empty());
+  EXPECT_FALSE(why.matches.at(0).won);
+  const Classifier::Span span = classifier.span(failure);
+  EXPECT_LT(span.begin, span.end);
+  EXPECT_EQ(rule_name(*rules, without.classify(failure).rule), "t/weak");
+  failure.diagnostic = "550 my host is not welcome, we welcome no such host";
+  EXPECT_EQ(rule_name(*rules, classifier.classify(failure).rule), "o/final");
+}
+
+/// Of the program itself: what the issue of a bare code is must not become a dead mailbox.
+TEST(Learned, WordsThatNobodyKnowsLeaveTheCode) {
+  const auto rules = load_rules({});
+  ASSERT_TRUE(rules);
+  Classifier classifier(*rules);
+  for (const char* text : {"550", "550 5.0.0", "550 qwertz zxcvb", "554 qqq", "550 5.7.1 zzyzx"}) {
+    Failure failure;
+    failure.diagnostic = text;
+    const Verdict verdict = classifier.classify(failure);
+    EXPECT_FALSE(verdict.hard()) << text;
+    EXPECT_EQ(rule_name(**rules, verdict.rule).substr(0, 5), "code/") << text;
+  }
+}
+
+}  // namespace
+}  // namespace bounced::classify
