@@ -178,7 +178,7 @@ std::string Features::name(const Feature& feature, const Reply& reply) const {
       return "x." + std::to_string(reply.enhanced.subject) + "." +
              std::to_string(reply.enhanced.detail);
     case Feature::Kind::phase:
-      return "in " + std::string(to_string(reply.phase));
+      return reply.phase == Phase::none ? "no phase" : "in " + std::string(to_string(reply.phase));
     case Feature::Kind::kind:
       return std::string(to_string(reply.kind));
   }
