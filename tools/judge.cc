@@ -1,9 +1,8 @@
 // How good verdicts are on replies that neither rules nor words were made from: files of labelled
-// replies, or each file of rules/replies judged by what the others teach.
+// replies, or each file that is learned from judged by what the others teach.
 #include <cstdio>
-#include <cstring>
+#include <map>
 #include <memory>
-#include <set>
 
 #include "classify/rule_file.h"
 #include "classify/rule_set.h"
@@ -80,73 +79,119 @@ std::shared_ptr<const RuleSet> rules_with(const std::string& dir,
   return set ? *set : nullptr;
 }
 
-std::string file_of(const Labelled& reply) {
-  return reply.where.substr(0, reply.where.find(':'));
+using ByFile = std::map<std::string, std::vector<Labelled>>;
+
+ByFile by_file(const std::vector<Labelled>& replies) {
+  ByFile files;
+  for (const Labelled& reply : replies) {
+    files[reply.where.substr(0, reply.where.find(':'))].push_back(reply);
+  }
+  return files;
 }
 
-int run(const std::string& dir, const std::vector<std::string>& folders, bool folds, bool wrong) {
-  RuleSetOptions options;
-  options.rules_dir = dir;
-  const auto files = classify::read_rule_files(options);
-  if (!files) return 3;
-  const std::vector<Labelled> samples = samples_of(files->rules);
-  const std::vector<Labelled> replies = read_replies(dir + "/replies");
-  std::vector<Labelled> lessons = samples;
-  lessons.insert(lessons.end(), replies.begin(), replies.end());
-  if (folds) {
-    std::set<std::string> names;
-    Score all;
-    for (const Labelled& reply : replies) names.insert(file_of(reply));
-    for (const std::string& name : names) {
-      std::vector<Labelled> others = samples, mine;
-      for (const Labelled& reply : replies)
-        (file_of(reply) == name ? mine : others).push_back(reply);
-      const auto rules = rules_with(dir, others);
-      if (!rules) return 3;
-      const Score score = judge(rules, mine, true, wrong);
-      score.print(name);
-      all.add(score);
+struct Arguments {
+  bool folds = false, wrong = false;
+  std::string source = ".";  ///< of the project
+  std::vector<std::string> folders;
+};
+
+/// Each file by what the rules and all other files teach.
+int judge_folds(const Arguments& args, const std::vector<Labelled>& samples,
+                const std::vector<Labelled>& replies) {
+  const ByFile files = by_file(replies);
+  Score all;
+  for (const auto& [name, mine] : files) {
+    std::vector<Labelled> lessons = samples;
+    for (const auto& [other, theirs] : files) {
+      if (other != name) lessons.insert(lessons.end(), theirs.begin(), theirs.end());
     }
-    all.print("each by the others");
+    const auto rules = rules_with(args.source + "/rules", lessons);
+    if (!rules) return 3;
+    const Score score = judge(rules, mine, true, args.wrong);
+    score.print(name);
+    all.add(score);
   }
-  if (folders.empty()) return 0;
-  const auto rules = rules_with(dir, lessons);
+  all.print("each by the others");
+  return 0;
+}
+
+/// Folders that nothing was learned from, by everything that is.
+int judge_folders(const Arguments& args, const std::vector<Labelled>& lessons) {
+  const auto rules = rules_with(args.source + "/rules", lessons);
   if (!rules) return 3;
-  Score by_rules, all;
-  for (const std::string& folder : folders) {
-    const std::vector<Labelled> test = read_replies(folder);
-    std::set<std::string> names;
-    for (const Labelled& reply : test) names.insert(file_of(reply));
-    for (const std::string& name : names) {
-      std::vector<Labelled> mine;
-      for (const Labelled& reply : test)
-        if (file_of(reply) == name) mine.push_back(reply);
-      judge(rules, mine, false, false).print(name + ", rules alone");
-      const Score score = judge(rules, mine, true, wrong);
+  Score plain, all;
+  for (const std::string& folder : args.folders) {
+    std::vector<Labelled> replies;
+    read_replies(folder, replies);
+    for (const auto& [name, mine] : by_file(replies)) {
+      const Score alone = judge(rules, mine, false, false);
+      alone.print(name + ", rules alone");
+      plain.add(alone);
+      const Score score = judge(rules, mine, true, args.wrong);
       score.print(name);
       all.add(score);
     }
   }
+  plain.print("all, rules alone");
   all.print("all");
   return 0;
 }
+
+int run(const Arguments& args) {
+  RuleSetOptions options;
+  options.rules_dir = args.source + "/rules";
+  const auto files = classify::read_rule_files(options);
+  if (!files) {
+    std::fprintf(stderr, "bounced-judge: %s\n", files.error().message().c_str());
+    return 3;
+  }
+  const std::vector<Labelled> samples = samples_of(files->rules);
+  std::vector<Labelled> replies;
+  for (const char* folder : {"/tests/golden/verdicts", "/rules/replies"}) {
+    read_replies(args.source + folder, replies);
+  }
+  if (args.folds) {
+    if (const int status = judge_folds(args, samples, replies); status != 0) return status;
+  }
+  if (args.folders.empty()) return 0;
+  std::vector<Labelled> lessons = samples;
+  lessons.insert(lessons.end(), replies.begin(), replies.end());
+  return judge_folders(args, lessons);
+}
+
+constexpr const char* kUsage =
+    "usage: bounced-judge [--source DIR] [--wrong] [--folds] [FOLDER...]\n"
+    "How many verdicts are right, false hard, missed hard: of the labelled replies of FOLDERs, "
+    "which\n"
+    "must not be among those that are learned from; with --folds of each file that is, by what "
+    "the\n"
+    "others teach. --wrong lists what is not right. DIR is the project's folder (default: this "
+    "one).\n"
+    "example: bounced-judge tests/golden/blind\n";
 
 }  // namespace
 }  // namespace bounced
 
 int main(int argc, char** argv) {
-  bool folds = false, wrong = false;
-  std::string dir = "rules";
-  std::vector<std::string> folders;
+  bounced::Arguments args;
   for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--folds") == 0)
-      folds = true;
-    else if (std::strcmp(argv[i], "--wrong") == 0)
-      wrong = true;
-    else if (std::strcmp(argv[i], "--rules") == 0 && i + 1 < argc)
-      dir = argv[++i];
-    else
-      folders.emplace_back(argv[i]);
+    const std::string_view argument = argv[i];
+    if (argument == "--folds") {
+      args.folds = true;
+    } else if (argument == "--wrong") {
+      args.wrong = true;
+    } else if (argument == "--source" && i + 1 < argc) {
+      args.source = argv[++i];
+    } else if (argument.substr(0, 1) != "-") {
+      args.folders.emplace_back(argument);
+    } else {
+      std::fputs(bounced::kUsage, argument == "--help" ? stdout : stderr);
+      return argument == "--help" ? 0 : 2;
+    }
   }
-  return bounced::run(dir, folders, folds, wrong);
+  if (!args.folds && args.folders.empty()) {
+    std::fputs(bounced::kUsage, stderr);
+    return 2;
+  }
+  return bounced::run(args);
 }

@@ -1,4 +1,5 @@
-// Labelled replies, one JSON object a line (rules/replies): what is learned from, and judged by.
+// Labelled replies, one JSON object a line (rules/replies,
+// tests/golden): what is learned from, and judged by.
 #pragma once
 
 #include <simdjson.h>
@@ -71,14 +72,13 @@ inline bool read_reply(const simdjson::dom::element& object, Labelled& out) {
          (kind.empty() || from_string(kind, out.kind));
 }
 
-/// All *.ndjson of a folder, by name. What is wrong in them ends the program.
-inline std::vector<Labelled> read_replies(const std::filesystem::path& folder) {
+/// Appends all *.ndjson of a folder, by name. What is wrong in them ends the program.
+inline void read_replies(const std::filesystem::path& folder, std::vector<Labelled>& replies) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() == ".ndjson") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
-  std::vector<Labelled> replies;
   simdjson::dom::parser parser;
   for (const std::filesystem::path& file : files) {
     std::ifstream in(file);
@@ -86,7 +86,7 @@ inline std::vector<Labelled> read_replies(const std::filesystem::path& folder) {
     for (int number = 1; std::getline(in, line); ++number) {
       if (line.empty()) continue;
       Labelled reply;
-      reply.where = file.filename().string() + ":" + std::to_string(number);
+      reply.where = (folder.filename() / file.filename()).string() + ":" + std::to_string(number);
       simdjson::dom::element object;
       if (parser.parse(line).get(object) != simdjson::SUCCESS || !read_reply(object, reply)) {
         std::fprintf(stderr, "%s: not a labelled reply\n", reply.where.c_str());
@@ -95,7 +95,6 @@ inline std::vector<Labelled> read_replies(const std::filesystem::path& folder) {
       replies.push_back(std::move(reply));
     }
   }
-  return replies;
 }
 
 inline std::vector<Labelled> samples_of(const std::vector<classify::Rule>& rules) {

@@ -1,5 +1,5 @@
 // Runs during the build: loads the built-in rules as the program would, learns what words weigh
-// from their samples and from rules/replies, and writes the image of both.
+// from their samples and from labelled replies, and writes the image of both.
 #include <cstdio>
 #include <fstream>
 
@@ -18,7 +18,7 @@ std::string_view rule_image() {
 namespace {
 
 /// Empty when the rules are no good: the program then reads the texts and names what is wrong.
-std::string make_image(const std::string& replies) {
+std::string make_image(const std::vector<std::string>& folders) {
   using bounced::RuleSet;
   auto files = bounced::classify::read_rule_files({});
   if (!files) return {};
@@ -30,9 +30,7 @@ std::string make_image(const std::string& replies) {
   }
   if (!good) return {};
   std::vector<bounced::Labelled> lessons = bounced::samples_of(files->rules);
-  for (bounced::Labelled& reply : bounced::read_replies(replies)) {
-    lessons.push_back(std::move(reply));
-  }
+  for (const std::string& folder : folders) bounced::read_replies(folder, lessons);
   files->learned = bounced::classify::learn(bounced::lessons_of(lessons));
   const auto set = RuleSet::build(std::move(*files), "", bounced::classify::Target::any_cpu);
   if (!set) {
@@ -45,11 +43,11 @@ std::string make_image(const std::string& replies) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: %s FILE REPLIES\n", argv[0]);
+  if (argc < 3) {
+    std::fprintf(stderr, "usage: %s FILE FOLDER...\n", argv[0]);
     return 2;
   }
-  const std::string image = make_image(argv[2]);
+  const std::string image = make_image({argv + 2, argv + argc});
   if (image.empty()) std::fprintf(stderr, "warning: no image of the rules; starts are slower\n");
   std::ofstream out(argv[1], std::ios::binary);
   out << image;
