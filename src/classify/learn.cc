@@ -13,7 +13,7 @@ namespace bounced::classify {
 namespace {
 
 /// Chosen by what they make of replies that were not learned (tools/learn).
-constexpr int kRounds = 12;
+constexpr int kRounds = 16, kSettled = 8;  ///< the mean of what weights are after the last rounds
 constexpr float kRate = 0.15f, kDecay = 1e-3f, kSmallest = 1e-4f;
 /// Features that come less often are left out: they would only know one reply again.
 constexpr unsigned kLeast = 3;
@@ -75,10 +75,12 @@ Examples examples_of(const std::vector<Lesson>& lessons) {
   return examples;
 }
 
-/// Weights, and the sums of the squares of all slopes so far, by feature.
+/// Weights, the sums of the squares of all slopes so far, and the totals of kept weights, by
+/// feature.
 class Regression {
  public:
-  explicit Regression(std::size_t features) : weights_(features), sums_(features) {
+  explicit Regression(std::size_t features)
+      : weights_(features), sums_(features), totals_(features) {
     for (Lanes& lanes : sums_) lanes.fill(1e-6f);
   }
 
@@ -96,10 +98,17 @@ class Regression {
       }
     }
   }
+  /// Takes the weights as they are now into the mean.
+  void keep() {
+    ++kept_;
+    for (std::size_t i = 0; i < weights_.size(); ++i) {
+      for (std::size_t c = 1; c < kBuiltinCauses; ++c) totals_[i][c] += weights_[i][c];
+    }
+  }
   [[nodiscard]] Learned::Row row(std::size_t feature) const {
     Learned::Row row{};
     for (std::size_t c = 1; c < kBuiltinCauses; ++c) {
-      const long value = std::lround(weights_[feature][c] * 16);
+      const long value = std::lround(totals_[feature][c] / static_cast<float>(kept_) * 16);
       row[c] = static_cast<std::int8_t>(std::clamp(value, -127l, 127l));
     }
     return row;
@@ -122,7 +131,8 @@ class Regression {
     return chances;
   }
 
-  std::vector<Lanes> weights_, sums_;
+  std::vector<Lanes> weights_, sums_, totals_;
+  int kept_ = 0;
 };
 
 /// Fisher-Yates with a generator that the standard defines: std::shuffle's order is anybody's.
@@ -141,6 +151,7 @@ Learned learn(const std::vector<Lesson>& lessons) {
   for (int round = 0; round < kRounds; ++round) {
     shuffle(order, random);
     for (const std::uint32_t i : order) regression.step(examples.list[i]);
+    if (round >= kSettled) regression.keep();
   }
   std::vector<std::pair<std::uint32_t, Learned::Row>> rows;
   for (std::size_t i = 0; i < examples.hashes.size(); ++i) {

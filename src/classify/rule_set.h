@@ -32,8 +32,9 @@ class RuleSet {
   using RuleFiles = classify::RuleFiles;
   using ProviderId = std::uint16_t;
   static constexpr ProviderId kNoProvider = 0;
+  /// Of Compiled::rank; below them all the number of predicates.
   static constexpr std::uint64_t kOperatorRank = 1u << 16, kProviderRank = 1u << 9,
-                                 kTextRank = 1u << 8;  ///< of Compiled::rank
+                                 kTextRank = 1u << 8, kPredicates = 0xff;
 
   /// How a rule uses a pattern.
   enum class Use : std::uint32_t { any, with, all, none };
