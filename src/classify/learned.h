@@ -76,7 +76,6 @@ class Learned {
   /// By hash of feature, each once.
   explicit Learned(const std::vector<std::pair<std::uint32_t, Row>>& rows);
   [[nodiscard]] bool empty() const { return rows_.empty(); }
-  [[nodiscard]] std::size_t size() const { return rows_.size(); }
   /// The row of a feature; nullptr when it weighs nothing.
   [[nodiscard]] const Row* find(std::uint32_t hash) const {
     const std::size_t mask = slots_.size() - 1;
@@ -88,7 +87,6 @@ class Learned {
   void prefetch(std::uint32_t hash) const {
     __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
   }
-  [[nodiscard]] const std::vector<Row>& rows() const { return rows_; }
   /// Changes with anything that a verdict depends on.
   [[nodiscard]] std::uint64_t fingerprint() const;
 

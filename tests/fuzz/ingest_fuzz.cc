@@ -4,12 +4,11 @@
 // fuzz-libs: bounced_ingest bounced_store
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "base/block.h"
+#include "check.h"
 #include "ingest/ingest.h"
 #include "ingest/mailbox.h"
 #include "ingest/mbox_tail.h"
@@ -17,14 +16,6 @@
 namespace {
 
 using namespace bounced;
-
-#define CHECK(condition)                                                   \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                        \
-    }                                                                      \
-  } while (false)
 
 constexpr std::int64_t kNowUs = 1'763'640'000'000'000;
 

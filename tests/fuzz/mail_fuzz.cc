@@ -1,23 +1,14 @@
 // One mail of any bytes: no crash, every text inside its buffer, no event proven by itself.
 // fuzz-libs: bounced_parse
 // fuzz-corpus: tests/golden/mail
-#include <cstdio>
-#include <cstdlib>
 
 #include "base/block.h"
+#include "check.h"
 #include "parse/mail/mail.h"
 
 namespace {
 
 using namespace bounced;
-
-#define CHECK(condition)                                                   \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                        \
-    }                                                                      \
-  } while (false)
 
 }  // namespace
 

@@ -2,25 +2,16 @@
 // fuzz-libs: bounced_parse
 // fuzz-corpus: tests/golden/postfix tests/golden/exim tests/golden/kumomta
 // fuzz-corpus: tests/golden/powermta tests/golden/journald
-#include <cstdio>
-#include <cstdlib>
 #include <set>
 
 #include "base/block.h"
+#include "check.h"
 #include "parse/parse.h"
 #include "parse/push.h"
 
 namespace {
 
 using namespace bounced;
-
-#define CHECK(condition)                                                   \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                        \
-    }                                                                      \
-  } while (false)
 
 void check_text(const Batch& batch, Text text) {
   const std::size_t end = std::size_t{text.offset & ~Text::kArenaBit} + text.size;

@@ -1,25 +1,16 @@
 // Every provider row on any bytes: no crash, a key for each event, no text outside the arena;
 // signature checks that read the body, too.
 // fuzz-libs: bounced_parse
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "check.h"
 #include "parse/providers/providers.h"
 
 namespace {
 
 using namespace bounced;
 using namespace bounced::parse::providers;
-
-#define CHECK(condition)                                                   \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                        \
-    }                                                                      \
-  } while (false)
 
 struct Target {
   Endpoint open, signing;

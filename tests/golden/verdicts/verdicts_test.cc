@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -17,100 +16,14 @@
 #include <vector>
 
 #include "bounced/classifier.h"
+#include "labelled.h"
 
 namespace bounced {
 namespace {
 
-namespace fs = std::filesystem;
-
-struct Labelled {
-  std::string where;  ///< file:line
-  std::string diagnostic, enhanced, mta, cause;
-  std::vector<std::string> accept;  ///< beside `cause`
-  std::uint16_t smtp_code = 0;
-  Phase phase = Phase::none;
-  EventKind kind = EventKind::bounced;
-};
-
 std::string text_of(const simdjson::dom::element& object, const char* key) {
   std::string_view text;
   return object[key].get(text) == simdjson::SUCCESS ? std::string(text) : std::string();
-}
-
-void read_line(simdjson::dom::parser& parser, const std::string& line, const std::string& where,
-               std::vector<Labelled>& out) {
-  simdjson::dom::element object;
-  ASSERT_EQ(parser.parse(line).get(object), simdjson::SUCCESS) << where;
-  Labelled sample;
-  sample.where = where;
-  sample.diagnostic = text_of(object, "diagnostic");
-  sample.enhanced = text_of(object, "enhanced");
-  sample.mta = text_of(object, "mta");
-  sample.cause = text_of(object, "cause");
-  simdjson::dom::array accept;
-  if (object["accept"].get(accept) == simdjson::SUCCESS) {
-    for (const simdjson::dom::element also : accept) {
-      std::string_view cause;
-      if (also.get(cause) == simdjson::SUCCESS) sample.accept.emplace_back(cause);
-    }
-  }
-  std::uint64_t code = 0;
-  if (object["smtp_code"].get(code) == simdjson::SUCCESS) {
-    sample.smtp_code = static_cast<std::uint16_t>(code);
-  }
-  const std::string phase = text_of(object, "phase");
-  const std::string kind = text_of(object, "kind");
-  ASSERT_TRUE(phase.empty() || from_string(phase, sample.phase)) << where;
-  ASSERT_TRUE(kind.empty() || from_string(kind, sample.kind)) << where;
-  ASSERT_FALSE(sample.diagnostic.empty() || sample.cause.empty()) << where;
-  out.push_back(std::move(sample));
-}
-
-std::vector<Labelled> read_samples(const char* folder) {
-  std::vector<Labelled> samples;
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == ".ndjson") files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  simdjson::dom::parser parser;
-  for (const fs::path& file : files) {
-    std::ifstream in(file);
-    std::string line;
-    for (int number = 1; std::getline(in, line); ++number) {
-      if (line.empty()) continue;
-      read_line(parser, line, file.filename().string() + ":" + std::to_string(number), samples);
-    }
-  }
-  return samples;
-}
-
-EnhancedCode enhanced_of(const std::string& text) {
-  unsigned klass = 0;
-  unsigned subject = 0;
-  unsigned detail = 0;
-  if (std::sscanf(text.c_str(), "%1u.%3u.%3u", &klass, &subject, &detail) != 3) return {};
-  EnhancedCode code;
-  code.klass = static_cast<std::uint8_t>(klass);
-  code.subject = static_cast<std::uint16_t>(subject);
-  code.detail = static_cast<std::uint16_t>(detail);
-  return code;
-}
-
-bool accepts(const Labelled& sample, std::string_view cause) {
-  return cause == sample.cause ||
-         std::find(sample.accept.begin(), sample.accept.end(), cause) != sample.accept.end();
-}
-
-Failure failure_of(const Labelled& sample) {
-  Failure failure;
-  failure.diagnostic = sample.diagnostic;
-  failure.smtp_code = sample.smtp_code;
-  failure.enhanced = enhanced_of(sample.enhanced);
-  failure.mta_host = sample.mta;
-  failure.phase = sample.phase;
-  failure.kind = sample.kind;
-  return failure;
 }
 
 class Verdicts : public testing::Test {
@@ -119,8 +32,8 @@ class Verdicts : public testing::Test {
     auto loaded = load_rules({});
     ASSERT_TRUE(loaded) << loaded.error().message();
     rules_ = *loaded;
-    samples_ = read_samples(BOUNCED_SOURCE_DIR "/tests/golden/verdicts");
-    learned_ = read_samples(BOUNCED_SOURCE_DIR "/rules/replies");
+    read_replies(BOUNCED_SOURCE_DIR "/tests/golden/verdicts", samples_);
+    read_replies(BOUNCED_SOURCE_DIR "/rules/replies", learned_);
   }
   static void TearDownTestSuite() { rules_.reset(); }
 
@@ -137,8 +50,8 @@ TEST_F(Verdicts, EverySampleGetsItsCause) {
   for (const Labelled& sample : samples_) {
     ASSERT_NE(find_cause(*rules_, sample.cause), Cause::none)
         << sample.where << ": no cause " << sample.cause;
-    const Verdict verdict = classifier.classify(failure_of(sample));
-    EXPECT_TRUE(accepts(sample, cause_id(*rules_, verdict.cause)))
+    const Verdict verdict = classifier.classify(sample.failure());
+    EXPECT_TRUE(sample.accepts(cause_id(*rules_, verdict.cause)))
         << sample.where << ": " << sample.cause << " is taken for "
         << cause_id(*rules_, verdict.cause) << " by " << rule_name(*rules_, verdict.rule) << ": "
         << sample.diagnostic;
@@ -152,8 +65,8 @@ TEST_F(Verdicts, MostOfWhatWasLearnedComesOut) {
   unsigned all = 0, right = 0;
   for (const Labelled& sample : learned_) {
     ++all;
-    const Verdict verdict = classifier.classify(failure_of(sample));
-    right += accepts(sample, cause_id(*rules_, verdict.cause)) ? 1 : 0;
+    const Verdict verdict = classifier.classify(sample.failure());
+    right += sample.accepts(cause_id(*rules_, verdict.cause)) ? 1 : 0;
   }
   EXPECT_GE(right * 100, all * 93) << right << " of " << all;
 }
@@ -173,12 +86,14 @@ TEST_F(Verdicts, RepliesThatNobodyHasSeen) {
   };
   Classifier classifier(rules_);
   unsigned all = 0, right = 0, dead = 0, false_hard = 0, missed = 0;
-  for (const Labelled& sample : read_samples(BOUNCED_SOURCE_DIR "/tests/golden/blind")) {
-    const std::string cause(cause_id(*rules_, classifier.classify(failure_of(sample)).cause));
+  std::vector<Labelled> blind;
+  read_replies(BOUNCED_SOURCE_DIR "/tests/golden/blind", blind);
+  for (const Labelled& sample : blind) {
+    const std::string cause(cause_id(*rules_, classifier.classify(sample.failure()).cause));
     const bool only_hard =
         hard(sample.cause) && std::all_of(sample.accept.begin(), sample.accept.end(), hard);
     ++all;
-    right += accepts(sample, cause) ? 1 : 0;
+    right += sample.accepts(cause) ? 1 : 0;
     dead += only_hard ? 1 : 0;
     missed += only_hard && !hard(cause) ? 1 : 0;
     false_hard += !may_be_hard(*rules_, sample) && hard(cause) ? 1 : 0;
@@ -194,7 +109,7 @@ TEST_F(Verdicts, TemporaryRepliesAreNeverHard) {
   Classifier classifier(rules_);
   for (const Labelled& sample : samples_) {
     if (sample.smtp_code / 100 != 4) continue;
-    const Verdict verdict = classifier.classify(failure_of(sample));
+    const Verdict verdict = classifier.classify(sample.failure());
     EXPECT_FALSE(verdict.hard()) << sample.where;
     EXPECT_EQ(verdict.severity, Severity::temporary) << sample.where;
     EXPECT_EQ(verdict.category, cause_info(*rules_, verdict.cause).category_temporary)
@@ -210,10 +125,10 @@ TEST_F(Verdicts, ConfidenceIsCalibrated) {
   std::map<unsigned, Bin> bins;  // by tens of percent
   Classifier classifier(rules_);
   for (const Labelled& sample : samples_) {
-    const Verdict verdict = classifier.classify(failure_of(sample));
+    const Verdict verdict = classifier.classify(sample.failure());
     Bin& bin = bins[verdict.confidence / 10u];
     ++bin.all;
-    bin.right += accepts(sample, cause_id(*rules_, verdict.cause)) ? 1 : 0;
+    bin.right += sample.accepts(cause_id(*rules_, verdict.cause)) ? 1 : 0;
   }
   for (const auto& [tens, bin] : bins) {
     EXPECT_GE(bin.right * 100, bin.all * tens * 10) << "confidence " << tens * 10 << "%";
@@ -235,7 +150,7 @@ std::vector<Accepted> read_accepted() {
     if (parser.parse(line).get(object) != simdjson::SUCCESS) continue;
     Accepted one;
     one.sample.diagnostic = text_of(object, "diagnostic");
-    one.sample.enhanced = text_of(object, "enhanced");
+    (void)classify::parse_enhanced(text_of(object, "enhanced"), one.sample.enhanced);
     one.sample.mta = text_of(object, "remote_mta");
     one.sample.smtp_code =
         static_cast<std::uint16_t>(std::strtoul(text_of(object, "smtp_code").c_str(), nullptr, 10));
@@ -269,7 +184,7 @@ TEST_F(Verdicts, ConfidenceHoldsOnForeignLabels) {
   unsigned count[2] = {0, 0}, right[2] = {0, 0};
   Classifier classifier(rules_);
   for (const Accepted& one : all) {
-    const Verdict verdict = classifier.classify(failure_of(one.sample));
+    const Verdict verdict = classifier.classify(one.sample.failure());
     const double p = verdict.confidence / 100.0;
     const std::size_t sure = verdict.confidence >= 90 ? 1 : 0;
     ++count[sure];
@@ -289,7 +204,7 @@ TEST_F(Verdicts, WithoutCodesNothingElseTurnsHard) {
   Classifier classifier(rules_);
   for (const Labelled& sample : samples_) {
     if (may_be_hard(*rules_, sample)) continue;
-    Failure failure = failure_of(sample);
+    Failure failure = sample.failure();
     failure.smtp_code = 0;
     failure.enhanced = {};
     EXPECT_FALSE(classifier.classify(failure).hard()) << sample.where << ": " << sample.diagnostic;
