@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "ingest/open_file.h"
 
 namespace bounced::ingest {
 
@@ -63,42 +64,19 @@ void TailShared::note_time(const Position& position, bool resumed, std::int64_t 
   times.emplace(position.file, state);
 }
 
-struct Lane::OpenFile {
-  std::string path;  // where it was found; a hint for messages
-  Fd fd;             // until the reader takes it
-  std::unique_ptr<LineReader> reader;
-  FileInfo info;
-  bool at_path = false;
-  bool from_disk = false;           // a rotated sibling, found by a look at the folder
-  bool exhausted = false;           // compressed, read to its end, still at the path
-  bool closing = false;             // no longer live: its end is being told
-  bool elsewhere = false;           // what it holds is read as another file
-  std::int64_t since_us = 0;        // rotated, or taken up
-  std::int64_t quiet_since_us = 0;  // last growth seen
-  std::int64_t held_up_us = 0;      // since when its end is waited for; 0 = not yet
-  std::int64_t retry_at_us = 0, backoff_us = 0;
-  // As of the last look for siblings before it was begun.
-  std::uint64_t scanned_size = UINT64_MAX;
-  std::int64_t scanned_mtime_us = 0;
-  std::string trouble;
-
-  [[nodiscard]] int descriptor() const { return reader ? reader->input().fd() : fd.get(); }
-  /// Forgets the reader, keeping the file open.
-  void stop_reading() {
-    if (reader == nullptr) return;
-    fd = Fd(::fcntl(reader->input().fd(), F_DUPFD_CLOEXEC, 3));
-    reader.reset();
-    closing = false;
-    exhausted = false;
-  }
-};
-
 Lane::Lane(std::string path, std::uint32_t number, bool first_scan, TailShared& shared)
     : path_(std::move(path)), number_(number), first_scan_(first_scan), shared_(shared) {}
 Lane::~Lane() = default;
 
+Lane::OpenFile* Lane::live() const {
+  const auto found =
+      std::find_if(files_.begin(), files_.end(), [](const FilePtr& file) { return file->at_path; });
+  return found == files_.end() ? nullptr : found->get();
+}
+
 bool Lane::is_at_path(const FileInfo& info) const {
-  return !files_.empty() && files_.back()->at_path && files_.back()->info.same_file(info);
+  const OpenFile* file = live();
+  return file != nullptr && file->info.same_file(info);
 }
 
 Lane::Held Lane::held(const FileInfo& info) const {
@@ -150,34 +128,12 @@ void Lane::add_holders(const FileInfo& except, std::vector<Holder>& holders) con
   }
 }
 
-/// What happened while nobody looked: rotated files that were not read to their end come first.
-void Lane::first_look(std::int64_t now_us) {
-  looked_ = true;
-  shared_.sync_positions();
-  shared_.read.visit([this](const Position& position) {
-    if (position.path != path_) return;
-    read_mtime_us_ = std::max(read_mtime_us_, position.updated_us);
-    first_scan_ = false;
-  });
-  struct stat status {};
-  if (::stat(path_.c_str(), &status) != 0) {
-    first_scan_ = false;
-  } else if (S_ISREG(status.st_mode) && status.st_size != 0) {
-    Sibling live;
-    live.path = path_;
-    live.info = info_of(status);
-    live_file_ = judge(live).file;
-  }
-  take_siblings(0, 0, now_us);
-  live_file_ = 0;
-  if (!files_.empty()) first_scan_ = false;
-}
-
 /// Compares the path with the file that was there; what is new there is opened at once, so that
 /// two quick rotations lose nothing.
 void Lane::look(std::int64_t now_us) {
-  if (!looked_) first_look(now_us);
-  OpenFile* last = files_.empty() || !files_.back()->at_path ? nullptr : files_.back().get();
+  const bool first = !looked_;
+  const FileInfo seen = first ? first_look(now_us) : FileInfo();
+  OpenFile* last = live();
   struct stat status {};
   if (::stat(path_.c_str(), &status) != 0) {
     const int error = errno;
@@ -208,13 +164,19 @@ void Lane::look(std::int64_t now_us) {
     return;
   }
   path_trouble_.clear();
-  if (last != nullptr) leave_path(*last, now_us);
+  if (last != nullptr) {
+    leave_path(*last, now_us);
+  } else if (!seen.same_file(*info)) {
+    // While there was nothing at the path, or after the first look, files may have come and gone.
+    take_siblings(0, now_us);
+  }
   auto file = std::make_unique<OpenFile>();
   file->path = path_;
   file->fd = std::move(*fd);
   file->info = *info;
   file->at_path = true;
   file->since_us = file->quiet_since_us = now_us;
+  spdlog::debug("read: {}: a new file, {} bytes", path_, file->info.size);
   files_.push_back(std::move(file));
 }
 
@@ -232,7 +194,7 @@ void Lane::leave_path(OpenFile& file, std::int64_t now_us) {
     if (intact && !*intact) truncated_file = forget_truncated(file, now_us);
   }
   // Behind it: files that came and went between two looks.
-  take_siblings(files_.size(), truncated_file, now_us);
+  take_siblings(truncated_file, now_us);
 }
 
 const Lane* Lane::other_reader(const OpenFile& file) const {
@@ -346,6 +308,12 @@ Lane::Outcome Lane::begin(OpenFile& file, std::int64_t now_us) {
       const Outcome outcome = trouble(file, fd.error(), now_us);
       return gone ? Outcome::done : outcome;
     }
+    const auto opened = file_info(fd->get(), file.path);
+    if (opened && !opened->same_file(file.info)) {
+      // Rotated on before it could be opened: it has another name now.
+      take_siblings(0, now_us);
+      return Outcome::done;
+    }
     file.fd = std::move(*fd);
   }
   auto info = file_info(file.fd.get(), file.path);
@@ -357,7 +325,7 @@ Lane::Outcome Lane::begin(OpenFile& file, std::int64_t now_us) {
   if (file.at_path && changed) {
     file.scanned_size = info->size;
     file.scanned_mtime_us = info->mtime_us;
-    if (take_siblings(index_of(file), 0, now_us) != 0) return Outcome::retry;
+    if (take_siblings(0, now_us) != 0) return Outcome::retry;
   }
   // An empty file has no identity yet: it may become any.
   if (info->regular && info->size == 0) {
@@ -465,27 +433,6 @@ Lane::Outcome Lane::hand_out(OpenFile& file, Block& block) {
   return Outcome::data;
 }
 
-std::size_t Lane::index_of(const OpenFile& file) const {
-  std::size_t index = 0;
-  while (files_[index].get() != &file) ++index;
-  return index;
-}
-
-std::size_t Lane::place_of(const std::vector<Sibling>& siblings, std::size_t i,
-                           std::size_t index) const {
-  for (std::size_t k = 0; k < index; ++k) {
-    const OpenFile& file = *files_[k];
-    if (file.reader != nullptr || file.at_path) continue;
-    const auto listed = std::find_if(siblings.begin(), siblings.end(),
-                                     [&](const Sibling& s) { return s.info.same_file(file.info); });
-    const bool newer = listed != siblings.end()
-                           ? listed - siblings.begin() > static_cast<std::ptrdiff_t>(i)
-                           : file.info.mtime_us >= siblings[i].info.mtime_us;
-    if (newer) return k;
-  }
-  return index;
-}
-
 /// Nothing whole to read: still the same file? Rotated and silent long enough?
 Lane::Outcome Lane::at_end(OpenFile& file, const LineReader::Trace& trace, std::int64_t now_us) {
   auto info = file_info(file.descriptor(), file.path);
@@ -517,7 +464,7 @@ Lane::Outcome Lane::at_end(OpenFile& file, const LineReader::Trace& trace, std::
 /// unless it was deleted.
 bool Lane::settled(const OpenFile& file, std::int64_t now_us) const {
   const std::int64_t wait = shared_.options.rotated_wait_us;
-  const bool followed = !files_.back()->at_path && file.info.links != 0 && !file.from_disk;
+  const bool followed = live() == nullptr && file.info.links != 0 && !file.from_disk;
   if (followed) return false;
   const std::int64_t quiet = now_us - std::max(file.since_us, file.quiet_since_us);
   if (quiet >= wait) return true;
@@ -546,137 +493,8 @@ std::uint64_t Lane::forget_truncated(OpenFile& file, std::int64_t now_us) {
 
 Lane::Outcome Lane::truncated(OpenFile& file, std::int64_t now_us) {
   const std::uint64_t key = forget_truncated(file, now_us);
-  take_siblings(index_of(file), key, now_us);
+  take_siblings(key, now_us);
   return Outcome::retry;
-}
-
-Lane::Judged Lane::judge(const Sibling& sibling) {
-  Judged out;
-  for (const auto& lane : shared_.lanes) {
-    if (const Held found = lane->held(sibling.info); found.open) {
-      out.kind = found.begun ? Kind::open : Kind::waiting;
-      return out;
-    }
-  }
-  out.kind = Kind::broken;
-  auto fd = open_file(sibling.path);
-  if (!fd) return out;
-  out.fd = Fd(::fcntl(fd->get(), F_DUPFD_CLOEXEC, 3));
-  auto input = Input::adopt(std::move(*fd), sibling.path);
-  if (!input) return out;
-  if ((*input)->codec() == Codec::none && has_compressed_name(sibling.path)) return out;
-  LineReader::Options options;
-  options.file.source_name = shared_.options.name;
-  options.peek_bytes = 0;
-  PositionBook no_keys;
-  auto reader =
-      LineReader::open(std::move(*input), sibling.path, std::move(options), shared_.read, no_keys);
-  if (!reader) return out;
-  out.kind = Kind::unknown;
-  if ((*reader)->beyond_end()) out.kind = Kind::prefix;
-  if (!(*reader)->resumed()) return out;
-  out.file = (*reader)->position().file;
-  if (shared_.holder(out.file, {})) {
-    out.kind = Kind::open;  // a copy of what is being read
-    return out;
-  }
-  const auto at_end = (*reader)->at_end();
-  out.kind = at_end ? Kind::known : Kind::broken;
-  bool marked = false;
-  shared_.read.visit([&](const Position& position) {
-    if (position.file == out.file) marked = position.finished;
-  });
-  out.finished = at_end && *at_end && marked;
-  return out;
-}
-
-bool Lane::ours(const Position& position) const {
-  return position.source == shared_.options.name || position.path == path_;
-}
-
-/// Positions of this source that no open file belongs to and that are not at their end.
-std::vector<std::uint64_t> Lane::unfinished_files() const {
-  std::vector<std::uint64_t> unfinished;
-  shared_.read.visit([&](const Position& position) {
-    if (position.finished || position.file == live_file_ || !ours(position)) return;
-    if (position.path != path_ && shared_.paths.count(position.path) != 0) return;
-    unfinished.push_back(position.file);
-  });
-  unfinished.erase(
-      std::remove_if(unfinished.begin(), unfinished.end(),
-                     [this](std::uint64_t file) { return shared_.holder(file, {}).has_value(); }),
-      unfinished.end());
-  return unfinished;
-}
-
-/// Judges from the newest to the oldest; `from` is where it could stop. Older than a file that is
-/// read to its end, or open, only an unfinished position could still point into an archive, and to
-/// decode every old archive at each start would cost minutes.
-void Lane::judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judged>& judged,
-                          std::size_t& from) {
-  std::vector<std::uint64_t> unfinished = unfinished_files();
-  bool stop = false;
-  for (from = siblings.size(); from > 0; --from) {
-    const Sibling& sibling = siblings[from - 1];
-    Judged& found = judged[from - 1];
-    if (stop && unfinished.empty() && has_compressed_name(sibling.path)) break;
-    if (shared_.paths.count(sibling.path) != 0) {
-      found.kind = Kind::prefix;
-      continue;
-    }
-    found = judge(sibling);
-    if (found.finished || found.kind == Kind::open) stop = true;
-    unfinished.erase(std::remove(unfinished.begin(), unfinished.end(), found.file),
-                     unfinished.end());
-  }
-}
-
-std::size_t Lane::take_siblings(std::size_t index, std::uint64_t copied_file, std::int64_t now_us) {
-  bool any = false;
-  shared_.read.visit([&](const Position& position) { any = any || ours(position); });
-  if (!any) return 0;  // never read anything: only the live files count
-  const std::vector<Sibling> siblings = list_siblings(path_);
-  std::vector<Judged> judged(siblings.size());
-  std::size_t from = 0;
-  judge_siblings(siblings, judged, from);
-  std::size_t oldest_known = siblings.size();
-  bool copy_found = false;
-  for (std::size_t i = siblings.size(); i > from; --i) {
-    const Judged& found = judged[i - 1];
-    if (found.kind == Kind::known || found.kind == Kind::open) oldest_known = i - 1;
-    copy_found = copy_found || (copied_file != 0 && found.file == copied_file);
-  }
-  if (copy_found) shared_.add(&Tail::Stats::copies_recognised);
-  if (copied_file != 0 && !copy_found) {
-    spdlog::warn(
-        "bounced: read: {}: truncated, and no copy of it was found; what was not yet read "
-        "is lost; rotate by rename (logrotate: create) instead",
-        path_);
-  }
-  const bool nothing_known = oldest_known == siblings.size();
-  std::size_t taken = 0;
-  for (std::size_t i = from; i < siblings.size(); ++i) {
-    Judged& found = judged[i];
-    const bool later = nothing_known
-                           ? read_mtime_us_ != 0 && siblings[i].info.mtime_us > read_mtime_us_
-                           : i > oldest_known;
-    const bool unread = later && siblings[i].rotation_name &&
-                        (found.kind == Kind::unknown || found.kind == Kind::broken);
-    const bool unfinished = (found.kind == Kind::known && !found.finished) ||
-                            (found.kind == Kind::broken && found.file != 0);
-    if (!unread && !unfinished) continue;
-    auto file = std::make_unique<OpenFile>();
-    file->path = siblings[i].path;
-    file->info = siblings[i].info;
-    file->fd = std::move(found.fd);
-    file->from_disk = true;
-    file->since_us = file->quiet_since_us = now_us;
-    const std::size_t place = place_of(siblings, i, index++);
-    files_.insert(files_.begin() + static_cast<std::ptrdiff_t>(place), std::move(file));
-    shared_.add(&Tail::Stats::siblings);
-    ++taken;
-  }
-  return taken;
 }
 
 }  // namespace bounced::ingest

@@ -57,7 +57,8 @@ struct TailShared {
   void note_time(const Position& position, bool resumed, std::int64_t anchor_us);
 };
 
-/// Invariants: at most one of files_ is at the path, and it is the last; a file is read only when
+/// Invariants: at most one of files_ is at the path, and the last one, unless it has just left it;
+/// a file is read only when
 /// all before it are read to their end, in trouble, or overdue; a file that was seen at the path is
 /// held open until it is read. Not thread safe.
 class Lane {
@@ -81,6 +82,8 @@ class Lane {
   using FilePtr = std::unique_ptr<OpenFile>;
   enum class Outcome : std::uint8_t { data, wait, pass, done, retry };
 
+  /// The file at the path, as of the last look; nullptr = none.
+  [[nodiscard]] OpenFile* live() const;
   void look(std::int64_t now_us);
   void leave_path(OpenFile& file, std::int64_t now_us);
   Outcome read(OpenFile& file, Block& block, std::int64_t now_us);
@@ -105,19 +108,25 @@ class Lane {
     Fd fd;
   };
   Judged judge(const Sibling& sibling);
-  void first_look(std::int64_t now_us);
+  FileInfo first_look(std::int64_t now_us);
   /// Whether a position is of this source, or of a file that was read at this path.
   [[nodiscard]] bool ours(const Position& position) const;
   [[nodiscard]] std::vector<std::uint64_t> unfinished_files() const;
   void judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judged>& judged,
                       std::size_t& from);
-  /// Puts rotated files that are still to be read before files_[index]; returns how many.
+  /// Rotated files beside the path, oldest first; those before `from` were not judged.
+  struct Surroundings {
+    std::vector<Sibling> siblings;
+    std::vector<Judged> judged;
+    std::size_t from = 0;
+  };
+  Surroundings look_around();
+  /// Puts rotated files that are still to be read where they belong; returns how many.
   /// `copied_file`: key of a file that was truncated, whose copy is looked for; 0 = none.
-  std::size_t take_siblings(std::size_t index, std::uint64_t copied_file, std::int64_t now_us);
-  /// Where in files_ siblings[i] belongs: before `index`, and before newer files that wait.
-  [[nodiscard]] std::size_t place_of(const std::vector<Sibling>& siblings, std::size_t i,
-                                     std::size_t index) const;
-  [[nodiscard]] std::size_t index_of(const OpenFile& file) const;
+  std::size_t take_siblings(std::uint64_t copied_file, std::int64_t now_us);
+  /// Where in files_ siblings[i] belongs: before newer files that wait, and before what is at the
+  /// path.
+  [[nodiscard]] std::size_t place_of(const std::vector<Sibling>& siblings, std::size_t i) const;
 
   std::string path_;
   std::uint32_t number_;

@@ -85,6 +85,13 @@ bool read_rotation_mark(std::string_view mark, Sibling& out) {
   return true;
 }
 
+bool same_names(const std::vector<Sibling>& a, const std::vector<Sibling>& b) {
+  const auto same = [](const Sibling& x, const Sibling& y) {
+    return x.path == y.path && x.info.same_file(y.info);
+  };
+  return std::is_permutation(a.begin(), a.end(), b.begin(), b.end(), same);
+}
+
 std::vector<Sibling> list_siblings(const std::string& path) {
   std::vector<Sibling> files;
   const std::size_t slash = path.rfind('/');

@@ -24,6 +24,9 @@ struct Sibling {
 /// all carry one, else by time of last change; names that tell nothing last.
 std::vector<Sibling> list_siblings(const std::string& path);
 
+/// Whether two listings give the same names to the same files; sizes and order may differ.
+bool same_names(const std::vector<Sibling>& a, const std::vector<Sibling>& b);
+
 /// Reads what a rotation added to a name; false when it is none. For list_siblings and its tests.
 bool read_rotation_mark(std::string_view mark, Sibling& out);
 

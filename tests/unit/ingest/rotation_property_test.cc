@@ -1,7 +1,9 @@
 // Random appends, rotations and crashes against one oracle: every byte once, in order.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "follower.h"
 
@@ -137,6 +139,47 @@ TEST_P(Rotations, EveryLineOnceInOrder) {
   const auto seed = static_cast<unsigned>(GetParam());
   World world(seed, seed % 2 == 0);
   world.run(60);
+}
+
+/// Names move from file to file while a reader that starts looks around: it must not take one file
+/// for another, or miss one.
+TEST_P(Rotations, NamesThatMoveWhileAReaderStarts) {
+  const auto seed = static_cast<unsigned>(GetParam());
+  TempDir dir;
+  const std::string log = dir / "mail.log";
+  std::string written = numbered_lines(0, 3);
+  append_file(log, written);
+  TailOptions options = fast_options({log}, seed % 2 == 0);
+  Follower follower(options);
+  follower.follow(written.size());
+  follower.apply();
+
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    std::mt19937 random(seed);
+    Rotator rotator{log};
+    for (int n = 0; n < 50; ++n) {
+      rotator.rename();
+      const std::string lines = numbered_lines(100 * n + 10, 100 * n + 11 + random() % 5);
+      append_file(log, lines);
+      written += lines;
+      if (random() % 3 == 0) ::usleep(random() % 1500);
+    }
+    done = true;
+  });
+  std::mt19937 random(seed + 1);
+  while (!done) {
+    follower.crash();
+    follower.start();
+    for (unsigned n = random() % 4; n > 0 && follower.take(500); --n) follower.apply();
+  }
+  writer.join();
+  follower.follow(written.size());
+  const std::string got = follower.text();
+  EXPECT_TRUE(got == written)
+      << "got " << got.size() << " of " << written.size() << " bytes, "
+      << "alike up to "
+      << std::mismatch(got.begin(), got.end(), written.begin(), written.end()).first - got.begin();
 }
 
 }  // namespace
