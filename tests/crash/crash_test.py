@@ -20,7 +20,7 @@ def config(folder, rng, lives=(), form="postfix", small=False):
     """Cut intervals from 5 ms (one batch) to 150 ms (ingested files)."""
     path = os.path.join(folder, "bounced.toml")
     interval = rng.choice(["5ms", "20ms", "60ms", "150ms"])
-    text = f'data_dir = "{folder}/data"\nlog_level = "error"\ncut_interval = "{interval}"\n'
+    text = f'data_dir = "{folder}/data"\nlog_level = "debug"\ncut_interval = "{interval}"\n'
     if small and rng.random() < 0.5:
         text += 'state_memory = "24MiB"\n'
     if lives:
@@ -75,9 +75,9 @@ def fresh(base, name):
     return folder
 
 
-def compare(what, got, wanted):
+def compare(what, got, wanted, story=lambda: ""):
     if got != wanted:
-        print(f"FAILED {what}\n--- uninterrupted\n{wanted}\n--- after kills\n{got}")
+        print(f"FAILED {what}\n--- uninterrupted\n{wanted}\n--- after kills\n{got}\n{story()}")
         sys.exit(1)
 
 
@@ -156,6 +156,7 @@ class Daemon:
     def __init__(self, a, rng, folder, lives):
         self.a, self.rng, self.folder, self.lives = a, rng, folder, lives
         self.kills, self.kills_max, self.process = 0, 0, None
+        self.log = os.path.join(folder, "daemon.err")
 
     def up(self):
         return self.process is not None
@@ -165,8 +166,9 @@ class Daemon:
         if self.up():
             return
         cfg = config(self.folder, self.rng, self.lives, self.a.format)
-        self.process = subprocess.Popen([self.a.bounced, "run", "--config", cfg], stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, text=True)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([self.a.bounced, "run", "--config", cfg], stdout=subprocess.DEVNULL,
+                                            stderr=log)
 
     def kill(self):
         """Nothing when it does not run."""
@@ -175,13 +177,17 @@ class Daemon:
         self.check()
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        self.process.stderr.close()
         self.process = None
         self.kills += 1
 
     def check(self):
         if self.process.poll() is not None:
-            sys.exit(f"the daemon ended by itself: {self.process.communicate()[1]}")
+            sys.exit(f"the daemon ended by itself: {self.told()}")
+
+    def told(self):
+        """What it read, and where it was in trouble."""
+        with open(self.log, errors="replace") as log:
+            return "".join(line for line in log if "debug store:" not in line)[-20_000:]
 
     def disturb(self):
         """In the middle of a rotation: a kill, perhaps a new start at once, or nothing."""
@@ -232,9 +238,14 @@ class Daemon:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        error = self.process.communicate(timeout=60)[1]
-        if self.process.returncode != 0:
-            sys.exit(f"the daemon did not stop well: {self.process.returncode} {error}")
+        if self.process.wait(timeout=60) != 0:
+            sys.exit(f"the daemon did not stop well: {self.process.returncode} {self.told()}")
+
+
+def history(daemon, sources):
+    """What was done to the logs, and what the daemon said of it."""
+    rotated = "\n".join(line for source in sources for line in source.history)
+    return f"--- rotations\n{rotated}\n--- the daemon\n{daemon.told()}"
 
 
 def crash_tail(a, rng, base, logs):
@@ -282,8 +293,8 @@ def crash_tail(a, rng, base, logs):
             for kind, number in source.done.items():
                 rotations[kind] += number
         what = f"round {rounds}, {kills} kills, {rotations}"
-        compare(f"tail, {what}", digest(a.bounced, folder), wanted)
-        compare(f"rates, {what}", rates(a.bounced, folder), wanted_rates)
+        compare(f"tail, {what}", digest(a.bounced, folder), wanted, lambda: history(daemon, sources))
+        compare(f"rates, {what}", rates(a.bounced, folder), wanted_rates, lambda: history(daemon, sources))
     print("rotations: " + ", ".join(f"{number} {kind}" for kind, number in rotations.items()) +
           f" ({reused} inodes reused)")
     return kills, rounds

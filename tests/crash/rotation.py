@@ -1,5 +1,5 @@
 """Live logs that are rotated in every way that logrotate, operators and accidents know."""
-import gzip, os, shutil
+import gzip, os, shutil, time
 
 ROTATIONS = ["rename", "copytruncate", "gzip", "truncate", "inode"]
 
@@ -20,6 +20,7 @@ class Source:
         self.rng, self.live, self.kinds = rng, live, kinds
         self.done = {kind: 0 for kind in kinds}
         self.reused = 0  # inodes
+        self.history = []  # of rotations, for a failure's story
         self.packing = None  # plain file, its packed bytes, the file that takes them
         with open(log, "rb") as f:
             self.data = f.read()
@@ -61,7 +62,9 @@ class Source:
             daemon.wait_applied()
         else:
             self.shift()
+        begun, size = time.strftime("%T", time.gmtime()), os.path.getsize(self.live) if os.path.exists(self.live) else 0
         getattr(self, kind)(daemon)
+        self.history.append(f"{begun} {os.path.basename(self.live)} {kind} at byte {self.at}, {size} bytes")
         self.done[kind] += 1
 
     def shift(self):
