@@ -35,6 +35,7 @@ Result<void> Engine::Impl::open_store() {
   store::OpenOptions open_options;
   open_options.fold_local_part = options.fold_local_part;
   open_options.files = options.files;
+  open_options.compact_later = true;  // until the states are read
   auto opened = store::Store::open(options.data_dir, open_options);
   if (!opened) return tl::unexpected(opened.error());
   store = std::move(*opened);

@@ -65,6 +65,7 @@ Result<void> States::Impl::drain(std::size_t chunks, std::int64_t wait_us) {
     scanning = false;
     scan.reset();
     view.set_complete();
+    store->allow_compactions();
   }
   return {};
 }

@@ -197,9 +197,12 @@ Result<void> Store::Impl::open_database(const OpenOptions& options) {
     if (read_only && std::find(present.begin(), present.end(), name) == present.end()) {
       missing.push_back(f);
     } else {
-      descriptors.emplace_back(name, family_options(family, cache));
+      rocksdb::ColumnFamilyOptions o = family_options(family, cache);
+      o.disable_auto_compactions = options.compact_later;
+      descriptors.emplace_back(name, o);
     }
   }
+  compactions_held = options.compact_later;
   descriptors.emplace_back(rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions());
   rocksdb::DB* raw = nullptr;
   rocksdb::Status status;
@@ -410,7 +413,19 @@ std::uint64_t Store::approximate_keys(Family family) const {
   return keys;
 }
 
+void Store::allow_compactions() const {
+  if (!impl_->compactions_held.exchange(false)) return;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  for (rocksdb::ColumnFamilyHandle* h : impl_->handles) {
+    if (h != nullptr) families.push_back(h);
+  }
+  const rocksdb::Status status = impl_->db->EnableAutoCompaction(families);
+  if (!status.ok())
+    spdlog::warn("store: {}: compaction stays off: {}", impl_->dir, status.ToString());
+}
+
 void Store::wait_idle() {
+  allow_compactions();  // what is held is pending for ever
   const auto busy = [this] {
     using P = rocksdb::DB::Properties;
     std::uint64_t n = 0;

@@ -28,6 +28,9 @@ struct OpenOptions {
   bool create = true;
   bool read_only = false;       ///< no lock taken; sees the last commit at open
   bool fold_local_part = true;  ///< stored at creation; a mismatch is a clear error
+  /// Nothing is compacted before allow_compactions(): a start after a crash has better things to do
+  /// than what it did not finish before.
+  bool compact_later = false;
   /// Under everything that RocksDB writes and reads; null: the machine's own files. For tests,
   /// whose disks fail.
   std::shared_ptr<rocksdb::FileSystem> files;
@@ -83,7 +86,9 @@ class Store {
   [[nodiscard]] const std::string& directory() const;
   /// Estimated number of keys; exact enough to size tables.
   [[nodiscard]] std::uint64_t approximate_keys(Family family) const;
-  /// Blocks until no flush or compaction is running or pending.
+  /// Ends OpenOptions::compact_later; else, and when called again, changes nothing. Any thread.
+  void allow_compactions() const;
+  /// Blocks until no flush or compaction is running or pending; allows compactions.
   void wait_idle();
   struct Stats {
     std::uint64_t commits_small = 0, commits_large = 0, records = 0, bytes = 0;

@@ -53,6 +53,7 @@ struct Store::Impl {
   // Null: not there, and only read; empty.
   std::unique_ptr<rocksdb::DB> db;
   std::uint64_t next_file = 0;
+  std::atomic<bool> compactions_held{false};
   std::array<Sorted, kFamilies> sorted;  ///< of the cut that commit() writes; memory is kept
   std::shared_ptr<ErrorListener> errors = std::make_shared<ErrorListener>();
   /// Held while RocksDB's log is written to, or is given up for a new one: no write may come

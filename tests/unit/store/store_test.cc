@@ -415,6 +415,35 @@ TEST(StoreTest, IngestLeavesNoFilesBehind) {
   EXPECT_TRUE(std::filesystem::is_empty(temp.path("data") + "/ingest"));
 }
 
+/// A start after a crash has better things to do than what it did not compact before.
+TEST(StoreTest, CompactsLaterWhenAsked) {
+  const TempDir temp;
+  const std::string dir = temp.path("data");
+  OpenOptions options;
+  options.compact_later = true;
+  auto store = Store::open(dir, options).value();
+  const auto tables = [&] {
+    std::size_t found = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(dir + "/db")) {
+      if (entry.path().extension() == ".sst") ++found;
+    }
+    return found;
+  };
+  constexpr int kCuts = 45;  // more than start a compaction
+  for (int cut = 0; cut < kCuts; ++cut) {
+    WriteSet set;
+    for (std::uint64_t i = 0; i <= limits::kSmallCutRecords; ++i) {
+      set.put(Family::address, "k" + std::to_string(i), std::to_string(cut));
+    }
+    commit(*store, set, true);
+  }
+  EXPECT_GE(tables(), kCuts);
+  store->allow_compactions();
+  store->wait_idle();
+  EXPECT_LT(tables(), kCuts);
+  EXPECT_EQ(store->get(Family::address, "k7").value(), std::to_string(kCuts - 1));
+}
+
 TEST(StoreTest, ScansHonourPrefixFromAndStop) {
   const TempDir temp;
   auto store = open_store(temp.path("data"));
