@@ -197,12 +197,10 @@ Result<void> Store::Impl::open_database(const OpenOptions& options) {
     if (read_only && std::find(present.begin(), present.end(), name) == present.end()) {
       missing.push_back(f);
     } else {
-      rocksdb::ColumnFamilyOptions o = family_options(family, cache);
-      o.disable_auto_compactions = options.compact_later;
-      descriptors.emplace_back(name, o);
+      descriptors.emplace_back(name, family_options(family, cache));
     }
   }
-  compactions_held = options.compact_later;
+  if (options.compact_later) compactions_held = std::make_unique<OccupiedThread>(*db_options.env);
   descriptors.emplace_back(rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions());
   rocksdb::DB* raw = nullptr;
   rocksdb::Status status;
@@ -414,14 +412,7 @@ std::uint64_t Store::approximate_keys(Family family) const {
 }
 
 void Store::allow_compactions() const {
-  if (!impl_->compactions_held.exchange(false)) return;
-  std::vector<rocksdb::ColumnFamilyHandle*> families;
-  for (rocksdb::ColumnFamilyHandle* h : impl_->handles) {
-    if (h != nullptr) families.push_back(h);
-  }
-  const rocksdb::Status status = impl_->db->EnableAutoCompaction(families);
-  if (!status.ok())
-    spdlog::warn("store: {}: compaction stays off: {}", impl_->dir, status.ToString());
+  if (impl_->compactions_held != nullptr) impl_->compactions_held->release();
 }
 
 void Store::wait_idle() {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -39,6 +40,38 @@ class ErrorListener : public rocksdb::EventListener {
   std::atomic<bool> stopped{false};
 };
 
+/// Occupies the one thread that compacts until it is released. RocksDB's own switch is written to
+/// its manifest, and a disk that fails then leaves it in a state that it does not get out of.
+class OccupiedThread {
+ public:
+  explicit OccupiedThread(rocksdb::Env& env) {
+    env.Schedule(&wait, new std::shared_ptr<State>(state_), rocksdb::Env::LOW);
+  }
+  ~OccupiedThread() { release(); }
+  OccupiedThread(const OccupiedThread&) = delete;
+  OccupiedThread& operator=(const OccupiedThread&) = delete;
+  /// Any thread; more than once is fine.
+  void release() {
+    const std::lock_guard lock(state_->mutex);
+    state_->released = true;
+    state_->changed.notify_all();
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool released = false;
+  };
+  static void wait(void* given) {
+    const std::unique_ptr<std::shared_ptr<State>> state(
+        static_cast<std::shared_ptr<State>*>(given));
+    std::unique_lock lock((*state)->mutex);
+    (*state)->changed.wait(lock, [&] { return (*state)->released; });
+  }
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
 struct Store::Impl {
   std::string dir;         ///< the data directory, as given
   std::string db_dir;      ///< DIR/db: RocksDB's own files
@@ -52,8 +85,8 @@ struct Store::Impl {
   std::vector<rocksdb::ColumnFamilyHandle*> handles;  ///< owned by db; families, then default
   // Null: not there, and only read; empty.
   std::unique_ptr<rocksdb::DB> db;
+  std::unique_ptr<OccupiedThread> compactions_held;  ///< null: never were
   std::uint64_t next_file = 0;
-  std::atomic<bool> compactions_held{false};
   std::array<Sorted, kFamilies> sorted;  ///< of the cut that commit() writes; memory is kept
   std::shared_ptr<ErrorListener> errors = std::make_shared<ErrorListener>();
   /// Held while RocksDB's log is written to, or is given up for a new one: no write may come
