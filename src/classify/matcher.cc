@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/prefetch.h"
+
 namespace bounced::classify {
 namespace {
 
@@ -88,7 +90,13 @@ bool Matcher::match(std::string_view text, const Facts& facts, Match& winner,
     std::fill(noted_.begin(), noted_.end(), 0);
     epoch_ = 1;
   }
-  for (const std::uint32_t pattern : finder_.run(text)) note(pattern);
+  // Patterns and what they refer to are too many for the first-level cache.
+  const std::span<const std::uint32_t> matched = finder_.run(text);
+  for (const std::uint32_t pattern : matched) prefetch(&rules_.patterns[pattern]);
+  for (const std::uint32_t pattern : matched) {
+    prefetch(rules_.references.data() + rules_.patterns[pattern].uses.begin);
+  }
+  for (const std::uint32_t pattern : matched) note(pattern);
   bool found = false;
   const auto consider = [&](const Match& match) {
     const bool best = !found || beats(rules_, match, winner);
