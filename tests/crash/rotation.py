@@ -62,7 +62,7 @@ class Source:
             daemon.wait_applied()
         else:
             self.shift()
-        begun, size = time.strftime("%T", time.gmtime()), os.path.getsize(self.live) if os.path.exists(self.live) else 0
+        begun, size = time.strftime("%T", time.gmtime()), os.path.getsize(self.live)
         getattr(self, kind)(daemon)
         self.history.append(f"{begun} {os.path.basename(self.live)} {kind} at byte {self.at}, {size} bytes")
         self.done[kind] += 1
