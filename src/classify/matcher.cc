@@ -44,49 +44,43 @@ bool predicates_hold(const RuleSet& rules, std::uint32_t rule, const Facts& fact
 Matcher::Matcher(const RuleSet& rules)
     : rules_(rules),
       finder_(rules.databases, rules.phrases, rules.pattern_texts),
-      counts_(rules.rule_count()),
-      noted_(rules.pattern_texts.size()) {
-  touched_.reserve(64);
+      sums_(rules.rule_count()),
+      noted_(rules.pattern_texts.size()),
+      touched_(rules.rule_count() + 1) {
+  for (const RuleSet::Compiled& rule : rules.compiled) wanted_.push_back(rule.wanted);
 }
 
-void Matcher::note(std::uint32_t number) {
+/// Adds a find to the sums of the rules that use it, without a branch that depends on the text: some
+/// sixty a text.
+inline void Matcher::note(std::uint32_t number) {
   const RuleSet::Pattern& pattern = rules_.patterns[number];
   if (pattern.guard != 0) {
     const unsigned bit = pattern.guard - 1u;
     guards_[bit / 64] |= std::uint64_t{1} << (bit % 64);
   }
   if (pattern.counted != 0 && std::exchange(noted_[number], epoch_) == epoch_) return;
+  const std::uint64_t found = std::uint64_t{pattern.size} << 32 | ~number;
+  const std::uint32_t epoch = epoch_;
+  std::uint32_t* const touched = touched_.data();
+  std::size_t count = count_;
   for (const RuleSet::Reference& reference : RuleSet::part(rules_.references, pattern.uses)) {
-    Counts& c = counts_[reference.rule];
-    if (c.epoch != epoch_) {
-      c = Counts{};
-      c.epoch = epoch_;
-      touched_.push_back(reference.rule);
-    }
-    if (reference.use == RuleSet::Use::none) {
-      c.none = true;
-      continue;
-    }
-    if (reference.use == RuleSet::Use::any) {
-      c.needs |= RuleSet::kNeedsAny;
-    } else if (reference.use == RuleSet::Use::with) {
-      c.needs |= RuleSet::kNeedsWith;
-    } else {
-      ++c.all;
-    }
-    if (pattern.size > c.length || (pattern.size == c.length && number < c.pattern)) {
-      c.length = pattern.size;
-      c.pattern = number;
-    }
+    Sum& sum = sums_[reference.rule];
+    const bool fresh = sum.epoch != epoch;
+    touched[count] = reference.rule;
+    count += fresh ? 1 : 0;
+    sum.uses = RuleSet::add_use(fresh ? 0 : sum.uses, reference.use);
+    sum.longest = std::max(fresh ? 0 : sum.longest, found);
+    sum.epoch = epoch;
   }
+  count_ = count;
 }
 
 bool Matcher::match(std::string_view text, const Facts& facts, Match& winner,
                     std::vector<Match>* all) {
-  touched_.clear();
+  count_ = 0;
   guards_ = {};
-  if (++epoch_ == 0) {  // wrapped: forget all counts once in four billion scans
-    std::fill(counts_.begin(), counts_.end(), Counts{});
+  if (++epoch_ == 0) {  // wrapped: forget all sums once in four billion scans
+    std::fill(sums_.begin(), sums_.end(), Sum{});
     std::fill(noted_.begin(), noted_.end(), 0);
     epoch_ = 1;
   }
@@ -105,16 +99,15 @@ bool Matcher::match(std::string_view text, const Facts& facts, Match& winner,
     if (best) winner = match;
     found = true;
   };
-  for (const std::uint32_t rule : touched_) {
-    const Counts& c = counts_[rule];
-    const RuleSet::Compiled& r = rules_.compiled[rule];
-    if (c.none || guarded(r, guards_) || c.needs != r.needs || c.all != r.all_needed) continue;
-    if (r.needs == 0 && r.all_needed == 0) continue;  // a code rule: below
-    consider({rule, c.length, c.pattern});
+  for (const std::uint32_t rule : std::span(touched_).first(count_)) {
+    const Sum& sum = sums_[rule];
+    if (sum.uses != wanted_[rule] || guarded(rules_.compiled[rule], guards_)) continue;
+    consider({rule, static_cast<std::uint32_t>(sum.longest >> 32),
+              ~static_cast<std::uint32_t>(sum.longest)});
   }
   for (const std::uint32_t rule : rules_.code_rules) {
-    const Counts& c = counts_[rule];
-    if ((c.epoch == epoch_ && c.none) || guarded(rules_.compiled[rule], guards_)) continue;
+    const bool silenced = sums_[rule].epoch == epoch_;  // only its `not` refers to it
+    if (silenced || guarded(rules_.compiled[rule], guards_)) continue;
     consider({rule, 0, 0});
   }
   return found;

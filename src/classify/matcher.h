@@ -43,22 +43,22 @@ class Matcher {
   [[nodiscard]] bool ready() const { return finder_.ready(); }
 
  private:
-  /// One rule's counts during a scan; stale unless `epoch` is the current one.
-  struct Counts {
+  /// What was found of a rule; stale unless `epoch` is the current one.
+  struct Sum {
     std::uint32_t epoch = 0;
-    std::uint32_t all = 0;
-    std::uint32_t length = 0;
-    std::uint32_t pattern = 0;
-    std::uint32_t needs = 0;  ///< kNeedsAny, kNeedsWith: those that are met
-    bool none = false;
+    std::uint32_t uses = 0;  ///< RuleSet::add_use
+    /// Of the longest pattern; of these the first: its length, then its number from the end.
+    std::uint64_t longest = 0;
   };
   void note(std::uint32_t number);
 
   const RuleSet& rules_;
   Finder finder_;
-  std::vector<Counts> counts_;
+  std::vector<Sum> sums_;              ///< by rule
+  std::vector<std::uint32_t> wanted_;  ///< Compiled::wanted by rule: few cache lines
   std::vector<std::uint32_t> noted_;  ///< by pattern that `all` counts: the last epoch that had it
-  std::vector<std::uint32_t> touched_;
+  std::vector<std::uint32_t> touched_;  ///< the first count_: rules with a sum of this text
+  std::size_t count_ = 0;
   RuleSet::Guards guards_{};  ///< of the current text
   std::uint32_t epoch_ = 0;
 };

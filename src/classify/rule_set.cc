@@ -276,9 +276,10 @@ classify::Patterns RuleSet::add_patterns() {
   std::vector<Pending> pending;
   for (std::uint32_t r = 0; r < rules_.size(); ++r) {
     const Rule& rule = rules_[r];
-    compiled[r].all_needed = static_cast<std::uint32_t>(rule.all.size());
-    compiled[r].needs = (!rule.any.empty() || !rule.regex.empty() ? kNeedsAny : 0) |
-                        (rule.with.empty() ? 0 : kNeedsWith);
+    std::uint32_t& wanted = compiled[r].wanted;
+    if (!rule.any.empty() || !rule.regex.empty()) wanted = add_use(wanted, Use::any);
+    if (!rule.with.empty()) wanted = add_use(wanted, Use::with);
+    for (std::size_t i = 0; i < rule.all.size(); ++i) wanted = add_use(wanted, Use::all);
     for (const auto& [list, use] :
          {std::pair{&rule.any, Use::any}, std::pair{&rule.with, Use::with},
           std::pair{&rule.all, Use::all}, std::pair{&rule.none, Use::none}}) {

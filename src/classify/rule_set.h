@@ -36,10 +36,14 @@ class RuleSet {
   static constexpr std::uint64_t kOperatorRank = 1u << 16, kProviderRank = 1u << 9,
                                  kTextRank = 1u << 8, kPredicates = 0xff;
 
-  /// How a rule uses a pattern.
-  enum class Use : std::uint32_t { any, with, all, none };
-  /// One of `any` or of the regexes must match; one of `with`.
-  static constexpr std::uint32_t kNeedsAny = 1, kNeedsWith = 2;
+  /// How a rule uses a pattern: what a find adds to the rule's sum (add_use). One of `any` or of
+  /// the regexes must match, one of `with`, each of `all`, and none of `none`.
+  enum class Use : std::uint32_t { any = 1, with = 2, none = 4, all = 8 };
+  static constexpr std::uint32_t add_use(std::uint32_t sum, Use use) {
+    const auto bits = static_cast<std::uint32_t>(use);
+    constexpr auto kAll = static_cast<std::uint32_t>(Use::all);
+    return (sum | (bits & (kAll - 1))) + (bits & kAll);
+  }
   struct Reference {
     std::uint32_t rule;
     Use use;
@@ -63,13 +67,11 @@ class RuleSet {
   struct Compiled {
     std::uint64_t rank = 0;        ///< operator, provider, text, number of predicates
     Guards guards{};               ///< common `not` literals of this rule
-    std::uint32_t all_needed = 0;  ///< distinct `all` literals
+    std::uint32_t wanted = 0;      ///< sum of uses of a rule that holds; 0 = of no text
     Cause cause = Cause::none;
     Severity severity = Severity::none;  ///< override
     std::uint8_t confidence = 0;         ///< percent
-    std::uint32_t needs = 0;             ///< kNeedsAny, kNeedsWith
     Range smtp, enhanced, phases, kinds, providers;
-    std::uint32_t unused = 0;
   };
 
   /// What the program's own image has compiled is not compiled again, but for `any_cpu`.
