@@ -2,6 +2,8 @@
 
 #if defined(__SSE4_1__)
 #include <smmintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #include <algorithm>
@@ -69,6 +71,42 @@ void put_filtered(Word& word, const char* begin, const char* end, unsigned kinds
   }
 }
 
+/// How many of 16 bytes are ASCII letters before the first that is none.
+std::size_t letters(const char* p) {
+#ifdef __SSE2__
+  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m128i low = _mm_add_epi8(v, _mm_set1_epi8(static_cast<char>(-128 - 'a')));
+  const __m128i other = _mm_cmpgt_epi8(low, _mm_set1_epi8(-128 + 25));
+  return static_cast<std::size_t>(
+      std::countr_zero(static_cast<unsigned>(_mm_movemask_epi8(other)) | 0x10000u));
+#else
+  std::size_t n = 0;
+  while (n < 16 && is_lower(p[n])) ++n;
+  return n;
+#endif
+}
+
+/// What is kept of 16 bytes whose first n are a word.
+constexpr std::array<std::array<char, 16>, 16> kFirstBytes = [] {
+  std::array<std::array<char, 16>, 16> masks{};
+  for (std::size_t n = 0; n < 16; ++n) {
+    for (std::size_t i = 0; i < n; ++i) masks[n][i] = static_cast<char>(0xff);
+  }
+  return masks;
+}();
+
+/// The first n of the 16 bytes at `from`.
+void put_letters(Word& word, const char* from, std::size_t n) {
+  std::uint64_t bytes[2], mask[2];
+  std::memcpy(bytes, from, 16);
+  std::memcpy(mask, kFirstBytes[n].data(), 16);
+  bytes[0] &= mask[0];
+  bytes[1] &= mask[1];
+  std::memcpy(word.bytes.data(), bytes, 16);
+  std::memset(word.bytes.data() + 16, 0, Word::kBytes - 16);
+  word.size = static_cast<std::uint32_t>(n);
+}
+
 std::uint64_t load(const Word& word, std::size_t at) {
   std::uint64_t bytes;
   std::memcpy(&bytes, word.bytes.data() + at, sizeof bytes);
@@ -100,6 +138,16 @@ void Features::read_words(string_view text) {
   while (p < end && count_ < kWordsMax) {
     const char* const begin = p;
     Word& word = words_[count_];
+    // Most words are letters between breaks, and short.
+    if (end - p > 16) {
+      const std::size_t n = letters(p);
+      if (n < 16 && kind_of(p[n]) == kBreak && (n > 0 || *p != '{')) {
+        put_letters(word, p, n);
+        count_ += n > 1 ? 1 : 0;
+        p += p[n] == '{' ? n : n + 1;
+        continue;
+      }
+    }
     word = Word();
     if (*p == '{') {  // a placeholder
       while (p < end && *p != '}') ++p;
