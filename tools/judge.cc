@@ -1,8 +1,11 @@
 // How good verdicts are on replies that neither rules nor words were made from: files of labelled
 // replies, or each file that is learned from judged by what the others teach.
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <thread>
 
 #include "classify/rule_file.h"
 #include "classify/rule_set.h"
@@ -18,8 +21,18 @@ bool is_hard(const RuleSet& rules, std::string_view cause) {
 /// Counts of one file.
 struct Score {
   std::size_t all = 0, right = 0, dead = 0, false_hard = 0, missed_hard = 0;
+  struct Told {
+    std::size_t all = 0, right = 0;
+  };
+  std::map<unsigned, Told> by_words;  ///< by confidence, percent
 
-  void add(const RuleSet& rules, const Labelled& reply, std::string_view cause) {
+  void add(const RuleSet& rules, const Labelled& reply, const Verdict& verdict) {
+    const std::string cause(cause_id(rules, verdict.cause));
+    if (rules.is_learned(verdict.rule)) {
+      Told& told = by_words[verdict.confidence];
+      ++told.all;
+      told.right += reply.accepts(cause) ? 1 : 0;
+    }
     std::vector<std::string> labels = reply.accept;
     labels.push_back(reply.cause);
     const auto hard = [&](const std::string& label) { return is_hard(rules, label); };
@@ -37,6 +50,17 @@ struct Score {
     dead += other.dead;
     false_hard += other.false_hard;
     missed_hard += other.missed_hard;
+    for (const auto& [confidence, told] : other.by_words) {
+      by_words[confidence].all += told.all;
+      by_words[confidence].right += told.right;
+    }
+  }
+  /// Whether words are as often right as they say.
+  void print_words() const {
+    for (const auto& [confidence, told] : by_words) {
+      std::printf("by words at confidence %.2f: %zu of %zu right\n", confidence / 100.0, told.right,
+                  told.all);
+    }
   }
   void print(const std::string& name) const {
     const auto percent = [](std::size_t part, std::size_t of) {
@@ -57,7 +81,7 @@ Score judge(const std::shared_ptr<const RuleSet>& rules, const std::vector<Label
   for (const Labelled& reply : replies) {
     const Verdict verdict = classifier.classify(reply.failure());
     const std::string cause(cause_id(*rules, verdict.cause));
-    score.add(*rules, reply, cause);
+    score.add(*rules, reply, verdict);
     if (wrong && !reply.accepts(cause)) {
       std::printf("%s: %s, not %s, by %s (%d): %s\n", reply.where.c_str(), reply.cause.c_str(),
                   cause.c_str(), std::string(rule_name(*rules, verdict.rule)).c_str(),
@@ -95,23 +119,44 @@ struct Arguments {
   std::vector<std::string> folders;
 };
 
-/// Each file by what the rules and all other files teach.
+/// Each file that no rule was made from by what the rules and all other files teach; as many at
+/// once as there are processors.
 int judge_folds(const Arguments& args, const std::vector<Labelled>& samples,
                 const std::vector<Labelled>& replies) {
   const ByFile files = by_file(replies);
-  Score all;
+  std::vector<std::string> names;
   for (const auto& [name, mine] : files) {
-    std::vector<Labelled> lessons = samples;
-    for (const auto& [other, theirs] : files) {
-      if (other != name) lessons.insert(lessons.end(), theirs.begin(), theirs.end());
+    if (name.starts_with("replies/")) names.push_back(name);
+  }
+  std::vector<Score> scores(names.size());
+  std::atomic<std::size_t> next = 0;
+  std::atomic<bool> failed = false;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < names.size(); i = next++) {
+      std::vector<Labelled> lessons = samples;
+      for (const auto& [other, theirs] : files) {
+        if (other != names[i]) lessons.insert(lessons.end(), theirs.begin(), theirs.end());
+      }
+      const auto rules = rules_with(args.source + "/rules", lessons);
+      if (!rules) {
+        failed = true;
+        return;
+      }
+      scores[i] = judge(rules, files.at(names[i]), true, args.wrong);
     }
-    const auto rules = rules_with(args.source + "/rules", lessons);
-    if (!rules) return 3;
-    const Score score = judge(rules, mine, true, args.wrong);
-    score.print(name);
-    all.add(score);
+  };
+  {
+    std::vector<std::jthread> threads(std::max(1u, std::thread::hardware_concurrency()));
+    for (std::jthread& thread : threads) thread = std::jthread(work);
+  }
+  if (failed) return 3;
+  Score all;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    scores[i].print(names[i]);
+    all.add(scores[i]);
   }
   all.print("each by the others");
+  all.print_words();
   return 0;
 }
 
@@ -134,6 +179,7 @@ int judge_folders(const Arguments& args, const std::vector<Labelled>& lessons) {
   }
   plain.print("all, rules alone");
   all.print("all");
+  all.print_words();
   return 0;
 }
 
@@ -146,10 +192,10 @@ int run(const Arguments& args) {
     return 3;
   }
   const std::vector<Labelled> samples = samples_of(files->rules);
-  std::vector<Labelled> replies;
-  for (const char* folder : {"/tests/golden/verdicts", "/rules/replies"}) {
-    read_replies(args.source + folder, replies);
-  }
+  const auto alone = rules_with(args.source + "/rules", {});
+  if (!alone) return 3;
+  const std::vector<Labelled> replies =
+      read_lessons(alone, {args.source + "/tests/golden/verdicts", args.source + "/rules/replies"});
   if (args.folds) {
     if (const int status = judge_folds(args, samples, replies); status != 0) return status;
   }

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@ struct Labelled {
   EnhancedCode enhanced;
   Phase phase = Phase::none;
   EventKind kind = EventKind::bounced;
+  classify::Ruled ruled;  ///< by the rules alone, where these were asked
 
   [[nodiscard]] bool accepts(std::string_view other) const {
     return other == cause || std::find(accept.begin(), accept.end(), other) != accept.end();
@@ -120,9 +122,25 @@ inline std::vector<classify::Lesson> lessons_of(const std::vector<Labelled>& rep
   std::vector<classify::Lesson> lessons;
   for (const Labelled& reply : replies) {
     lessons.push_back({reply.diagnostic, reply.smtp_code, reply.enhanced, reply.phase, reply.kind,
-                       builtin_cause(reply.cause)});
+                       builtin_cause(reply.cause), reply.ruled});
   }
   return lessons;
+}
+
+/// The labelled replies of folders, with what `rules` alone say of each: how far that is to be
+/// trusted is learned, too. Most replies are none that a rule was made from.
+inline std::vector<Labelled> read_lessons(const std::shared_ptr<const RuleSet>& rules,
+                                          const std::vector<std::string>& folders) {
+  std::vector<Labelled> replies;
+  for (const std::string& folder : folders) read_replies(folder, replies);
+  Classifier classifier(rules, {false, {}, false});
+  Explanation explanation;
+  for (Labelled& reply : replies) {
+    const Verdict verdict = classifier.explain(reply.failure(), explanation);
+    if (explanation.matches.empty()) continue;
+    reply.ruled = {verdict.cause, verdict.confidence, explanation.matches.front().length};
+  }
+  return replies;
 }
 
 }  // namespace bounced

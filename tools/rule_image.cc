@@ -29,8 +29,11 @@ std::string make_image(const std::vector<std::string>& folders) {
     good = good && problem.level != bounced::classify::Problem::Level::error;
   }
   if (!good) return {};
+  const auto alone = RuleSet::build(*files, "");
+  if (!alone) return {};
   std::vector<bounced::Labelled> lessons = bounced::samples_of(files->rules);
-  for (const std::string& folder : folders) bounced::read_replies(folder, lessons);
+  const auto replies = bounced::read_lessons(*alone, folders);
+  lessons.insert(lessons.end(), replies.begin(), replies.end());
   files->learned = bounced::classify::learn(bounced::lessons_of(lessons));
   const auto set = RuleSet::build(std::move(*files), "", bounced::classify::Target::any_cpu);
   if (!set) {
@@ -44,7 +47,7 @@ std::string make_image(const std::vector<std::string>& folders) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: %s FILE FOLDER...\n", argv[0]);
+    std::fprintf(stderr, "usage: %s FILE FOLDER...   (of labelled replies)\n", argv[0]);
     return 2;
   }
   const std::string image = make_image({argv + 2, argv + argc});

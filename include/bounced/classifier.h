@@ -60,7 +60,8 @@ struct Explanation {
     std::string where;  ///< file:line
     Cause cause = Cause::none;
     bool won = false;
-    std::string why;  ///< rank against the winner, in words
+    std::uint32_t length = 0;  ///< bytes of its longest literal found; 0 = by codes alone
+    std::string why;           ///< rank against the winner, in words
   };
   std::string normalised;
   std::uint16_t smtp_code = 0;  ///< as read

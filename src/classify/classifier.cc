@@ -41,7 +41,7 @@ constexpr std::uint32_t kNormalised = 0, kSketched = 1;
 constexpr std::uint8_t kSure = 97;
 /// What words alone must weigh more to make dead what a code or a rule does not, in sixteenths: a
 /// text that says nothing is no dead mailbox because most failures are, nor is one by its code.
-constexpr int kDeadMargin = 12, kDeadMarginOfRule = 40, kDeadByWords = 8;
+constexpr int kDeadMargin = 12, kDeadMarginOfRule = 24, kDeadByWords = 8;
 /// A rule that says that nobody can tell was written against just such words.
 constexpr int kNeverDead = 1 << 20;
 constexpr std::size_t kReasonsMax = 6;  ///< of words, in an explanation
@@ -65,20 +65,8 @@ Severity said_by(std::uint16_t smtp_code, const EnhancedCode& enhanced, EventKin
   return kind == EventKind::bounced ? Severity::permanent : Severity::temporary;
 }
 
-/// How much more than its words weigh a cause is given because a rule names it, which found a
-/// literal of `length` bytes, in sixteenths of a natural logarithm: the more, the surer the rule
-/// and the closer it looks. Measured on replies that neither rules nor words were made from: least
-/// wrong verdicts.
-int weight_of_rule(const RuleSet::Compiled& rule, std::uint32_t length) {
-  const int sure = rule.confidence >= 95 ? 40 : rule.confidence >= 90 ? 24 : 8;
-  return sure + static_cast<int>(std::min(length, 32u)) * 3 / 2 +
-         static_cast<int>(rule.rank & RuleSet::kPredicates) * 8;
-}
-int weight_of_code(std::uint8_t confidence) {
-  return confidence >= 80 ? 36 : confidence >= 60 ? 20 : 4;
-}
-
-/// A provider's own class (webhooks): its label's words are few.
+/// How much more than its words weigh the cause of a rule or a code is given because a provider's
+/// own class (webhooks) names it, too, in sixteenths of a natural logarithm: labels have few words.
 constexpr int kWeightOfHint = 64;
 
 /// How often words are right against a rule, by the margin they have over the next best cause
@@ -118,7 +106,7 @@ struct Classifier::Impl {
   [[nodiscard]] RuleSet::ProviderId provider_of(const Failure& failure) const;
   void prepare(const Failure& failure, RuleSet::ProviderId provider);
   Verdict decide(const Failure& failure, const Match* winner);
-  Verdict weigh(const Verdict& ruled, int weight, int dead_margin);
+  Verdict weigh(const Verdict& ruled, int bonus, int dead_margin);
   [[nodiscard]] bool makes_dead(Cause cause) const {
     return rules->info(cause).bounce_class == BounceClass::hard;
   }
@@ -180,13 +168,13 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
   const Severity said = said_by(facts.smtp_code, facts.enhanced, facts.kind, failure.hint);
   weighed = false;
   Verdict ruled;
-  int weight = 0, dead_margin = kDeadMargin;
+  int dead_margin = kDeadMargin;
   if (winner != nullptr) {
     const RuleSet::Compiled& rule = rules->compiled[winner->rule];
     ruled = rules->verdict(rule.cause, said, rule.severity, rule.confidence, winner->rule + 1);
     if (rules->of_operator(winner->rule)) return ruled;
     if (rule.confidence >= kSure && !ruled.hard()) return ruled;
-    weight = weight_of_rule(rule, winner->length);
+    reply.ruled = {ruled.cause, ruled.confidence, winner->length};
     dead_margin = is_unknown(rule.cause) ? kNeverDead : kDeadMarginOfRule;
   } else {
     const std::uint32_t number =
@@ -194,16 +182,16 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
     const CodeRow& row = classify::code_row(number);
     ruled = rules->verdict(row.cause, said, Severity::none, row.confidence,
                            static_cast<RuleId>(rules->rule_count() + 1 + number));
-    weight = row.name.starts_with("hint/") ? kWeightOfHint : weight_of_code(row.confidence);
   }
-  return options.words ? weigh(ruled, weight, dead_margin) : ruled;
+  const bool hinted = classify::hint_cause(failure.hint) == ruled.cause;
+  return options.words ? weigh(ruled, hinted ? kWeightOfHint : 0, dead_margin) : ruled;
 }
 
 /// What the rules say, or what the words say where they weigh more.
-Verdict Classifier::Impl::weigh(const Verdict& ruled, int weight, int dead_margin) {
+Verdict Classifier::Impl::weigh(const Verdict& ruled, int bonus, int dead_margin) {
   if (ruled.cause == Cause::local_suppressed || ruled.cause >= Cause{kBuiltinCauses}) return ruled;
   weighed = true;
-  classify::Weigher::Opinion words = weigher.weigh(reply, ruled.cause, weight);
+  classify::Weigher::Opinion words = weigher.weigh(reply, ruled.cause, bonus);
   const bool unknown = is_unknown(words.cause);
   if (words.cause == ruled.cause || words.cause == Cause::none ||
       (unknown && is_unknown(ruled.cause))) {
@@ -292,7 +280,7 @@ Verdict Classifier::explain(const Failure& failure, Explanation& out) {
   for (const Match& match : all) {
     const classify::Rule& rule = c.rules->rules()[match.rule];
     out.matches.push_back({rule.id, rule.where(), c.rules->compiled[match.rule].cause,
-                           match.rule == winner.rule, c.why(match, winner)});
+                           match.rule == winner.rule, match.length, c.why(match, winner)});
   }
   const std::string name(rule_name(*c.rules, verdict.rule));
   const std::string cause(cause_id(*c.rules, verdict.cause));

@@ -180,6 +180,11 @@ const CodeRow& code_row(std::uint32_t number) {
   return table().rows[number];
 }
 
+Cause hint_cause(ProviderHint hint) {
+  const auto number = static_cast<std::size_t>(hint);
+  return number == 0 || number > kHints.size() ? Cause::none : kHints[number - 1].cause;
+}
+
 std::uint32_t find_code_row(std::uint16_t smtp_code, const EnhancedCode& enhanced,
                             ProviderHint hint, EventKind kind) {
   const Table& t = table();
@@ -189,7 +194,7 @@ std::uint32_t find_code_row(std::uint16_t smtp_code, const EnhancedCode& enhance
   for (std::uint32_t i = 0; i < kReplies.size(); ++i) {
     if (kReplies[i].code == smtp_code) return t.replies + i;
   }
-  if (hint != ProviderHint::none && static_cast<std::size_t>(hint) <= kHints.size()) {
+  if (hint_cause(hint) != Cause::none) {
     return t.hints + static_cast<std::uint32_t>(hint) - 1;
   }
   // An enhanced code alone (x.0.0) still tells its class.

@@ -27,4 +27,7 @@ const CodeRow& code_row(std::uint32_t number);
 std::uint32_t find_code_row(std::uint16_t smtp_code, const EnhancedCode& enhanced,
                             ProviderHint hint, EventKind kind);
 
+/// What a provider's own class names; none for none.
+Cause hint_cause(ProviderHint hint);
+
 }  // namespace bounced::classify

@@ -14,14 +14,14 @@ namespace {
 
 /// Chosen by what they make of replies that were not learned (tools/learn).
 constexpr int kRounds = 16, kSettled = 8;  ///< the mean of what weights are after the last rounds
-constexpr float kRate = 0.15f, kDecay = 1e-3f, kSmallest = 1e-4f;
+constexpr float kRate = 0.15f, kDecay = 2.5e-4f, kSmallest = 1e-4f;
 /// Features that come less often are left out: they would only know one reply again.
-constexpr unsigned kLeast = 3;
+constexpr unsigned kLeast = 2;
 
 using Lanes = std::array<float, Learned::kLanes>;
 
 struct Example {
-  std::vector<std::uint32_t> features;  ///< numbers, each once
+  std::vector<std::uint32_t> features;  ///< numbers
   std::uint16_t cause = 0;
 };
 
@@ -36,6 +36,7 @@ std::vector<std::vector<std::uint32_t>> hashes_of(const std::vector<Lesson>& les
   Normaliser normaliser;
   Normalised normalised;
   Features features;
+  std::vector<Feature> list;
   for (const Lesson& lesson : lessons) {
     Failure failure;
     failure.diagnostic = lesson.diagnostic;
@@ -44,11 +45,12 @@ std::vector<std::vector<std::uint32_t>> hashes_of(const std::vector<Lesson>& les
     failure.phase = lesson.phase;
     failure.kind = lesson.kind;
     normaliser.run(failure.diagnostic, failure.smtp_code, normalised);
-    features.read(reply_of(failure, normalised));
+    Reply reply = reply_of(failure, normalised);
+    reply.ruled = lesson.ruled;
+    features.read(reply);
+    features.all(list);
     std::vector<std::uint32_t>& mine = all.emplace_back();
-    for (const Feature& feature : features.list()) mine.push_back(feature.hash);
-    std::sort(mine.begin(), mine.end());
-    mine.erase(std::unique(mine.begin(), mine.end()), mine.end());
+    for (const Feature& feature : list) mine.push_back(feature.hash);
   }
   return all;
 }
@@ -56,7 +58,9 @@ std::vector<std::vector<std::uint32_t>> hashes_of(const std::vector<Lesson>& les
 Examples examples_of(const std::vector<Lesson>& lessons) {
   const auto hashes = hashes_of(lessons);
   std::unordered_map<std::uint32_t, unsigned> seen;
-  for (const auto& mine : hashes) {
+  for (auto mine : hashes) {
+    std::sort(mine.begin(), mine.end());
+    mine.erase(std::unique(mine.begin(), mine.end()), mine.end());
     for (const std::uint32_t hash : mine) ++seen[hash];
   }
   Examples examples;
@@ -155,7 +159,8 @@ Learned learn(const std::vector<Lesson>& lessons) {
   }
   std::vector<std::pair<std::uint32_t, Learned::Row>> rows;
   for (std::size_t i = 0; i < examples.hashes.size(); ++i) {
-    rows.emplace_back(examples.hashes[i], regression.row(i));
+    const Learned::Row row = regression.row(i);
+    if (row != Learned::Row{}) rows.emplace_back(examples.hashes[i], row);
   }
   return Learned(rows);
 }

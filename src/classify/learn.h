@@ -17,6 +17,7 @@ struct Lesson {
   Phase phase = Phase::none;
   EventKind kind = EventKind::bounced;
   Cause cause = Cause::none;
+  Ruled ruled;  ///< by the rules alone
 };
 
 /// Multinomial logistic regression over the features of all lessons (AdaGrad, decayed weights),

@@ -14,6 +14,7 @@
 
 #include "base/copy_short.h"
 #include "base/hash.h"
+#include "base/prefetch.h"
 #include "base/text.h"
 
 namespace bounced::classify {
@@ -21,7 +22,10 @@ namespace {
 
 using std::string_view;
 
-constexpr std::size_t kBeginningBytes = 5;
+/// Of a word: how many bytes of its beginning and of its end are features, where it has more; twice
+/// as many in scripts whose letters have two bytes. Chosen by `bounced-judge --folds`.
+constexpr std::array<std::size_t, 3> kBeginnings = {3, 5, 8};
+constexpr std::size_t kEnd = 4;
 
 /// What a byte of a normalised text is to a word.
 enum Kind : std::uint8_t { kBreak = 0, kLetter = 1, kDigit = 2, kLeftOut = 4, kHigh = 8 };
@@ -181,23 +185,67 @@ void Features::read_words(string_view text) {
   count_ = std::min(count_, kWordsMax);
 }
 
+namespace {
+/// Hashes that were met. Most that are new are told by a bit.
+class Once {
+ public:
+  /// False when `hash` is among `before`, to which the caller has added every new one.
+  template <class Same>
+  bool is_new(std::uint64_t hash, Same is_there) {
+    std::uint64_t& bits = met_[hash % met_.size()];
+    const std::uint64_t bit = std::uint64_t{1} << (hash / met_.size() % 64);
+    const bool known = (bits & bit) != 0 && is_there();
+    bits |= bit;
+    return !known;
+  }
+
+ private:
+  std::array<std::uint64_t, 16> met_{};
+};
+
+/// The features of a rule: its cause with how long its literal is, and with how sure it is.
+std::uint64_t length_of(const Ruled& ruled) {
+  return ruled.length < 10   ? 0
+         : ruled.length < 16 ? 1
+         : ruled.length < 24 ? 2
+         : ruled.length < 34 ? 3
+                             : 4;
+}
+std::uint64_t sureness_of(const Ruled& ruled) {
+  return ruled.confidence >= 97 ? 3 : ruled.confidence >= 95 ? 2 : ruled.confidence >= 90 ? 1 : 0;
+}
+}  // namespace
+
+void Features::read_pairs() {
+  Once words, pairs;
+  distinct_ = pairs_ = 0;
+  for (std::uint32_t i = 0; i < count_; ++i) {
+    const std::uint64_t hash = hashes_[i] = hash_word(words_[i]);
+    if (words.is_new(hash, [&] {
+          return std::any_of(once_.begin(), once_.begin() + distinct_,
+                             [&](std::uint32_t w) { return hashes_[w] == hash; });
+        })) {
+      once_[distinct_++] = i;
+    }
+    if (i == 0) continue;
+    const std::uint32_t pair = hash_of(Feature::Kind::pair, hash, hashes_[i - 1]);
+    if (pairs.is_new(pair, [&] {
+          return std::any_of(list_.begin(), list_.begin() + pairs_,
+                             [&](const Feature& f) { return f.hash == pair; });
+        })) {
+      list_[pairs_++] = {Feature::Kind::pair, 0, pair, i - 1};
+    }
+  }
+}
+
 void Features::read(const Reply& reply) {
   using Kind = Feature::Kind;
   read_words(reply.text);
-  Feature* to = list_.data();
-  std::uint64_t before = 0;
-  for (std::uint32_t i = 0; i < count_; ++i) {
-    const Word& word = words_[i];
-    const std::uint64_t hash = hash_word(word);
-    *to++ = {Kind::word, hash_of(Kind::word, hash), i};
-    if (word.size > kBeginningBytes && word.bytes[0] != '{') {
-      constexpr std::uint64_t kMask = (std::uint64_t{1} << (8 * kBeginningBytes)) - 1;
-      *to++ = {Kind::beginning, hash_of(Kind::beginning, load(word, 0) & kMask), i};
-    }
-    if (i > 0) *to++ = {Kind::pair, hash_of(Kind::pair, hash, before), i - 1};
-    before = hash;
-  }
-  const auto add = [&](Kind kind, std::uint64_t what) { *to++ = {kind, hash_of(kind, what), 0}; };
+  read_pairs();
+  size_ = pairs_;
+  const auto add = [&](Kind kind, std::uint64_t what) {
+    list_[size_++] = {kind, 0, hash_of(kind, what), 0};
+  };
   add(Kind::code, reply.smtp_code);
   add(Kind::code_class, reply.smtp_code != 0 ? reply.smtp_code / 100u : reply.enhanced.klass);
   add(Kind::enhanced, !reply.enhanced.present()
@@ -205,7 +253,39 @@ void Features::read(const Reply& reply) {
                           : std::uint64_t{reply.enhanced.subject} << 16 | reply.enhanced.detail);
   add(Kind::phase, static_cast<std::uint64_t>(reply.phase));
   add(Kind::kind, static_cast<std::uint64_t>(reply.kind));
-  size_ = static_cast<std::size_t>(to - list_.data());
+  if (reply.ruled.cause == Cause::none) return;
+  const std::uint64_t cause = static_cast<std::uint64_t>(reply.ruled.cause) << 16;
+  add(Kind::rule, cause | length_of(reply.ruled));
+  add(Kind::rule, cause | 1u << 8 | sureness_of(reply.ruled));
+}
+
+std::size_t Features::of_word(std::uint32_t i, OfWord& out) const {
+  using Kind = Feature::Kind;
+  const Word& word = words_[i];
+  std::size_t n = 0;
+  out[n++] = {Kind::word, 0, hash_of(Kind::word, hashes_[i]), i};
+  if (word.bytes[0] == '{') return n;
+  const std::size_t letter = (kind_of(word.bytes[0]) & kHigh) != 0 ? 2 : 1;
+  const auto part = [&](Kind kind, std::size_t from, std::size_t size) {
+    Word bytes;
+    copy_short(bytes.bytes.data(), word.bytes.data() + from, size);
+    bytes.size = static_cast<std::uint32_t>(size);
+    out[n++] = {kind, static_cast<std::uint8_t>(size), hash_of(kind, hash_word(bytes), size), i};
+  };
+  for (const std::size_t beginning : kBeginnings) {
+    if (word.size > beginning * letter) part(Kind::beginning, 0, beginning * letter);
+  }
+  if (word.size > kEnd * letter) part(Kind::end, word.size - kEnd * letter, kEnd * letter);
+  return n;
+}
+
+void Features::all(std::vector<Feature>& out) const {
+  out.clear();
+  OfWord features;
+  for (const std::uint32_t i : words()) {
+    out.insert(out.end(), features.begin(), features.begin() + of_word(i, features));
+  }
+  out.insert(out.end(), list_.begin(), list_.begin() + size_);
 }
 
 std::string Features::name(const Feature& feature, const Reply& reply) const {
@@ -214,7 +294,11 @@ std::string Features::name(const Feature& feature, const Reply& reply) const {
     case Feature::Kind::word:
       return word(feature.begin);
     case Feature::Kind::beginning:
-      return word(feature.begin).substr(0, kBeginningBytes) + "...";
+      return word(feature.begin).substr(0, feature.bytes) + "...";
+    case Feature::Kind::end: {
+      const std::string whole = word(feature.begin);
+      return "..." + whole.substr(whole.size() - feature.bytes);
+    }
     case Feature::Kind::pair:
       return word(feature.begin) + " " + word(feature.begin + 1);
     case Feature::Kind::code:
@@ -229,6 +313,8 @@ std::string Features::name(const Feature& feature, const Reply& reply) const {
       return reply.phase == Phase::none ? "no phase" : "in " + std::string(to_string(reply.phase));
     case Feature::Kind::kind:
       return std::string(to_string(reply.kind));
+    case Feature::Kind::rule:
+      return "what the rules say";
   }
   return {};
 }
@@ -251,74 +337,124 @@ std::uint64_t Learned::fingerprint() const {
   return hash64(bytes(rows_), hash64(bytes(slots_)));
 }
 
-/// Adds rows to the scores, up to what these hold: eight lanes a register, six registers for all.
-void Weigher::add_up(std::span<const Learned::Row* const> rows) {
+namespace {
+using Lanes = std::array<std::int16_t, Learned::kLanes>;
+
+/// Sums by lane, up to what 16 bits hold: in registers while a loop adds to them.
+class Sums {
+ public:
 #if defined(__SSE4_1__)
-  constexpr std::size_t kStep = 8, kSteps = Learned::kLanes / kStep;
-  __m128i sums[kSteps];
-  std::memcpy(sums, scores_.data(), sizeof sums);
-  for (const Learned::Row* const row : rows) {
+  explicit Sums(const Lanes& from) {
+    std::memcpy(sums_, from.data(), sizeof sums_);
+  }
+  void store(Lanes& to) const {
+    std::memcpy(to.data(), sums_, sizeof sums_);
+  }
+  [[gnu::always_inline]] void add(const Learned::Row& row) {
 #pragma GCC unroll 6
     for (std::size_t i = 0; i < kSteps; ++i) {
-      const __m128i eight =
-          _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row->data() + i * kStep));
-      sums[i] = _mm_adds_epi16(sums[i], _mm_cvtepi8_epi16(eight));
+      const auto* const eight = reinterpret_cast<const __m128i*>(row.data() + i * kStep);
+      sums_[i] = _mm_adds_epi16(sums_[i], _mm_cvtepi8_epi16(_mm_loadl_epi64(eight)));
     }
   }
-  std::memcpy(scores_.data(), sums, sizeof sums);
+  [[gnu::always_inline]] void add(const Lanes& more) {
+    const auto* const from = reinterpret_cast<const __m128i*>(more.data());
+#pragma GCC unroll 6
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      sums_[i] = _mm_adds_epi16(sums_[i], _mm_loadu_si128(from + i));
+    }
+  }
+
+ private:
+  static constexpr std::size_t kStep = 8, kSteps = Learned::kLanes / kStep;
+  __m128i sums_[kSteps];
 #else
-  for (const Learned::Row* const row : rows) {
-    for (std::size_t lane = 0; lane < Learned::kLanes; ++lane) {
-      scores_[lane] =
-          static_cast<std::int16_t>(std::clamp(scores_[lane] + (*row)[lane], -32'768, 32'767));
+  explicit Sums(const Lanes& from) : sums_(from) {}
+  void store(Lanes& to) const {
+    to = sums_;
+  }
+  template <class List>
+  void add(const List& more) {
+    for (std::size_t lane = 0; lane < sums_.size(); ++lane) {
+      sums_[lane] =
+          static_cast<std::int16_t>(std::clamp(sums_[lane] + more[lane], -32'768, 32'767));
     }
   }
+
+ private:
+  Lanes sums_;
 #endif
+};
+}  // namespace
+
+[[gnu::noinline]] void Weigher::meet(Known& known, std::uint32_t i) {
+  known = {features_.word(i), 0, {}};
+  Sums sums(known.sums);
+  Features::OfWord features;
+  const std::size_t count = features_.of_word(i, features);
+  for (std::size_t f = 0; f < count; ++f) {
+    const Learned::Row* const row = learned_.find(features[f].hash);
+    if (row == nullptr) continue;
+    ++known.rows;
+    sums.add(*row);
+  }
+  sums.store(known.sums);
 }
 
-/// The rows of the reply's features, each once; returns how many of them are of words, which come
-/// first.
-std::size_t Weigher::find_rows() {
-  const std::span<const Feature> features = features_.list();
+/// Adds what the words weigh, alone and in pairs; returns how many features that were.
+std::size_t Weigher::add_words() {
   // Most of the model is not in the cache: all that is needed is on its way before any is used.
-  for (const Feature& feature : features) learned_.prefetch(feature.hash);
+  for (const std::uint32_t i : features_.words()) {
+    prefetch_lines(&known_[features_.hash_of_word(i) % kKnown], sizeof(Known));
+  }
+  for (const Feature& feature : features_.pairs()) learned_.prefetch(feature.hash);
+  std::size_t rows = 0;
+  Sums sums(scores_);
+  for (const std::uint32_t i : features_.words()) {
+    Known& known = known_[features_.hash_of_word(i) % kKnown];
+    if (!(known.word == features_.word(i))) meet(known, i);
+    rows += known.rows;
+    sums.add(known.sums);
+  }
+  sums.store(scores_);
+  return rows + add_rows(features_.pairs());
+}
+
+/// Adds the rows of features; returns how many have one.
+std::size_t Weigher::add_rows(std::span<const Feature> features) {
   rows_.clear();
-  std::size_t of_words = 0;
-  std::array<std::uint64_t, 16> met{};  // a bit for some of the hash: most are not met twice
   for (const Feature& feature : features) {
-    if (feature.kind == Feature::Kind::code) of_words = rows_.size();
     const Learned::Row* const row = learned_.find(feature.hash);
     if (row == nullptr) continue;
-    std::uint64_t& bits = met[feature.hash % met.size()];
-    const std::uint64_t bit = std::uint64_t{1} << (feature.hash / met.size() % 64);
-    if ((bits & bit) != 0 && std::find(rows_.begin(), rows_.end(), row) != rows_.end()) continue;
-    bits |= bit;
-    __builtin_prefetch(row);
+    prefetch(row);
     rows_.push_back(row);
   }
-  return of_words;
+  Sums sums(scores_);
+  for (const Learned::Row* const row : rows_) sums.add(*row);
+  sums.store(scores_);
+  return rows_.size();
 }
 
-/// Long replies say much that decides nothing: beyond this many features each counts for less.
+/// Long replies say much that decides nothing: beyond this many words each counts for less.
 void Weigher::shorten() {
-  constexpr int kFeaturesFull = 60;
-  const int count = static_cast<int>(features_.list().size());
-  if (count <= kFeaturesFull) return;
+  constexpr int kWordsFull = 24;
+  const int count = static_cast<int>(features_.words().size());
+  if (count <= kWordsFull) return;
   for (std::int16_t& score : scores_) {
-    score = static_cast<std::int16_t>(score * kFeaturesFull / count);
+    score = static_cast<std::int16_t>(score * kWordsFull / count);
   }
 }
 
 Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
   if (learned_.empty()) return {};
+  if (known_.empty()) known_.resize(kKnown);
   features_.read(reply);
-  const std::size_t of_words = find_rows();
-  const std::span<const Learned::Row* const> rows(rows_);
   scores_ = {};
-  add_up(rows.first(of_words));
+  const std::size_t of_words = add_words();
   const Scores spoken = scores_;
-  add_up(rows.subspan(of_words));
+  add_rows(features_.codes());
   shorten();
+  add_rows(features_.rules());
   const auto favourite = static_cast<std::size_t>(favoured);
   int best = std::numeric_limits<int>::min(), next = best;
   for (std::uint16_t cause = 1; cause < kBuiltinCauses; ++cause) {
@@ -339,9 +475,11 @@ Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
 
 std::vector<Weigher::Reason> Weigher::reasons(const Reply& reply, std::size_t most) const {
   std::vector<Reason> reasons;
-  for (const Feature& feature : features_.list()) {
+  std::vector<Feature> features;
+  features_.all(features);
+  for (const Feature& feature : features) {
     const Learned::Row* const row = learned_.find(feature.hash);
-    if (row == nullptr) continue;
+    if (row == nullptr || feature.kind == Feature::Kind::rule) continue;
     const int weight = (*row)[best_] - (*row)[next_];
     Reason reason{features_.name(feature, reply), weight};
     const bool known = std::any_of(reasons.begin(), reasons.end(),

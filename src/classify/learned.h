@@ -9,10 +9,18 @@
 #include <utility>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "bounced/cause.h"
 #include "bounced/event.h"
 
 namespace bounced::classify {
+
+/// What the rules say of a reply.
+struct Ruled {
+  Cause cause = Cause::none;    ///< none: no rule holds
+  std::uint8_t confidence = 0;  ///< percent
+  std::uint32_t length = 0;     ///< bytes of the longest literal found; 0 = by its predicates alone
+};
 
 /// What words are weighed with. The text is normalised.
 struct Reply {
@@ -21,6 +29,7 @@ struct Reply {
   EnhancedCode enhanced;
   Phase phase = Phase::none;
   EventKind kind = EventKind::bounced;
+  Ruled ruled;
 };
 
 /// A word of a reply as it is weighed: lower case, each number one zero, without apostrophes and
@@ -32,35 +41,67 @@ struct Word {
   std::array<char, kBytes> bytes{};
   std::uint32_t size = 0;
   [[nodiscard]] std::string_view text() const { return {bytes.data(), size}; }
+  [[nodiscard]] bool operator==(const Word&) const = default;
 };
 
 /// What a reply has that can weigh something.
 struct Feature {
-  enum class Kind : std::uint8_t { word, beginning, pair, code, code_class, enhanced, phase, kind };
+  enum class Kind : std::uint8_t {
+    word,
+    beginning,  ///< of a word: some bytes
+    end,        ///< likewise
+    pair,
+    code,
+    code_class,
+    enhanced,
+    phase,
+    kind,
+    rule,
+  };
   Kind kind = Kind::word;
+  std::uint8_t bytes = 0;   ///< of a beginning or an end
   std::uint32_t hash = 0;   ///< the same on every machine
   std::uint32_t begin = 0;  ///< of its words in the list of words read (not of codes)
 };
 
-/// The features of a reply, those of words first. Its first kWordsMax words count; a word that
-/// comes twice counts twice. What the memo takes for the same reply has the same features. Thread
-/// safety: none; one per thread.
+/// The features of a reply. Its first kWordsMax words count, each once, and so does each pair; two
+/// words that begin alike count twice there. What the memo takes for the same reply has the same
+/// features. Thread safety: none; one per thread.
 class Features {
  public:
   static constexpr std::size_t kWordsMax = 160;
   void read(const Reply& reply);
-  [[nodiscard]] std::span<const Feature> list() const { return {list_.data(), size_}; }
+
+  /// The reply's words, each once: indices for word(), hash_of_word().
+  [[nodiscard]] std::span<const std::uint32_t> words() const { return {once_.data(), distinct_}; }
+  [[nodiscard]] const Word& word(std::uint32_t i) const { return words_[i]; }
+  [[nodiscard]] std::uint64_t hash_of_word(std::uint32_t i) const { return hashes_[i]; }
+  /// What the i-th word has alone: its features depend on nothing but the word.
+  static constexpr std::size_t kOfWord = 5;
+  using OfWord = std::array<Feature, kOfWord>;
+  std::size_t of_word(std::uint32_t i, OfWord& out) const;
+  /// Pairs of words, then what is not of words, then what is of a rule.
+  [[nodiscard]] std::span<const Feature> pairs() const { return {list_.data(), pairs_}; }
+  [[nodiscard]] std::span<const Feature> codes() const { return {list_.data() + pairs_, kCodes}; }
+  [[nodiscard]] std::span<const Feature> rules() const {
+    return {list_.data() + pairs_ + kCodes, size_ - pairs_ - kCodes};
+  }
+  /// All of these.
+  void all(std::vector<Feature>& out) const;
   /// "no such", "recip...", "550", "x.1.1", "in rcpt": for people.
   [[nodiscard]] std::string name(const Feature& feature, const Reply& reply) const;
 
  private:
-  static constexpr std::size_t kOfWord = 3, kOfReply = 5;  ///< how many, at most
+  static constexpr std::size_t kCodes = 5, kRules = 2;
   void read_words(std::string_view text);
+  void read_pairs();
 
   std::array<Word, kWordsMax + 1> words_;  ///< one more than may be kept
-  std::size_t count_ = 0;
-  std::array<Feature, kWordsMax * kOfWord + kOfReply> list_;
-  std::size_t size_ = 0;
+  std::array<std::uint64_t, kWordsMax> hashes_{};
+  std::array<std::uint32_t, kWordsMax> once_{};
+  std::size_t count_ = 0, distinct_ = 0;
+  std::array<Feature, kWordsMax + kCodes + kRules> list_;
+  std::size_t pairs_ = 0, size_ = 0;
 };
 
 /// A linear model: a cause's score is the sum of what the features weigh for it, in sixteenths of a
@@ -85,7 +126,7 @@ class Learned {
     return nullptr;
   }
   void prefetch(std::uint32_t hash) const {
-    __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
+    bounced::prefetch(&slots_[hash & (slots_.size() - 1)]);
   }
   /// Changes with anything that a verdict depends on.
   [[nodiscard]] std::uint64_t fingerprint() const;
@@ -116,8 +157,8 @@ class Weigher {
     int margin = 0;             ///< over the next best one, in sixteenths
     int by_words = 0;           ///< over the favoured one, without bonus and codes
   };
-  /// The best cause, when `favoured` is given `bonus` more than its words weigh. That nothing has
-  /// failed (auto-replies, our own refusals) is never found by words alone.
+  /// The best cause, when `favoured` is given `bonus` more than its features weigh. That nothing
+  /// has failed (auto-replies, our own refusals) is never found by words alone.
   /// Nor is any other cause by codes alone.
   Opinion weigh(const Reply& reply, Cause favoured, int bonus);
 
@@ -130,13 +171,23 @@ class Weigher {
 
  private:
   using Scores = std::array<std::int16_t, Learned::kLanes>;
-  std::size_t find_rows();
-  void add_up(std::span<const Learned::Row* const> rows);
+  /// A word that was met, and the sums of what it weighs alone.
+  struct Known {
+    Word word;
+    std::uint32_t rows = 0;  ///< how many of its features weigh anything
+    Scores sums{};
+  };
+  void meet(Known& known, std::uint32_t word);
+  std::size_t add_words();
+  std::size_t add_rows(std::span<const Feature> features);
   void shorten();
 
   const Learned& learned_;
   Features features_;
-  std::vector<const Learned::Row*> rows_;  ///< of the last text's features, each once
+  /// By hash, the last one met: servers' words are few. 300 KB.
+  static constexpr std::size_t kKnown = 2'048;
+  std::vector<Known> known_;
+  std::vector<const Learned::Row*> rows_;  ///< scratch
   Scores scores_{};
   std::uint16_t best_ = 0, next_ = 0;
 };

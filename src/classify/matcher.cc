@@ -50,8 +50,8 @@ Matcher::Matcher(const RuleSet& rules)
   for (const RuleSet::Compiled& rule : rules.compiled) wanted_.push_back(rule.wanted);
 }
 
-/// Adds a find to the sums of the rules that use it, without a branch that depends on the text: some
-/// sixty a text.
+/// Adds a find to the sums of the rules that use it, without a branch that depends on the text:
+/// some sixty a text.
 inline void Matcher::note(std::uint32_t number) {
   const RuleSet::Pattern& pattern = rules_.patterns[number];
   if (pattern.guard != 0) {

@@ -56,7 +56,7 @@ class Matcher {
   Finder finder_;
   std::vector<Sum> sums_;              ///< by rule
   std::vector<std::uint32_t> wanted_;  ///< Compiled::wanted by rule: few cache lines
-  std::vector<std::uint32_t> noted_;  ///< by pattern that `all` counts: the last epoch that had it
+  std::vector<std::uint32_t> noted_;   ///< by pattern that `all` counts: the last epoch that had it
   std::vector<std::uint32_t> touched_;  ///< the first count_: rules with a sum of this text
   std::size_t count_ = 0;
   RuleSet::Guards guards_{};  ///< of the current text

@@ -65,9 +65,9 @@ class RuleSet {
   };
   /// The part of a rule that matching reads.
   struct Compiled {
-    std::uint64_t rank = 0;        ///< operator, provider, text, number of predicates
-    Guards guards{};               ///< common `not` literals of this rule
-    std::uint32_t wanted = 0;      ///< sum of uses of a rule that holds; 0 = of no text
+    std::uint64_t rank = 0;    ///< operator, provider, text, number of predicates
+    Guards guards{};           ///< common `not` literals of this rule
+    std::uint32_t wanted = 0;  ///< sum of uses of a rule that holds; 0 = of no text
     Cause cause = Cause::none;
     Severity severity = Severity::none;  ///< override
     std::uint8_t confidence = 0;         ///< percent

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,11 +25,17 @@ Reply reply(std::string_view text, std::uint16_t code = 550) {
   return made;
 }
 
+std::vector<Feature> all_of(const Features& features) {
+  std::vector<Feature> all;
+  features.all(all);
+  return all;
+}
+
 std::multiset<std::uint32_t> hashes(std::string_view text, std::uint16_t code = 550) {
   Features features;
   features.read(reply(text, code));
   std::multiset<std::uint32_t> all;
-  for (const Feature& feature : features.list()) all.insert(feature.hash);
+  for (const Feature& feature : all_of(features)) all.insert(feature.hash);
   return all;
 }
 
@@ -50,7 +57,7 @@ TEST(Features, CharactersAreTheWordsOfScriptsWithoutBlanks) {
   const Reply made = reply("邮箱已满 full");
   features.read(made);
   std::set<std::string> names;
-  for (const Feature& feature : features.list()) names.insert(features.name(feature, made));
+  for (const Feature& feature : all_of(features)) names.insert(features.name(feature, made));
   for (const char* name : {"邮", "邮 箱", "满 full", "full", "550", "5xx", "no enhanced code"}) {
     EXPECT_EQ(names.count(name), 1u) << name;
   }
@@ -62,13 +69,42 @@ TEST(Features, AnyBytesAreRead) {
   for (int round = 0; round < 3000; ++round) {
     text += static_cast<char>(round * 37 + round / 7);
     features.read(reply(text));
-    ASSERT_LE(features.list().size(), Features::kWordsMax * 3 + 5);
+    ASSERT_LE(all_of(features).size(), Features::kWordsMax * (Features::kOfWord + 1) + 5);
   }
   features.read(reply("{"));
   features.read(reply("{addr"));
   features.read(reply("\xe9"));
   features.read(reply(""));
-  EXPECT_EQ(features.list().size(), 5u);
+  EXPECT_EQ(all_of(features).size(), 5u);
+}
+
+TEST(Features, BeginningsAndEndsOfAWord) {
+  Features features;
+  const Reply made = reply("unreachable gone неизвестен");
+  features.read(made);
+  std::set<std::string> names;
+  for (const Feature& feature : all_of(features)) names.insert(features.name(feature, made));
+  for (const char* name : {"unr...", "unrea...", "unreacha...", "...able", "gon...", "gone",
+                           "неи...", "неизв...", "неизвест...", "...стен"}) {
+    EXPECT_EQ(names.count(name), 1u) << name;
+  }
+  EXPECT_EQ(names.count("...gone"), 0u) << "a word is not its own end";
+}
+
+TEST(Features, AWordAndAPairCountOnce) {
+  EXPECT_EQ(hashes("gone gone gone"), hashes("gone gone"));
+  EXPECT_EQ(hashes("is gone is gone is"), hashes("is gone is"));
+  EXPECT_NE(hashes("gone gone"), hashes("gone"));
+}
+
+TEST(Features, OfARuleOnlyWhereOneHolds) {
+  Features features;
+  Reply made = reply("gone");
+  features.read(made);
+  EXPECT_TRUE(features.rules().empty());
+  made.ruled = {Cause::mailbox_unknown, 95, 12};
+  features.read(made);
+  EXPECT_EQ(features.rules().size(), 2u);
 }
 
 Lesson lesson(const char* text, Cause cause) {
@@ -104,6 +140,47 @@ TEST(Learned, WordsDecideAndABonusHolds) {
   EXPECT_EQ(reasons[0].feature, "nobody");
   EXPECT_EQ(weigher.weigh(reply("nobody here"), Cause::mailbox_full, 1000).cause,
             Cause::mailbox_full);
+}
+
+TEST(Learned, HowFarARuleIsToBeTrusted) {
+  auto all = lessons();
+  for (int i = 0; i < 8; ++i) {  // a weak rule is always wrong, a sure one always right
+    Lesson taught = lesson(i % 2 == 0 ? "550 qwertz" : "550 zxcvb", Cause::policy_local);
+    taught.ruled = {Cause::mailbox_unknown, 60, 4};
+    all.push_back(taught);
+    taught.cause = Cause::mailbox_full;
+    taught.ruled = {Cause::mailbox_full, 97, 40};
+    all.push_back(taught);
+  }
+  const Learned learned = learn(all);
+  Weigher weigher(learned);
+  Reply asked = reply("qwertz");
+  asked.ruled = {Cause::mailbox_unknown, 60, 4};
+  EXPECT_EQ(weigher.weigh(asked, Cause::mailbox_unknown, 0).cause, Cause::policy_local);
+  asked.ruled = {Cause::mailbox_full, 97, 40};
+  EXPECT_EQ(weigher.weigh(asked, Cause::mailbox_full, 0).cause, Cause::mailbox_full);
+}
+
+/// More words than are kept, so that they push each other out.
+TEST(Learned, WhatWasMetBeforeMakesNoDifference) {
+  auto all = lessons();
+  const Learned learned = learn(all);
+  Weigher worn(learned);
+  std::mt19937 random(7);
+  const char* const words[] = {"nobody", "host", "welcome", "name", "human", "such"};
+  for (int i = 0; i < 3000; ++i) {
+    std::string text;
+    for (int w = 0; w < 4; ++w) {
+      text += w % 2 == 0 ? words[random() % 6]
+                         : "w" + std::string(1 + random() % 9, 'a' + random() % 26);
+      text += ' ';
+    }
+    Weigher fresh(learned);
+    const auto one = worn.weigh(reply(text), Cause::policy_local, 3);
+    const auto other = fresh.weigh(reply(text), Cause::policy_local, 3);
+    ASSERT_EQ(one.cause, other.cause) << text;
+    ASSERT_EQ(one.margin, other.margin) << text;
+  }
 }
 
 TEST(Learned, CodesAloneSayNothingAndNobodyFailsNotByWords) {
