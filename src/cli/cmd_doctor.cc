@@ -98,7 +98,8 @@ Finding look_at_mbox(const Mbox& mbox, const std::string& path, const ingest::Po
     if (position.source != "mbox:" + mbox.name) return;
     f.why = fmt::format("taken up to byte {}", with_commas(position.offset));
     const auto size = std::filesystem::file_size(path, error);
-    if (!error) f.why += fmt::format(" of {}", with_commas(size));
+    if (error || size < position.offset) return;  // of a file that was renamed, or emptied
+    f.why += fmt::format(" of {}", with_commas(size));
   });
   if (sent_days == 0) {
     f.why += "; without [mail] sent_days no mail can be matched with what was sent";

@@ -89,14 +89,6 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
     }
     if (auto added = (*engine)->add_tail(std::move(t)); !added) return app.io.report(added.error());
   }
-  std::unique_ptr<HttpService> http;
-  if (config->serve_http) {
-    const std::filesystem::path file = app.path(config->file);
-    auto started = HttpService::start(**engine, *config, file.parent_path().string());
-    if (!started) return app.io.report(started.error());
-    http = std::move(*started);
-    for (const std::string& address : http->addresses()) spdlog::info("http: {}", address);
-  }
   std::unique_ptr<MailWatch> mails;
   if (!config->maildirs.empty() || !config->mboxes.empty()) {
     for (Maildir& maildir : config->maildirs) maildir.path = app.path(maildir.path);
@@ -105,6 +97,14 @@ int run_daemon(App& app, const std::vector<std::string>& extra) {
         MailWatch::start(**engine, engine_options(*config), config->maildirs, config->mboxes);
     if (!started) return app.io.report(started.error());
     mails = std::move(*started);
+  }
+  std::unique_ptr<HttpService> http;
+  if (config->serve_http) {
+    const std::filesystem::path file = app.path(config->file);
+    auto started = HttpService::start(**engine, *config, file.parent_path().string(), mails.get());
+    if (!started) return app.io.report(started.error());
+    http = std::move(*started);
+    for (const std::string& address : http->addresses()) spdlog::info("http: {}", address);
   }
   auto control = ControlServer::start(**engine, *config, http.get(), mails.get());
   if (!control) return app.io.report(control.error());

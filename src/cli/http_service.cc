@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/arguments.h"
+#include "cli/mail_watch.h"
 #include "serve/figures.h"
 
 namespace bounced::cli {
@@ -122,6 +123,57 @@ void add_webhooks(Figures& out, const std::vector<serve::WebhookFigures>& all) {
   }
 }
 
+void add_mboxes(Figures& out, const std::vector<MailWatch::State>& all) {
+  using Stats = ingest::MboxTail::Stats;
+  struct Row {
+    const char* name;
+    const char* help;
+    std::uint64_t Stats::*member;
+  };
+  constexpr Row kRows[] = {
+      {"bounced_mbox_restarts_total", "Read from the start again: emptied, shrunk or rewritten.",
+       &Stats::restarts},
+      {"bounced_mbox_replaced_total", "Renamed files, read to their end.", &Stats::replaced},
+      {"bounced_mbox_oversize_total", "Mails that were cut at their bound.", &Stats::oversize},
+      {"bounced_mbox_torn_total", "Mails without their end, and rests that begin no mail.",
+       &Stats::torn},
+      {"bounced_mbox_old_total", "Mails left out, too old to be known.", &Stats::old},
+      {"bounced_mbox_locked_total", "Looks that found somebody writing.", &Stats::locked},
+  };
+  const auto add = [&](const char* name, const char* help, bool counter, auto value) {
+    for (const MailWatch::State& box : all) {
+      if (box.what != "mbox") continue;
+      out.push_back({name, help, counter, static_cast<double>(value(box)), {{"name", box.name}}});
+    }
+  };
+  add("bounced_mbox_offset_bytes", "Where the next mail begins.", false,
+      [](const auto& box) { return box.offset; });
+  add("bounced_mbox_lag_bytes", "Bytes behind it of the file that is being read.", false,
+      [](const auto& box) { return box.size > box.offset ? box.size - box.offset : 0; });
+  for (const Row& row : kRows) {
+    add(row.name, row.help, true, [&row](const auto& box) { return box.mbox.*row.member; });
+  }
+}
+
+void add_mailboxes(Figures& out, const std::vector<MailWatch::State>& all) {
+  const auto add = [&](const char* name, const char* help, bool counter, auto value) {
+    for (const MailWatch::State& box : all) {
+      out.push_back({name,
+                     help,
+                     counter,
+                     static_cast<double>(value(box)),
+                     {{"kind", box.what}, {"name", box.name}}});
+    }
+  };
+  add("bounced_mailbox_mails_total", "Mails taken.", true,
+      [](const auto& box) { return box.mails; });
+  add("bounced_mailbox_events_total", "Events that these told.", true,
+      [](const auto& box) { return box.events; });
+  add("bounced_mailbox_trouble", "1 = it cannot be read, or mails cannot be moved.", false,
+      [](const auto& box) { return box.trouble.empty() ? 0 : 1; });
+  add_mboxes(out, all);
+}
+
 }  // namespace
 
 Result<serve::WebhookSettings> webhook_settings(const WebhookConfig& config,
@@ -166,6 +218,7 @@ Result<serve::WebhookSettings> webhook_settings(const WebhookConfig& config,
 
 struct HttpService::Impl {
   pipeline::Engine* engine = nullptr;
+  const MailWatch* mails = nullptr;
   std::unique_ptr<serve::Webhooks> webhooks;
   std::unique_ptr<net::HttpServer> server;
   std::atomic<const net::HttpServer*> serving{
@@ -191,6 +244,7 @@ net::HttpResponse HttpService::Impl::metrics() const {
   add_rules(figures, engine->rule_hits_at_cut(kRulesMax));
   if (const auto* s = serving.load(); s != nullptr) add_http(figures, s->figures());
   add_webhooks(figures, webhooks->figures());
+  if (mails != nullptr) add_mailboxes(figures, mails->states());
   net::HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   response.body = serve::prometheus_text(figures);
@@ -223,10 +277,12 @@ HttpService::HttpService() : impl_(std::make_unique<Impl>()) {}
 
 Result<std::unique_ptr<HttpService>> HttpService::start(pipeline::Engine& engine,
                                                         const Config& config,
-                                                        const std::string& base) {
+                                                        const std::string& base,
+                                                        const MailWatch* mails) {
   std::unique_ptr<HttpService> service(new HttpService());
   Impl& impl = *service->impl_;
   impl.engine = &engine;
+  impl.mails = mails;
   std::vector<serve::WebhookSettings> settings;
   for (const WebhookConfig& webhook : config.webhooks) {
     auto one = webhook_settings(webhook, base);

@@ -12,13 +12,17 @@
 
 namespace bounced::cli {
 
+class MailWatch;
+
 /// Thread safety: const methods from any thread; the rest from one.
 class HttpService {
  public:
   /// Listens when it returns. `base`: where relative file names of the configuration lie. Errors
   /// never hold a secret.
+  /// `mails` may be null; it must not go before this.
   static Result<std::unique_ptr<HttpService>> start(pipeline::Engine& engine, const Config& config,
-                                                    const std::string& base);
+                                                    const std::string& base,
+                                                    const MailWatch* mails);
   /// Before the engine goes: requests under way are answered, new ones sent away to come again.
   ~HttpService();
   [[nodiscard]] const std::vector<std::string>& addresses() const;

@@ -185,6 +185,7 @@ void MailWatch::Impl::look_at_mbox(Place& place) {
   const std::lock_guard lock(mutex);
   const ingest::MboxTail::Stats before = std::exchange(place.state.mbox, place.mbox->stats());
   place.state.offset = place.mbox->position().offset;
+  place.state.size = place.mbox->size();
   if (place.state.mbox.restarts != before.restarts) {
     spdlog::info("mbox {}: emptied or rewritten: read from its start", place.config.name);
   }

@@ -39,6 +39,7 @@ class MailWatch {
     std::uint64_t events = 0;  ///< that these told
     std::string trouble;       ///< now, in words; empty = well
     std::uint64_t offset = 0;  ///< of an mbox: where the next mail begins
+    std::uint64_t size = 0;    ///< of the file of an mbox that is being read; 0 = none
     ingest::MboxTail::Stats mbox;
   };
   [[nodiscard]] std::vector<State> states() const;

@@ -3,22 +3,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 #include "base/log.h"
 #include "ingest/lane.h"
 #include "ingest/open_file.h"
 
 namespace bounced::ingest {
-
-namespace {
-
-/// How often the rotated files are listed until two listings are equal, and from when with pauses.
-constexpr int kListingsMax = 50, kListingsAtOnce = 3;
-constexpr std::chrono::milliseconds kListingPause{2};
-
-}  // namespace
 
 /// What happened while nobody looked: rotated files that were not read to their end come first.
 /// Returns the file that was at the path then.
@@ -142,20 +132,17 @@ void Lane::judge_siblings(const std::vector<Sibling>& siblings, std::vector<Judg
   }
 }
 
-/// A rotation that is under way moves names from file to file: what was listed under a name may be
-/// opened as another file, or a file be listed twice or not at all. So it is all looked at again
-/// until the names stand still.
 Lane::Surroundings Lane::look_around() {
   Surroundings found;
-  for (int tries = 0; tries < kListingsMax; ++tries) {
+  const bool settled = look_at_siblings(path_, [&](const std::vector<Sibling>& siblings) {
     found = {};
-    found.siblings = list_siblings(path_);
-    found.judged.resize(found.siblings.size());
-    judge_siblings(found.siblings, found.judged, found.from);
-    if (same_names(found.siblings, list_siblings(path_))) return found;
-    if (tries >= kListingsAtOnce) std::this_thread::sleep_for(kListingPause);
+    found.siblings = siblings;
+    found.judged.resize(siblings.size());
+    judge_siblings(siblings, found.judged, found.from);
+  });
+  if (!settled) {
+    spdlog::warn("bounced: read: {}: the rotated files beside it do not stand still", path_);
   }
-  spdlog::warn("bounced: read: {}: the rotated files beside it do not stand still", path_);
   return found;
 }
 

@@ -10,12 +10,16 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <deque>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/mbox.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "ingest/input.h"
 #include "ingest/lines.h"
+#include "ingest/siblings.h"
 
 namespace bounced::ingest {
 namespace {
@@ -25,22 +29,6 @@ constexpr std::size_t kMailsMax = 256, kBytesMax = std::size_t{4} << 20;
 /// Room for what without_client_fields() takes away, so that a cut mail has the same bytes with it.
 constexpr std::size_t kFieldsMax = 4096;
 constexpr std::int64_t kStaleLockUs = 600 * kSecondUs;
-
-class File {
- public:
-  explicit File(int fd = -1) : fd_(fd) {}
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  ~File() { reset(); }
-  void reset(int fd = -1) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-  }
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 /// Shared locks of both kinds on an open file, as long as it lives; held() tells whether it got
 /// them. A file system without locks has no writers that lock either.
@@ -73,6 +61,18 @@ class SharedLock {
 
 std::int64_t mtime_us(const struct stat& status) {
   return std::int64_t{status.st_mtim.tv_sec} * kSecondUs + status.st_mtim.tv_nsec / 1000;
+}
+
+/// Errors: not_found, io.
+Result<Fd> open_regular(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (fd.get() < 0) {
+    const ErrorCode code = errno == ENOENT ? ErrorCode::not_found : ErrorCode::io;
+    return fail(code, "open", path, std::strerror(errno));
+  }
+  const auto info = file_info(fd.get(), path);
+  if (!info || !info->regular) return fail(ErrorCode::io, "open", path, "is no regular file");
+  return fd;
 }
 
 struct ReadFile {
@@ -144,29 +144,39 @@ std::int64_t separator_time(std::string_view line) {
 }
 
 struct MboxTail::Impl {
-  Impl(Options o, PositionBook& b) : options(std::move(o)), book(b) {}
+  Impl(Options o, PositionBook& b) : options(std::move(o)), book(b) {
+    // A source has one key, and one place where it goes on.
+    book.visit([this](const Position& stored) {
+      if (stored.source == options.source && stored.file > position.file) position = stored;
+    });
+    known = position.offset != 0;
+    next = position;
+  }
 
   Options options;
   PositionBook& book;
-  File file;
+  Fd file;
+  std::deque<Fd> earlier;  ///< to be read before the file at the path, oldest first
+  bool searched = false;   ///< for these
+  bool begun = false;      ///< the position is one of the open file
   Position position;
   Position next;              ///< behind what was read last, not yet taken
   std::uint64_t size = 0;     ///< at the last look
   std::int64_t grown_us = 0;  ///< when it was first seen with that size
   bool known = false;         ///< the position continues what was taken before
-  bool busy = false;          ///< the last look found somebody writing
   bool full = false;          ///< the last look ended at its bound
   Stats stats;
 
   Result<void> open();
+  void find_earlier();
   void find();
   [[nodiscard]] bool replaced(std::int64_t now_us) const;
-  [[nodiscard]] std::string bytes(std::uint64_t offset, std::size_t count) const;
-  [[nodiscard]] bool fits() const;
+  [[nodiscard]] std::string bytes(int fd, std::uint64_t offset, std::size_t count) const;
+  [[nodiscard]] bool fits(int fd) const;
   void begin();
   void note_size(std::uint64_t now_size, std::int64_t now_us);
   void set_next(std::uint64_t offset);
-  Result<void> look(bool fresh, std::vector<Mail>& out, std::int64_t now_us);
+  Result<void> look(std::vector<Mail>& out, std::int64_t now_us);
   Result<void> split(std::vector<Mail>& out, std::int64_t now_us);
   Result<bool> read_mail(Lines<ReadFile>& lines, std::string& line, Mail& mail,
                          std::int64_t now_us);
@@ -179,11 +189,11 @@ MboxTail::MboxTail(Options options, PositionBook& book)
     : impl_(std::make_unique<Impl>(std::move(options), book)) {}
 MboxTail::~MboxTail() = default;
 
-std::string MboxTail::Impl::bytes(std::uint64_t offset, std::size_t count) const {
+std::string MboxTail::Impl::bytes(int fd, std::uint64_t offset, std::size_t count) const {
   std::string out(count, '\0');
   std::size_t have = 0;
   while (have < count) {
-    auto got = ReadFile{file.get(), &options.path}(out.data() + have, count - have, offset + have);
+    auto got = ReadFile{fd, &options.path}(out.data() + have, count - have, offset + have);
     if (!got || *got == 0) break;
     have += *got;
   }
@@ -191,60 +201,80 @@ std::string MboxTail::Impl::bytes(std::uint64_t offset, std::size_t count) const
   return out;
 }
 
-/// The file still holds what was before the position.
-bool MboxTail::Impl::fits() const {
+/// The file holds what was before the position.
+bool MboxTail::Impl::fits(int fd) const {
   if (position.offset == 0) return true;
-  const std::string head = bytes(0, position.head_size);
+  const std::string head = bytes(fd, 0, position.head_size);
   if (head.size() < position.head_size || hash64(head) != position.head_hash) return false;
-  const std::string tail = bytes(position.offset - position.tail_size, position.tail_size);
+  const std::string tail = bytes(fd, position.offset - position.tail_size, position.tail_size);
   return tail.size() == position.tail_size && hash64(tail) == position.tail_hash;
 }
 
 /// From the start of the file. A source has one key: what its last file was is of no use any more.
 void MboxTail::Impl::begin() {
-  std::uint64_t key = position.file;
-  book.visit([&](const Position& other) {
-    if (other.source == options.source) key = std::max(key, other.file);
-  });
+  const std::uint64_t key = position.file;
   position = Position{};
   position.file = key != 0 ? key : book.next_file_key();
   position.source = options.source;
   position.path = options.path;
-  struct stat status {};
-  if (::fstat(file.get(), &status) == 0) {
-    position.device = status.st_dev;
-    position.inode = status.st_ino;
-  }
   known = false;
 }
 
+/// What was renamed (or copied, and emptied) while nobody looked: the file beside the path that the
+/// position fits, and what was rotated after it.
+void MboxTail::Impl::find_earlier() {
+  std::string found;
+  const bool settled = look_at_siblings(options.path, [&](const std::vector<Sibling>& siblings) {
+    earlier.clear();
+    for (const Sibling& sibling : siblings) {
+      if (!earlier.empty() && (!sibling.rotation_name || has_compressed_name(sibling.path))) {
+        continue;
+      }
+      auto fd = open_regular(sibling.path);
+      if (!fd || (earlier.empty() && !fits(fd->get()))) continue;
+      if (earlier.empty()) found = sibling.path;
+      earlier.push_back(std::move(*fd));
+    }
+  });
+  if (!settled) {
+    spdlog::warn("bounced: read: {}: the files beside it do not stand still", options.path);
+  }
+  if (earlier.empty()) {
+    spdlog::info("bounced: read: {}: neither it nor a file beside it holds what was read before",
+                 options.path);
+  } else {
+    spdlog::info("bounced: read: {}: goes on in {}", options.path, found);
+  }
+}
+
+/// The next file to be read.
 Result<void> MboxTail::Impl::open() {
-  const int fd = ::open(options.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) {
-    const ErrorCode code = errno == ENOENT ? ErrorCode::not_found : ErrorCode::io;
-    return fail(code, "open", options.path, std::strerror(errno));
+  Result<Fd> fd = open_regular(options.path);
+  if (!searched && (fd || fd.error().code == ErrorCode::not_found)) {
+    searched = true;
+    if (position.offset != 0 && !(fd && fits(fd->get()))) find_earlier();
   }
-  file.reset(fd);
-  struct stat status {};
-  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-    file.reset();
-    return fail(ErrorCode::io, "open", options.path, "is no regular file");
+  if (!earlier.empty()) {
+    fd = std::move(earlier.front());
+    earlier.pop_front();
   }
+  if (!fd) return tl::unexpected(fd.error());
+  file = std::move(*fd);
+  begun = false;
   size = 0;
   grown_us = 0;
   return {};
 }
 
-/// Where a file that was just opened was read to before.
+/// Where to go on in the open file.
 void MboxTail::Impl::find() {
-  begin();
-  PositionBook::Match match =
-      book.match(options.source,
-                 [this](std::uint64_t offset, std::size_t count) { return bytes(offset, count); },
-                 {position.device, position.inode});
-  if (!match.found || match.position.source != options.source) return;
-  position = std::move(match.position);
-  known = true;
+  if (position.file == 0 || !fits(file.get())) begin();
+  struct stat status {};
+  if (::fstat(file.get(), &status) == 0) {
+    position.device = status.st_dev;
+    position.inode = status.st_ino;
+  }
+  begun = true;
 }
 
 void MboxTail::Impl::note_size(std::uint64_t now_size, std::int64_t now_us) {
@@ -307,9 +337,10 @@ void MboxTail::Impl::keep(Mail& mail, std::string_view separator, std::vector<Ma
 /// While the file is locked: what is hashed is what was read.
 void MboxTail::Impl::set_next(std::uint64_t offset) {
   next.offset = offset;
-  const std::string head = bytes(0, std::min<std::uint64_t>(offset, limits::kHeadHashBytes));
+  const std::string head =
+      bytes(file.get(), 0, std::min<std::uint64_t>(offset, limits::kHeadHashBytes));
   const auto tail_size = std::min<std::uint64_t>(offset, limits::kTailHashBytes);
-  const std::string tail = bytes(offset - tail_size, tail_size);
+  const std::string tail = bytes(file.get(), offset - tail_size, tail_size);
   next.head_size = static_cast<std::uint32_t>(head.size());
   next.head_hash = hash64(head);
   next.tail_size = static_cast<std::uint32_t>(tail.size());
@@ -358,10 +389,9 @@ Result<void> MboxTail::Impl::split(std::vector<Mail>& out, std::int64_t now_us) 
 }
 
 /// Reads the open file, unless somebody writes to it.
-Result<void> MboxTail::Impl::look(bool fresh, std::vector<Mail>& out, std::int64_t now_us) {
+Result<void> MboxTail::Impl::look(std::vector<Mail>& out, std::int64_t now_us) {
   const SharedLock lock(file.get());
-  busy = !lock.held() || has_dotlock(now_us);
-  if (busy) {
+  if (!lock.held() || has_dotlock(now_us)) {
     ++stats.locked;
     return {};
   }
@@ -369,12 +399,11 @@ Result<void> MboxTail::Impl::look(bool fresh, std::vector<Mail>& out, std::int64
   if (::fstat(file.get(), &status) != 0) {
     return fail(ErrorCode::io, "stat", options.path, std::strerror(errno));
   }
-  if (fresh) {
-    find();
-  } else if (!fits()) {
+  if (begun && !fits(file.get())) {
     ++stats.restarts;
-    begin();
+    begun = false;
   }
+  if (!begun) find();
   next = position;
   note_size(static_cast<std::uint64_t>(status.st_size), now_us);
   return size <= position.offset ? Result<void>() : split(out, now_us);
@@ -384,7 +413,7 @@ Result<void> MboxTail::Impl::look(bool fresh, std::vector<Mail>& out, std::int64
 bool MboxTail::Impl::replaced(std::int64_t now_us) const {
   struct stat here {
   }, open{};
-  if (file.get() < 0 || ::fstat(file.get(), &open) != 0) return false;
+  if (!begun || ::fstat(file.get(), &open) != 0) return false;
   const bool same = ::stat(options.path.c_str(), &here) == 0 && here.st_ino == open.st_ino &&
                     here.st_dev == open.st_dev;
   const auto open_size = static_cast<std::uint64_t>(open.st_size);
@@ -399,15 +428,15 @@ Result<void> MboxTail::read(std::vector<Mail>& out, std::int64_t now_us) {
   m.next = m.position;
   if (m.replaced(now_us)) {
     m.file.reset();
+    m.begun = false;
+    m.size = 0;
     ++m.stats.replaced;
   }
-  const bool fresh = m.file.get() < 0;
-  if (fresh) {
+  if (m.file.get() < 0) {
     if (auto opened = m.open(); !opened) return opened;
   }
-  Result<void> looked = m.look(fresh, out, now_us);
+  auto looked = m.look(out, now_us);
   if (!looked) out.clear();
-  if (fresh && (m.busy || !looked)) m.file.reset();
   return looked;
 }
 
@@ -423,6 +452,9 @@ bool MboxTail::taken() {
 
 const Position& MboxTail::position() const {
   return impl_->position;
+}
+std::uint64_t MboxTail::size() const {
+  return impl_->size;
 }
 bool MboxTail::more() const {
   return impl_->full;

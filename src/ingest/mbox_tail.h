@@ -21,7 +21,11 @@ namespace bounced::ingest {
 /// position fits (new, emptied, shrunk, rewritten by a mail reader) is read from its start: what
 /// was taken before is known by its content, which is handed out without what mail readers change
 /// (Status and the like). Mails in such a file that are older than `old_us` are left out: nobody
-/// would know any more that they were taken. A file that was renamed is read to its end first.
+/// would know any more that they were taken.
+///
+/// A file that was renamed is read to its end first: it is held open, and when the position fits
+/// nothing at the path at the start, it is looked for among the siblings, as for logs. What was
+/// rotated after it follows, oldest first, then the file at the path. Not if it is compressed.
 ///
 /// Reads only while nobody writes: not beside PATH.lock (unless that is older than 10 minutes), and
 /// under shared locks of fcntl and flock, which are held while it reads and never waited for.
@@ -44,12 +48,14 @@ class MboxTail {
   bool taken();
   /// Where the next mail begins.
   [[nodiscard]] const Position& position() const;
+  /// Of the file that is being read, at the last look; 0 = none.
+  [[nodiscard]] std::uint64_t size() const;
   /// There may be more to read at once.
   [[nodiscard]] bool more() const;
 
   struct Stats {
     std::uint64_t restarts = 0;  ///< read from the start again: emptied, shrunk or rewritten
-    std::uint64_t replaced = 0;  ///< renamed, another file in its place
+    std::uint64_t replaced = 0;  ///< renamed (now, or before the start) and read to the end
     std::uint64_t oversize = 0;  ///< only MailReader::kBytesMax of the mail were read
     std::uint64_t torn = 0;      ///< taken without their end, or rests that begin no mail
     std::uint64_t old = 0;       ///< left out

@@ -6,12 +6,17 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <memory>
+#include <thread>
 
 namespace bounced::ingest {
 
 namespace {
 
+/// How often files are listed until two listings are equal, and from when with pauses.
+constexpr int kListingsMax = 50, kListingsAtOnce = 3;
+constexpr std::chrono::milliseconds kListingPause{2};
 constexpr std::size_t kNumberDigitsMax = 5;  // more digits are a date or a time
 
 bool is_digit(char c) {
@@ -111,6 +116,17 @@ std::vector<Sibling> list_siblings(const std::string& path) {
   }
   sort_oldest_first(files);
   return files;
+}
+
+bool look_at_siblings(const std::string& path,
+                      const std::function<void(const std::vector<Sibling>&)>& look) {
+  for (int tries = 0; tries < kListingsMax; ++tries) {
+    const std::vector<Sibling> siblings = list_siblings(path);
+    look(siblings);
+    if (same_names(siblings, list_siblings(path))) return true;
+    if (tries >= kListingsAtOnce) std::this_thread::sleep_for(kListingPause);
+  }
+  return false;
 }
 
 }  // namespace bounced::ingest

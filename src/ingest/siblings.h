@@ -1,6 +1,7 @@
-// Siblings: the files beside a log that may be its rotated past.
+// Siblings: the files beside a log or an mbox that may be its rotated past.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,12 @@ std::vector<Sibling> list_siblings(const std::string& path);
 
 /// Whether two listings give the same names to the same files; sizes and order may differ.
 bool same_names(const std::vector<Sibling>& a, const std::vector<Sibling>& b);
+
+/// Hands the siblings of `path` to `look`. A rotation that is under way moves names from file to
+/// file: what was listed under a name may be opened as another file, or a file be listed twice or
+/// not at all. So it is done again until the names stand still; false: they did not.
+bool look_at_siblings(const std::string& path,
+                      const std::function<void(const std::vector<Sibling>&)>& look);
 
 /// Reads what a rotation added to a name; false when it is none. For list_siblings and its tests.
 bool read_rotation_mark(std::string_view mark, Sibling& out);

@@ -3,8 +3,8 @@
 
 Bounce mails are delivered through tmp/ to new/ while the daemon is killed at random moments, at times within
 milliseconds of a delivery. The same is done with after = "leave", and with an mbox that is appended to (at times in
-two pieces, with or without a lock), renamed, and rewritten as a mail reader does. The store must equal that of one
-quiet run. --kills N, --seed S.
+two pieces, with or without a lock), renamed, also while nobody looks, and rewritten as a mail reader does. The store
+must equal that of one quiet run. --kills N, --seed S.
 """
 import argparse, fcntl, json, os, random, shutil, signal, subprocess, sys, tempfile, time
 
@@ -99,6 +99,16 @@ class Run:
             f.write(text)
             f.truncate()
 
+    def rotate(self):
+        """By rename, oldest first; mbox.1, mbox.2 and so on."""
+        last = 1
+        while os.path.exists(f"{self.mbox}.{last}"):
+            last += 1
+        for n in range(last, 0, -1):
+            older = self.mbox if n == 1 else f"{self.mbox}.{n - 1}"
+            if os.path.exists(older):
+                os.rename(older, f"{self.mbox}.{n}")
+
     def count(self, part):
         return len(os.listdir(os.path.join(self.box, part)))
 
@@ -140,9 +150,14 @@ def main():
         for n in range(args.mails):
             if after == "mbox":
                 run.append(n, rng)
-                if n in (args.mails // 3, args.mails // 2):
+                if n in (args.mails // 3, args.mails // 2, args.mails * 2 // 3):
                     must(run.taken(), "the mbox is taken to its end")
-                    run.rewrite() if n == args.mails // 3 else os.rename(run.mbox, run.mbox + ".1")
+                    if n == args.mails // 3:
+                        run.rewrite()
+                    elif n == args.mails // 2:
+                        run.rotate()
+                    else:
+                        time.sleep(0.2)  # its place is kept by the next cut
             else:
                 run.deliver(n)
             if rng.random() < 0.1:
@@ -150,6 +165,8 @@ def main():
             if n in ends:
                 time.sleep(rng.choice((0, 0.005, 0.02, 0.06)))
                 run.end(signal.SIGKILL)
+                if after == "mbox" and n > args.mails * 2 // 3 and os.path.exists(run.mbox) and rng.random() < 0.6:
+                    run.rotate()
                 run.start()
         until = time.time() + 60
         done = (lambda: run.count("cur") == args.mails) if after == "seen" else (lambda: run.bounces() >= args.mails)

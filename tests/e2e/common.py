@@ -1,5 +1,11 @@
 """What the end-to-end tests share: the binary, a temporary folder, expectations."""
-import argparse, json, os, shutil, subprocess, sys, tempfile, time
+import argparse, json, os, shutil, socket, subprocess, sys, tempfile, time
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def bounce_mail(recipient, received, reply, message_id=None, queue_id=None):

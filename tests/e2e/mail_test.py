@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Mails that come back: parse, replay and deliver; matched ones block, forged ones do not."""
-import mailbox, os, signal, subprocess
-from common import Case, bounce_mail
+import mailbox, os, re, signal, subprocess, time, urllib.request
+from common import Case, bounce_mail, free_port
 
 LOG = """Nov 21 20:45:06 mx1 postfix/smtpd[1]: 4jX42p2f7sz1c0Hl: client=app[192.0.2.9]
 Nov 21 20:45:06 mx1 postfix/cleanup[2]: 4jX42p2f7sz1c0Hl: message-id=<m17.1@esp.example>
@@ -21,6 +21,62 @@ def dsn(recipient, message_id="<m17.1@esp.example>", queue_id=None):
 def blocked(case):
     out = case.run("list", "--format", "ndjson", status=None).stdout
     return sorted(line.split('"address":"')[1].split('"')[0] for line in out.splitlines())
+
+
+def watched(case):
+    """A daemon's mbox and Maildir in /metrics; the mbox is renamed while it is stopped."""
+    box, port, config = case.path("box"), free_port(), case.path("watched.toml")
+    with open(config, "w") as f:
+        f.write(f'data_dir = "{case.path("watched")}"\n[http]\nlisten = "127.0.0.1:{port}"\n[mail]\nsent_days = 10\n'
+                f'[[mbox]]\nname = "one"\npath = "{box}"\nsettle = "200ms"\npoll = "20ms"\n'
+                f'[[maildir]]\nname = "two"\npath = "{case.path("folder")}"\npoll = "20ms"\n')
+    folder = mailbox.Maildir(case.path("folder"))
+
+    def append(*numbers):
+        with open(box, "a") as f:
+            f.writelines(f"From x {time.ctime()}\n{dsn(f'u{n}@corp.example', f'<{n}@esp.example>')}\n" for n in numbers)
+
+    def metric(name, labels='{name="one"}'):
+        url = f"http://127.0.0.1:{port}/metrics"
+        text = urllib.request.urlopen(url, timeout=30).read().decode()
+        found = re.findall(rf"^bounced_{name}{re.escape(labels)} (\S+)$", text, re.M)
+        case.expect(len(found) == 1, f"{name}{labels}: {found} in\n{text}")
+        return float(found[0])
+
+    def start():
+        daemon = case.daemon(config)
+        case.until("the daemon", lambda: os.path.exists(case.path("watched", "control.sock")))
+        return daemon
+
+    def stop(daemon):
+        daemon.send_signal(signal.SIGTERM)
+        error = daemon.communicate(timeout=30)[1]
+        case.expect(daemon.returncode == 0, error)
+
+    mbox, maildir = '{kind="mbox",name="one"}', '{kind="maildir",name="two"}'
+    append(1, 2)
+    folder.add(dsn("u9@corp.example", "<9@esp.example>"))
+    daemon = start()
+    case.until("two mails", lambda: metric("mailbox_mails_total", mbox) == 2)
+    case.until("one mail", lambda: metric("mailbox_mails_total", maildir) == 1)
+    case.expect(metric("mailbox_events_total", mbox) == 2 and metric("mailbox_events_total", maildir) == 1, "their events")
+    case.expect(metric("mailbox_trouble", mbox) == 0 and metric("mailbox_trouble", maildir) == 0, "no trouble")
+    case.until("its end", lambda: metric("mbox_offset_bytes") == os.path.getsize(box))
+    case.expect(metric("mbox_lag_bytes") == 0, "nothing is behind")
+    for name in ("restarts", "replaced", "oversize", "torn", "old", "locked"):
+        case.expect(metric(f"mbox_{name}_total") == 0, name)
+    stop(daemon)
+
+    append(3)
+    os.rename(box, box + ".1")
+    append(4, 5)
+    daemon = start()
+    case.until("the rest of the renamed file, and the new one", lambda: metric("mailbox_mails_total", mbox) == 3)
+    case.until("its end", lambda: metric("mbox_offset_bytes") == os.path.getsize(box))
+    case.expect(metric("mbox_replaced_total") == 1 and metric("mbox_restarts_total") == 0, "renamed, not rewritten")
+    os.rmdir(case.path("folder", "new"))
+    case.until("trouble", lambda: metric("mailbox_trouble", maildir) == 1)
+    stop(daemon)
 
 
 def main():
@@ -89,6 +145,7 @@ def main():
     daemon.wait()
     shown = case.ndjson("address", "show", "--json", "ann@corp.example")[0]
     case.expect(shown["totals"]["bounced"] == 1, f"told a third time: {shown}")
+    watched(case)
     case.done()
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Operators' rules: they come first, are reloaded while the daemon runs, counted, tested, measured, and tried out."""
-import json, os, re, signal, socket, time, urllib.request
-from common import Case
+import json, os, re, signal, time, urllib.request
+from common import Case, free_port
 
 RULE = """
 [[rule]]
@@ -24,12 +24,6 @@ LINE = ("2026-11-{day:02}T20:00:{n:02}.000000+00:00 mx1 postfix/smtp[12]: 4jX{da
         "relay=mx.example.com[192.0.2.7]:25, delay=0.5, delays=0.1/0/0.2/0.2, dsn=5.7.1, status=bounced "
         "(host mx.example.com[192.0.2.7] said: {words} (in reply to RCPT TO command))\n")
 WORDS = "550 5.7.1 zorbled frumious mailbox {n} of the bandersnatch"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Rules(Case):

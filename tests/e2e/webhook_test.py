@@ -1,13 +1,7 @@
 #!/usr/bin/env python3
 """Webhooks from outside: TLS with curl, nginx in front, hostile senders, commands, a clean end."""
 import base64, gzip, http.client, json, os, shutil, signal, socket, ssl, subprocess, sys, time
-from common import Case
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+from common import Case, free_port
 
 
 def certificate(t, name):

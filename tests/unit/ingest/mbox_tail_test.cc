@@ -159,6 +159,103 @@ TEST_F(MboxTailTest, ARenamedFileIsReadToItsEndFirst) {
   EXPECT_EQ(tail_->stats().replaced, 1u);
 }
 
+/// What was read up to mail 1 of two, then renamed while nobody looked.
+class RenamedMboxTest : public MboxTailTest {
+ protected:
+  void SetUp() override {
+    MboxTailTest::SetUp();
+    write(mail(1) + mail(2));
+    ASSERT_EQ(look(), "1");
+    tail_.reset();
+    fs::rename(path(), path() + ".1");
+  }
+  void write_sibling(const std::string& suffix, const std::string& text) const {
+    std::ofstream(path() + suffix, std::ios::binary | std::ios::trunc) << text;
+  }
+};
+
+TEST_F(RenamedMboxTest, IsReadToItsEndBeforeTheNewFile) {
+  write(mail(3) + mail(4));
+  open();
+  EXPECT_EQ(look(), "");  // mail 2 is not settled yet
+  EXPECT_EQ(look(3 * kSecondUs), "2");
+  EXPECT_EQ(tail_->position().offset, tail_->size());
+  EXPECT_EQ(settled(), "34");
+  EXPECT_EQ(tail_->stats().replaced, 1u);
+  EXPECT_EQ(tail_->position().offset, fs::file_size(path()));
+  open();
+  EXPECT_EQ(settled(), "");
+  EXPECT_EQ(book_.all().size(), 1u);
+}
+
+TEST_F(RenamedMboxTest, IsReadThoughNothingIsAtThePath) {
+  open();
+  EXPECT_EQ(settled(), "2");
+  const auto none = tail_->read(mails_, now_us_);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::not_found);
+  EXPECT_EQ(tail_->size(), 0u);
+  EXPECT_EQ(look(), "");
+  write(mail(3));
+  EXPECT_EQ(settled(), "3");
+}
+
+TEST_F(RenamedMboxTest, IsToldFromItsNeighbours) {
+  write_sibling(".2", mail(7) + mail(8));              // older
+  write_sibling(".bak", mail(9));                      // somebody's
+  write_sibling("-fbl", mail(1, "X: y\n") + mail(6));  // another one's
+  write_sibling(".1.gz", mail(5));                     // still being packed
+  write(mail(3));
+  open();
+  EXPECT_EQ(settled(), "2");
+  EXPECT_EQ(settled(), "3");
+  EXPECT_EQ(settled(), "");
+}
+
+TEST_F(RenamedMboxTest, GoesOnInItAfterAnotherRestart) {
+  std::ofstream(path() + ".1", std::ios::binary | std::ios::app) << mail(3) << mail(4);
+  write(mail(5));
+  open();
+  EXPECT_EQ(look(0, false), "23");  // killed before they were taken
+  open();
+  EXPECT_EQ(look(), "23");
+  open();
+  fs::rename(path() + ".1", path() + ".2");
+  fs::rename(path(), path() + ".1");
+  EXPECT_EQ(settled(), "4");
+  open();
+  write(mail(6));
+  EXPECT_EQ(look(), "");
+  EXPECT_EQ(settled(), "5");
+  EXPECT_EQ(settled(), "6");
+  EXPECT_EQ(tail_->stats().replaced, 2u);
+  open();
+  EXPECT_EQ(settled(), "");
+}
+
+TEST_F(RenamedMboxTest, IsKeptWhileSomebodyWrites) {
+  write(mail(3));
+  open();
+  std::ofstream(path() + ".lock") << "1";
+  now_us_ = std::chrono::duration_cast<std::chrono::microseconds>(
+                std::chrono::system_clock::now().time_since_epoch())
+                .count();
+  EXPECT_EQ(look(), "");
+  EXPECT_EQ(tail_->stats().locked, 1u);
+  fs::remove(path() + ".lock");
+  EXPECT_EQ(settled(), "2");
+}
+
+TEST_F(RenamedMboxTest, CopiedAndEmptiedIsTheSame) {
+  fs::copy_file(path() + ".1", path() + ".2");
+  fs::remove(path() + ".1");
+  write("");
+  open();
+  EXPECT_EQ(settled(), "2");
+  append(mail(3));
+  EXPECT_EQ(settled(), "3");
+}
+
 TEST_F(MboxTailTest, OldMailsOfAFileThatIsNewAreLeftOut) {
   write("From a@b Mon Nov  3 11:59:01 2025\nSubject: mail 1\n\nold\n\n" + mail(2));
   EXPECT_EQ(settled(), "2");
