@@ -17,9 +17,8 @@ class MailWatch;
 /// Thread safety: const methods from any thread; the rest from one.
 class HttpService {
  public:
-  /// Listens when it returns. `base`: where relative file names of the configuration lie. Errors
-  /// never hold a secret.
-  /// `mails` may be null; it must not go before this.
+  /// Listens when it returns. `base`: where relative file names of the configuration lie. `mails`
+  /// may be null; it must not go before this. Errors never hold a secret.
   static Result<std::unique_ptr<HttpService>> start(pipeline::Engine& engine, const Config& config,
                                                     const std::string& base,
                                                     const MailWatch* mails);
