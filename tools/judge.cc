@@ -193,7 +193,6 @@ int run(const Arguments& args) {
   }
   const std::vector<Labelled> samples = samples_of(files->rules);
   const auto alone = rules_with(args.source + "/rules", {});
-  if (!alone) return 3;
   const std::vector<Labelled> replies =
       read_lessons(alone, {args.source + "/tests/golden/verdicts", args.source + "/rules/replies"});
   if (args.folds) {

@@ -42,6 +42,8 @@ constexpr std::uint8_t kSure = 97;
 /// What words alone must weigh more to make dead what a code or a rule does not, in sixteenths: a
 /// text that says nothing is no dead mailbox because most failures are, nor is one by its code.
 constexpr int kDeadMargin = 12, kDeadMarginOfRule = 24, kDeadByWords = 8;
+/// What they must weigh more to take the cause that a rule names away and give none instead.
+constexpr int kUnknownMargin = 24;
 /// A rule that says that nobody can tell was written against just such words.
 constexpr int kNeverDead = 1 << 20;
 constexpr std::size_t kReasonsMax = 6;  ///< of words, in an explanation
@@ -173,6 +175,7 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
     const RuleSet::Compiled& rule = rules->compiled[winner->rule];
     ruled = rules->verdict(rule.cause, said, rule.severity, rule.confidence, winner->rule + 1);
     if (rules->of_operator(winner->rule)) return ruled;
+    if ((rule.rank & RuleSet::kProviderRank) != 0) return ruled;
     if (rule.confidence >= kSure && !ruled.hard()) return ruled;
     reply.ruled = {ruled.cause, ruled.confidence, winner->length};
     dead_margin = is_unknown(rule.cause) ? kNeverDead : kDeadMarginOfRule;
@@ -193,8 +196,10 @@ Verdict Classifier::Impl::weigh(const Verdict& ruled, int bonus, int dead_margin
   weighed = true;
   classify::Weigher::Opinion words = weigher.weigh(reply, ruled.cause, bonus);
   const bool unknown = is_unknown(words.cause);
+  const int unknown_margin =
+      reply.ruled.cause != Cause::none && !makes_dead(ruled.cause) ? kUnknownMargin : 0;
   if (words.cause == ruled.cause || words.cause == Cause::none ||
-      (unknown && is_unknown(ruled.cause))) {
+      (unknown && (is_unknown(ruled.cause) || words.margin < unknown_margin))) {
     return ruled;
   }
   if (makes_dead(words.cause) && !makes_dead(ruled.cause) &&
