@@ -42,10 +42,13 @@ constexpr std::uint8_t kSure = 97;
 /// What words alone must weigh more to make dead what a code or a rule does not, in sixteenths: a
 /// text that says nothing is no dead mailbox because most failures are, nor is one by its code.
 constexpr int kDeadMargin = 12, kDeadMarginOfRule = 24, kDeadByWords = 8;
+/// What they must weigh more to blame the recipient for what a rule blames on somebody else.
+constexpr int kBlameMargin = 24;
 /// What they must weigh more to take the cause that a rule names away and give none instead.
 constexpr int kUnknownMargin = 24;
-/// A rule that says that nobody can tell was written against just such words.
-constexpr int kNeverDead = 1 << 20;
+/// A rule that says that nobody can tell was written against just such words; a code that names a
+/// cause stays where words have none.
+constexpr int kNever = 1 << 20;
 constexpr std::size_t kReasonsMax = 6;  ///< of words, in an explanation
 
 bool is_unknown(Cause cause) {
@@ -178,7 +181,7 @@ Verdict Classifier::Impl::decide(const Failure& failure, const Match* winner) {
     if ((rule.rank & RuleSet::kProviderRank) != 0) return ruled;
     if (rule.confidence >= kSure && !ruled.hard()) return ruled;
     reply.ruled = {ruled.cause, ruled.confidence, winner->length};
-    dead_margin = is_unknown(rule.cause) ? kNeverDead : kDeadMarginOfRule;
+    dead_margin = is_unknown(rule.cause) ? kNever : kDeadMarginOfRule;
   } else {
     const std::uint32_t number =
         classify::find_code_row(facts.smtp_code, facts.enhanced, failure.hint, facts.kind);
@@ -196,8 +199,9 @@ Verdict Classifier::Impl::weigh(const Verdict& ruled, int bonus, int dead_margin
   weighed = true;
   classify::Weigher::Opinion words = weigher.weigh(reply, ruled.cause, bonus);
   const bool unknown = is_unknown(words.cause);
-  const int unknown_margin =
-      reply.ruled.cause != Cause::none && !makes_dead(ruled.cause) ? kUnknownMargin : 0;
+  const int unknown_margin = makes_dead(ruled.cause)            ? 0
+                             : reply.ruled.cause != Cause::none ? kUnknownMargin
+                                                                : kNever;
   if (words.cause == ruled.cause || words.cause == Cause::none ||
       (unknown && (is_unknown(ruled.cause) || words.margin < unknown_margin))) {
     return ruled;
@@ -206,6 +210,9 @@ Verdict Classifier::Impl::weigh(const Verdict& ruled, int bonus, int dead_margin
       (words.margin < dead_margin || words.by_words < kDeadByWords)) {
     return ruled;
   }
+  const bool blames = rules->info(words.cause).fault == Fault::recipient &&
+                      rules->info(ruled.cause).fault != Fault::recipient;
+  if (blames && reply.ruled.cause != Cause::none && words.margin < kBlameMargin) return ruled;
   if (unknown) {
     words.cause =
         ruled.said == Severity::temporary ? Cause::unknown_temporary : Cause::unknown_permanent;
