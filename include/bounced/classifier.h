@@ -68,9 +68,9 @@ struct Explanation {
   EnhancedCode enhanced;        ///< as read
   std::string provider;         ///< as chosen
   std::vector<Match> matches;   ///< strongest rule first
-  /// What speaks for the cause, against the next best one: a word ("gone"), a word's beginning, two
-  /// words, a code, a phase; in natural logarithms, strongest first. Empty where words do not
-  /// count.
+  /// What speaks for the cause, against the next best one: a word ("gone"), two words, a code, a
+  /// phase, what the rules say ("the rule"); in natural logarithms, strongest first. Empty where
+  /// words do not count.
   struct Word {
     std::string what;
     double weight = 0;

@@ -314,7 +314,7 @@ std::string Features::name(const Feature& feature, const Reply& reply) const {
     case Feature::Kind::kind:
       return std::string(to_string(reply.kind));
     case Feature::Kind::rule:
-      return "what the rules say";
+      return "the rule";
   }
   return {};
 }
@@ -479,15 +479,21 @@ std::vector<Weigher::Reason> Weigher::reasons(const Reply& reply, std::size_t mo
   features_.all(features);
   for (const Feature& feature : features) {
     const Learned::Row* const row = learned_.find(feature.hash);
-    if (row == nullptr || feature.kind == Feature::Kind::rule) continue;
-    const int weight = (*row)[best_] - (*row)[next_];
-    Reason reason{features_.name(feature, reply), weight};
-    const bool known = std::any_of(reasons.begin(), reasons.end(),
-                                   [&](const Reason& r) { return r.feature == reason.feature; });
-    if (weight > 0 && !known) reasons.push_back(std::move(reason));
+    if (row == nullptr) continue;
+    // What a word's beginning and end weigh is the word's weight, too: nobody reads "abo...".
+    Feature whole = feature;
+    if (feature.kind == Feature::Kind::beginning || feature.kind == Feature::Kind::end) {
+      whole.kind = Feature::Kind::word;
+    }
+    const std::string name = features_.name(whole, reply);
+    auto reason = std::find_if(reasons.begin(), reasons.end(),
+                               [&](const Reason& r) { return r.feature == name; });
+    if (reason == reasons.end()) reason = reasons.insert(reason, {name, 0});
+    reason->weight += (*row)[best_] - (*row)[next_];
   }
+  std::erase_if(reasons, [](const Reason& r) { return r.weight <= 0; });
   std::stable_sort(reasons.begin(), reasons.end(),
-                   [](const Reason& a, const Reason& b) { return a.weight > b.weight; });
+                   [](const Reason& x, const Reason& y) { return x.weight > y.weight; });
   if (reasons.size() > most) reasons.resize(most);
   return reasons;
 }

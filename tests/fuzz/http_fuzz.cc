@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <deque>
 
@@ -17,6 +18,23 @@ using namespace bounced;
 
 /// What the handler saw.
 using Seen = std::vector<std::string>;
+
+/// The fuzzer's clock must not interrupt a connect(): it goes to another thread meanwhile.
+class NoAlarm {
+ public:
+  NoAlarm() {
+    sigset_t alarm;
+    ::sigemptyset(&alarm);
+    ::sigaddset(&alarm, SIGALRM);
+    ::pthread_sigmask(SIG_BLOCK, &alarm, &before_);
+  }
+  ~NoAlarm() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  NoAlarm(const NoAlarm&) = delete;
+  NoAlarm& operator=(const NoAlarm&) = delete;
+
+ private:
+  sigset_t before_{};
+};
 
 struct Server {
   std::shared_ptr<net::HttpShared> shared = std::make_shared<net::HttpShared>();
@@ -70,8 +88,11 @@ struct Server {
     late_every = late_answers;
     handled = 0;
     net::tcp::socket client(loop->io), socket(loop->io);
-    client.connect(acceptor.local_endpoint());
-    acceptor.accept(socket);
+    {
+      const NoAlarm quiet;
+      client.connect(acceptor.local_endpoint());
+      acceptor.accept(socket);
+    }
     shared->open.fetch_add(1);
     std::make_shared<net::HttpConnection>(loop, std::move(socket), nullptr)->start();
     poll();
