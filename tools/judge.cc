@@ -27,7 +27,7 @@ struct Score {
   std::map<unsigned, Told> by_words;  ///< by confidence, percent
 
   void add(const RuleSet& rules, const Labelled& reply, const Verdict& verdict) {
-    const std::string cause(cause_id(rules, verdict.cause));
+    const std::string_view cause = cause_id(rules, verdict.cause);
     if (rules.is_learned(verdict.rule)) {
       Told& told = by_words[verdict.confidence];
       ++told.all;
@@ -80,11 +80,11 @@ Score judge(const std::shared_ptr<const RuleSet>& rules, const std::vector<Label
   Score score;
   for (const Labelled& reply : replies) {
     const Verdict verdict = classifier.classify(reply.failure());
-    const std::string cause(cause_id(*rules, verdict.cause));
     score.add(*rules, reply, verdict);
+    const std::string_view cause = cause_id(*rules, verdict.cause);
     if (wrong && !reply.accepts(cause)) {
       std::printf("%s: %s, not %s, by %s (%d): %s\n", reply.where.c_str(), reply.cause.c_str(),
-                  cause.c_str(), std::string(rule_name(*rules, verdict.rule)).c_str(),
+                  std::string(cause).c_str(), std::string(rule_name(*rules, verdict.rule)).c_str(),
                   verdict.confidence, reply.diagnostic.c_str());
     }
   }

@@ -9,6 +9,8 @@
 #include <emmintrin.h>
 #endif
 
+#include "base/bytes.h"
+
 namespace bounced::classify {
 namespace {
 
@@ -27,34 +29,6 @@ constexpr size_t kCandidatesMax = 1u << 17, kFindsMax = 1u << 17;
 constexpr size_t kTrusted = 8'192, kOnce = 4'096;
 constexpr size_t kCountMax = 0xffff;                            ///< of one word's lists
 constexpr std::uint32_t kFirst = 1, kLast = 2, kSizeShift = 2;  ///< of Word::mark
-
-std::uint64_t load(const char* p) {
-  std::uint64_t value = 0;
-  std::memcpy(&value, p, sizeof value);
-  return value;
-}
-
-/// memcmp() == 0 without its call: most phrases have 10 to 30 bytes.
-inline bool same_bytes(const char* a, const char* b, size_t size) {
-  if (size < 8) return std::memcmp(a, b, size) == 0;
-  for (size_t i = 0; i + 8 < size; i += 8) {
-    if (load(a + i) != load(b + i)) return false;
-  }
-  return load(a + size - 8) == load(b + size - 8);
-}
-
-/// Which bits of two numbers the first n bytes are, by n: no branch on a word's size.
-struct Mask {
-  std::uint64_t head = 0, tail = 0;
-};
-constexpr std::array<Mask, kHead + 1> kMasks = [] {
-  std::array<Mask, kHead + 1> masks{};
-  for (size_t n = 1; n <= kHead; ++n) {
-    masks[n] = masks[n - 1];
-    (n <= 8 ? masks[n].head : masks[n].tail) |= std::uint64_t{0xff} << ((n - 1) % 8 * 8);
-  }
-  return masks;
-}();
 
 /// The first blank at p or behind it; there is one.
 const char* next_blank(const char* p) {
@@ -137,16 +111,16 @@ void Finder::words() {
 inline Finder::Word Finder::key_of(Place place) const {
   const char* const p = buffer_.data() + place.begin;
   const size_t size = place.end - place.begin;
-  const Mask& mask = kMasks[std::min(size, kHead)];
+  const FirstBytes& mask = kFirstBytes[std::min(size, kHead)];
   Word key;
-  key.head = load(p) & mask.head;
-  key.tail = load(p + 8) & mask.tail;
+  key.head = load64(p) & mask.head;
+  key.tail = load64(p + 8) & mask.tail;
   key.mark = static_cast<std::uint32_t>(size << kSizeShift) | (place.begin == kFront ? kFirst : 0) |
              (place.end == end_ ? kLast : 0);
   std::uint64_t hash = fold_product(key.head ^ secret_[0] ^ key.mark, key.tail ^ secret_[1]);
   if (size > kHead && size <= kWordMax) {
     for (size_t i = kHead; i < size; i += 8) {
-      hash = fold_product(hash ^ (load(p + i) & kMasks[std::min<size_t>(size - i, 8)].head),
+      hash = fold_product(hash ^ (load64(p + i) & kFirstBytes[std::min<size_t>(size - i, 8)].head),
                           secret_[1]);
     }
   }
@@ -182,12 +156,12 @@ inline void Finder::compare(Place place, const Candidate* candidates, size_t cou
   const char* const base = buffer_.data();
   const char* const word = base + place.begin;
   for (const Candidate* c = candidates; c != candidates + count; ++c) {
-    if ((load(word + c->look) & c->mask) != c->bytes) continue;
+    if ((load64(word + c->look) & c->mask) != c->bytes) continue;
     const std::ptrdiff_t from = std::ptrdiff_t{place.begin} + c->start;
     if (from < static_cast<std::ptrdiff_t>(kFront) || static_cast<size_t>(from) + c->size > end_) {
       continue;
     }
-    if (c->sure == 0 && !same_bytes(base + from, patterns_[c->pattern].data(), c->size)) continue;
+    if (c->sure == 0 && !equal_bytes(base + from, patterns_[c->pattern].data(), c->size)) continue;
     found_[count_++] = c->pattern;
   }
 }

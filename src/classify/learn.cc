@@ -12,7 +12,7 @@
 namespace bounced::classify {
 namespace {
 
-/// Chosen by what they make of replies that were not learned (tools/learn).
+/// Chosen by what they make of replies that were not learned (`bounced-judge --folds`).
 constexpr int kRounds = 16, kSettled = 8;  ///< the mean of what weights are after the last rounds
 constexpr float kRate = 0.15f, kDecay = 2.5e-4f, kSmallest = 1e-4f;
 /// Features that come less often are left out: they would only know one reply again.

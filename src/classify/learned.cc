@@ -12,6 +12,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/copy_short.h"
 #include "base/hash.h"
 #include "base/prefetch.h"
@@ -90,31 +91,17 @@ std::size_t letters(const char* p) {
 #endif
 }
 
-/// What is kept of 16 bytes whose first n are a word.
-constexpr std::array<std::array<char, 16>, 16> kFirstBytes = [] {
-  std::array<std::array<char, 16>, 16> masks{};
-  for (std::size_t n = 0; n < 16; ++n) {
-    for (std::size_t i = 0; i < n; ++i) masks[n][i] = static_cast<char>(0xff);
-  }
-  return masks;
-}();
-
 /// The first n of the 16 bytes at `from`.
 void put_letters(Word& word, const char* from, std::size_t n) {
-  std::uint64_t bytes[2], mask[2];
-  std::memcpy(bytes, from, 16);
-  std::memcpy(mask, kFirstBytes[n].data(), 16);
-  bytes[0] &= mask[0];
-  bytes[1] &= mask[1];
-  std::memcpy(word.bytes.data(), bytes, 16);
-  std::memset(word.bytes.data() + 16, 0, Word::kBytes - 16);
+  const std::uint64_t kept[] = {load64(from) & kFirstBytes[n].head,
+                                load64(from + 8) & kFirstBytes[n].tail};
+  std::memcpy(word.bytes.data(), kept, sizeof kept);
+  std::memset(word.bytes.data() + sizeof kept, 0, Word::kBytes - sizeof kept);
   word.size = static_cast<std::uint32_t>(n);
 }
 
 std::uint64_t load(const Word& word, std::size_t at) {
-  std::uint64_t bytes;
-  std::memcpy(&bytes, word.bytes.data() + at, sizeof bytes);
-  return bytes;
+  return load64(word.bytes.data() + at);
 }
 
 /// Numbers without a pattern in them: digits of pi.
@@ -186,21 +173,25 @@ void Features::read_words(string_view text) {
 }
 
 namespace {
-/// Hashes that were met. Most that are new are told by a bit.
+/// Hashes of one reply's words or pairs. Most that are new are told by a bit.
 class Once {
  public:
-  /// False when `hash` is among `before`, to which the caller has added every new one.
-  template <class Same>
-  bool is_new(std::uint64_t hash, Same is_there) {
-    std::uint64_t& bits = met_[hash % met_.size()];
-    const std::uint64_t bit = std::uint64_t{1} << (hash / met_.size() % 64);
-    const bool known = (bits & bit) != 0 && is_there();
+  bool is_new(std::uint64_t hash) {
+    std::uint64_t& bits = bits_[hash % bits_.size()];
+    const std::uint64_t bit = std::uint64_t{1} << (hash / bits_.size() % 64);
+    if ((bits & bit) != 0 &&
+        std::find(met_.data(), met_.data() + count_, hash) != met_.data() + count_) {
+      return false;
+    }
     bits |= bit;
-    return !known;
+    met_[count_++] = hash;
+    return true;
   }
 
  private:
-  std::array<std::uint64_t, 16> met_{};
+  std::array<std::uint64_t, 16> bits_{};
+  std::array<std::uint64_t, Features::kWordsMax> met_;  ///< the first count_
+  std::size_t count_ = 0;
 };
 
 /// The features of a rule: its cause with how long its literal is, and with how sure it is.
@@ -221,20 +212,10 @@ void Features::read_pairs() {
   distinct_ = pairs_ = 0;
   for (std::uint32_t i = 0; i < count_; ++i) {
     const std::uint64_t hash = hashes_[i] = hash_word(words_[i]);
-    if (words.is_new(hash, [&] {
-          return std::any_of(once_.begin(), once_.begin() + distinct_,
-                             [&](std::uint32_t w) { return hashes_[w] == hash; });
-        })) {
-      once_[distinct_++] = i;
-    }
+    if (words.is_new(hash)) once_[distinct_++] = i;
     if (i == 0) continue;
     const std::uint32_t pair = hash_of(Feature::Kind::pair, hash, hashes_[i - 1]);
-    if (pairs.is_new(pair, [&] {
-          return std::any_of(list_.begin(), list_.begin() + pairs_,
-                             [&](const Feature& f) { return f.hash == pair; });
-        })) {
-      list_[pairs_++] = {Feature::Kind::pair, 0, pair, i - 1};
-    }
+    if (pairs.is_new(pair)) list_[pairs_++] = {Feature::Kind::pair, 0, pair, i - 1};
   }
 }
 
@@ -389,16 +370,9 @@ class Sums {
 
 [[gnu::noinline]] void Weigher::meet(Known& known, std::uint32_t i) {
   known = {features_.word(i), 0, {}};
-  Sums sums(known.sums);
   Features::OfWord features;
   const std::size_t count = features_.of_word(i, features);
-  for (std::size_t f = 0; f < count; ++f) {
-    const Learned::Row* const row = learned_.find(features[f].hash);
-    if (row == nullptr) continue;
-    ++known.rows;
-    sums.add(*row);
-  }
-  sums.store(known.sums);
+  known.rows = static_cast<std::uint32_t>(add_rows({features.data(), count}, known.sums));
 }
 
 /// Adds what the words weigh, alone and in pairs; returns how many features that were.
@@ -417,11 +391,11 @@ std::size_t Weigher::add_words() {
     sums.add(known.sums);
   }
   sums.store(scores_);
-  return rows + add_rows(features_.pairs());
+  return rows + add_rows(features_.pairs(), scores_);
 }
 
-/// Adds the rows of features; returns how many have one.
-std::size_t Weigher::add_rows(std::span<const Feature> features) {
+/// Adds the rows of features to sums; returns how many have one.
+std::size_t Weigher::add_rows(std::span<const Feature> features, Scores& to) {
   rows_.clear();
   for (const Feature& feature : features) {
     const Learned::Row* const row = learned_.find(feature.hash);
@@ -429,9 +403,9 @@ std::size_t Weigher::add_rows(std::span<const Feature> features) {
     prefetch(row);
     rows_.push_back(row);
   }
-  Sums sums(scores_);
+  Sums sums(to);
   for (const Learned::Row* const row : rows_) sums.add(*row);
-  sums.store(scores_);
+  sums.store(to);
   return rows_.size();
 }
 
@@ -452,9 +426,9 @@ Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
   scores_ = {};
   const std::size_t of_words = add_words();
   const Scores spoken = scores_;
-  add_rows(features_.codes());
+  add_rows(features_.codes(), scores_);
   shorten();
-  add_rows(features_.rules());
+  add_rows(features_.rules(), scores_);
   const auto favourite = static_cast<std::size_t>(favoured);
   int best = std::numeric_limits<int>::min(), next = best;
   for (std::uint16_t cause = 1; cause < kBuiltinCauses; ++cause) {

@@ -179,7 +179,7 @@ class Weigher {
   };
   void meet(Known& known, std::uint32_t word);
   std::size_t add_words();
-  std::size_t add_rows(std::span<const Feature> features);
+  std::size_t add_rows(std::span<const Feature> features, Scores& to);
   void shorten();
 
   const Learned& learned_;

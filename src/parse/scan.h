@@ -11,6 +11,8 @@
 #include <emmintrin.h>
 #endif
 
+#include "base/bytes.h"
+
 /// Not the contract's `inline`: these run for every line, and a call costs as much as their work.
 #define BOUNCED_HOT [[gnu::always_inline]] inline
 
@@ -145,32 +147,12 @@ inline std::uint32_t read_number(const char*& p, const char* end) {
   return static_cast<std::uint32_t>(value);
 }
 
-inline std::uint64_t load64(const char* p) {
-  std::uint64_t word;
-  std::memcpy(&word, p, sizeof word);
-  return word;
-}
-
 /// The number of eight decimal digits, each a byte of 0..9, the first one lowest.
 BOUNCED_HOT std::uint32_t eight_digits(std::uint64_t word) {
   word = word * (10 << 8 | 1) >> 8;
   word = (word & 0x00FF00FF00FF00FFu) * (100 << 16 | 1) >> 16;
   word = (word & 0x0000FFFF0000FFFFu) * (std::uint64_t{10'000} << 32 | 1) >> 32;
   return static_cast<std::uint32_t>(word);
-}
-
-/// memcmp() == 0 without its call; `size` is mostly 8..40.
-inline bool equal_bytes(const char* a, const char* b, std::size_t size) {
-  if (size < 8) {
-    for (std::size_t i = 0; i < size; ++i) {
-      if (a[i] != b[i]) return false;
-    }
-    return true;
-  }
-  for (std::size_t i = 0; i + 8 <= size; i += 8) {
-    if (load64(a + i) != load64(b + i)) return false;
-  }
-  return load64(a + size - 8) == load64(b + size - 8);
 }
 
 }  // namespace bounced::parse

@@ -31,6 +31,14 @@ std::vector<Feature> all_of(const Features& features) {
   return all;
 }
 
+std::set<std::string> names_of(const Reply& reply) {
+  Features features;
+  features.read(reply);
+  std::set<std::string> names;
+  for (const Feature& feature : all_of(features)) names.insert(features.name(feature, reply));
+  return names;
+}
+
 std::multiset<std::uint32_t> hashes(std::string_view text, std::uint16_t code = 550) {
   Features features;
   features.read(reply(text, code));
@@ -53,11 +61,7 @@ TEST(Features, NumbersAreOne) {
 }
 
 TEST(Features, CharactersAreTheWordsOfScriptsWithoutBlanks) {
-  Features features;
-  const Reply made = reply("邮箱已满 full");
-  features.read(made);
-  std::set<std::string> names;
-  for (const Feature& feature : all_of(features)) names.insert(features.name(feature, made));
+  const std::set<std::string> names = names_of(reply("邮箱已满 full"));
   for (const char* name : {"邮", "邮 箱", "满 full", "full", "550", "5xx", "no enhanced code"}) {
     EXPECT_EQ(names.count(name), 1u) << name;
   }
@@ -79,11 +83,7 @@ TEST(Features, AnyBytesAreRead) {
 }
 
 TEST(Features, BeginningsAndEndsOfAWord) {
-  Features features;
-  const Reply made = reply("unreachable gone неизвестен");
-  features.read(made);
-  std::set<std::string> names;
-  for (const Feature& feature : all_of(features)) names.insert(features.name(feature, made));
+  const std::set<std::string> names = names_of(reply("unreachable gone неизвестен"));
   for (const char* name : {"unr...", "unrea...", "unreacha...", "...able", "gon...", "gone",
                            "неи...", "неизв...", "неизвест...", "...стен"}) {
     EXPECT_EQ(names.count(name), 1u) << name;
