@@ -428,6 +428,9 @@ void Apply::finish_batch(Lane& lane, bool applied) {
                  batch.sample_unparsed);
   }
   if (batch.counts.loss_alarms != 0) warn_of_loss(lane);
+  if (lane.info->live && !lane.info->push) {
+    engine_.live_bytes_applied.fetch_add(block.size, std::memory_order_release);
+  }
   if (!applied) return stage_.push(std::move(lane.head), lane.info);
   engine_.put_batch(std::move(lane.head), *lane.info);
 }

@@ -342,13 +342,25 @@ Metrics Engine::metrics() const {
   m.blocks_queued = impl_->blocks.depth();
   m.batches_queued = impl_->inbox.depth();
   if (impl_->store != nullptr) m.store = impl_->store->stats();
-  for (const auto& file : files()) {
-    m.lag_bytes += file.size > file.offset ? file.size - file.offset : 0;
-  }
+  m.lag_bytes = impl_->lag_bytes();
   if (m.lag_bytes != 0 && m.watermark_us != 0) {
     m.lag_us = std::max<std::int64_t>(0, system_clock().now_us() - m.watermark_us);
   }
   return m;
+}
+
+/// What was applied is read first: what happens meanwhile counts as lag rather than not at all.
+std::uint64_t Engine::Impl::lag_bytes() const {
+  const std::uint64_t applied = live_bytes_applied.load(std::memory_order_acquire);
+  std::uint64_t unread = 0, handed_out = 0;
+  const std::lock_guard lock(mutex);
+  for (const auto& tail : tails) {
+    for (const auto& file : tail->files()) {
+      unread += file.size > file.offset ? file.size - file.offset : 0;
+    }
+    handed_out += tail->stats().bytes;
+  }
+  return unread + handed_out - applied;
 }
 
 std::string loss_trouble(const Metrics& metrics, std::int64_t now_us) {

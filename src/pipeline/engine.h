@@ -126,7 +126,7 @@ struct Metrics {
   correlate::Sent::Stats sent;
   std::size_t blocks_queued = 0, batches_queued = 0;
   std::int64_t watermark_us = 0;  ///< newest event time applied
-  std::uint64_t lag_bytes = 0;    ///< of all live files: size - applied
+  std::uint64_t lag_bytes = 0;    ///< of all live files: written, not applied
   std::int64_t lag_us = 0;        ///< clock - watermark while there is a lag, else 0
   std::int64_t loss_seen_us = 0;  ///< clock: a logger last told of lost messages; 0 = never
 };

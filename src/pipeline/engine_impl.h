@@ -156,6 +156,7 @@ struct Engine::Impl {
 
   // --- counters
   std::atomic<std::uint64_t> ingest_blocks{0}, ingest_errors{0};
+  std::atomic<std::uint64_t> live_bytes_applied{0};  ///< of what tails handed out
   mutable std::mutex metrics_mutex;
   Metrics published;
   std::vector<Classifier::Stats> worker_stats;  ///< one for each Worker that was ever made
@@ -164,6 +165,8 @@ struct Engine::Impl {
   Result<void> open_store();
   Result<void> open_rules();
   void begin_rules();
+  /// Of live files, what is not applied yet: neither read nor on its way through the stages.
+  [[nodiscard]] std::uint64_t lag_bytes() const;
   void publish_rules(std::shared_ptr<const RuleSet> set, const Policy& policy);
   /// Runs on apply's thread while states are idle, and returns when it has.
   Result<void> ask(std::function<Result<void>(state::States*, store::Names&)> run);

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -464,6 +465,38 @@ TEST_F(EngineTest, FiguresAreToldWhileStatesAreBusy) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   EXPECT_EQ((*engine)->metrics().state.received, 12'000u);
+  ASSERT_TRUE((*engine)->stop());
+}
+
+/// Who truncates a log relies on it: lag 0 and a flush mean that nothing of it is needed any more.
+TEST_F(EngineTest, WhatIsReadButNotAppliedIsLag) {
+  auto engine = Engine::open(options("d"));
+  ASSERT_TRUE(engine);
+  const std::string log = write("a.log", host_log("mx1", 300, 0));
+  const std::uint64_t size = fs::file_size(log);
+  std::promise<void> busy, release;
+  std::thread command([&] {
+    EXPECT_TRUE((*engine)->change([&](state::States&, store::Names&) -> Result<void> {
+      busy.set_value();
+      release.get_future().wait();
+      return {};
+    }));
+  });
+  busy.get_future().wait();  // apply takes nothing
+  ASSERT_TRUE((*engine)->add_tail(tail_of(log)));
+  const auto all_read = [&] {
+    const auto files = (*engine)->files();
+    return files.size() == 1 && files[0].offset == size;
+  };
+  for (int i = 0; i < 1000 && !all_read(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(all_read());
+  EXPECT_EQ((*engine)->metrics().lag_bytes, size);
+  release.set_value();
+  command.join();
+  EXPECT_EQ(lines_applied(**engine, 800), 800u);
+  EXPECT_EQ((*engine)->metrics().lag_bytes, 0u);
   ASSERT_TRUE((*engine)->stop());
 }
 

@@ -106,6 +106,7 @@ TEST_F(InboxTest, AcceptedEventsAreAppliedWithAllTheyTold) {
   add(*engine, batch, "here@example.com", 2, EventKind::delivered);
   ASSERT_TRUE(engine->accept(id, batch));
   EXPECT_EQ(applied(*engine, EventKind::delivered, 1), 1u);
+  EXPECT_EQ(engine->metrics().lag_bytes, 0u) << "of logs, and there is none";
   ASSERT_TRUE(engine->stop());
   ASSERT_EQ(told.size(), 2u);
   EXPECT_EQ(told[0],
