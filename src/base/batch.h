@@ -160,15 +160,15 @@ class Batch {
   Text add(std::string_view bytes) {
     if (bytes.empty()) return {};
     const auto offset = static_cast<std::uint32_t>(arena_.size());
-    arena_.insert(arena_.end(), bytes.begin(), bytes.end());
+    arena_.append(bytes.data(), bytes.size());
     return {offset | Text::kArenaBit, static_cast<std::uint32_t>(bytes.size())};
   }
   /// The same between two more bytes, which takes no second copy.
   Text add(std::string_view bytes, char before, char behind) {
     const auto offset = static_cast<std::uint32_t>(arena_.size());
-    arena_.push_back(before);
-    arena_.insert(arena_.end(), bytes.begin(), bytes.end());
-    arena_.push_back(behind);
+    arena_.append() = before;
+    arena_.append(bytes.data(), bytes.size());
+    arena_.append() = behind;
     return {offset | Text::kArenaBit, static_cast<std::uint32_t>(bytes.size() + 2)};
   }
   /// The Text of bytes that lie inside the block.
@@ -191,9 +191,10 @@ class Batch {
   /// Empties it for reuse, keeping capacity; gives the block back.
   void clear();
   [[nodiscard]] std::size_t arena_size() const { return arena_.size(); }
+  [[nodiscard]] const char* arena() const { return arena_.data(); }
 
  private:
-  std::vector<char> arena_;
+  Records<char> arena_;
 };
 
 }  // namespace bounced

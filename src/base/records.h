@@ -3,11 +3,14 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
+
+#include "base/copy_short.h"
 
 namespace bounced {
 
@@ -35,6 +38,15 @@ class Records {
       grow(size_ + 1);
     }
     return data_.get()[size_++];
+  }
+  /// New last records, copies of these, which may be some of ours.
+  [[gnu::always_inline]] inline void append(const T* from, std::size_t count) {
+    if (capacity_ - size_ < count) [[unlikely]] {
+      from = grow_for(from, count);
+    }
+    copy_short(reinterpret_cast<char*>(end()), reinterpret_cast<const char*>(from),
+               count * sizeof(T));
+    size_ += count;
   }
   void push_back(const T& record) {
     const T copy = record;  // may be one of ours
@@ -82,6 +94,15 @@ class Records {
     (void)data_.release();
     data_.reset(grown);
     capacity_ = capacity;
+  }
+
+  /// Room for so many more; returns where those at `from` are then.
+  [[gnu::noinline]] const T* grow_for(const T* from, std::size_t count) {
+    const std::less<const T*> before;
+    const bool ours = size_ != 0 && !before(from, data()) && before(from, end());
+    const std::ptrdiff_t at = ours ? from - data() : 0;
+    grow(size_ + count);
+    return ours ? data() + at : from;
   }
 
   std::unique_ptr<T, Free> data_;

@@ -20,10 +20,12 @@ constexpr std::uint32_t kEventsAhead = 16;
 // The same where records lie apart.
 constexpr std::size_t kOpenAhead = 8;
 
-/// For prefetching: texts of lines lie in the block; another's address is merely of no use.
+/// For prefetching: where a text is that may be none.
 inline const void* text_address(const Batch& batch, Text text) {
-  return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(batch.block->data) +
-                                       text.offset);
+  const bool in_arena = (text.offset & Text::kArenaBit) != 0;
+  const char* const from = in_arena ? batch.arena() : batch.block->data;
+  return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) +
+                                       (text.offset & ~Text::kArenaBit));
 }
 
 /// Both of the lines that a usual text lies in.
@@ -103,9 +105,8 @@ struct Correlator::Impl {
 
 inline void Correlator::Impl::set_text(const Batch& batch, OpenMessage& message, Field field,
                                        Text text) {
-  const bool placeable = field != Field::sasl_user && field != Field::mx_failure;
   const bool first = message.pieces[static_cast<std::size_t>(field)].size == 0;
-  if (!placeable || !first || text.size == 0 || (message.used != 0 && !message.loose)) {
+  if (!first || text.size == 0 || (message.used != 0 && !message.loose)) {
     return copy_text(batch, message, field, text);
   }
   if (!message.loose) {
@@ -125,7 +126,7 @@ void Correlator::Impl::copy_text(const Batch& batch, OpenMessage& message, Field
   if (!message.set_text(field, batch.view(text))) return;
   if (here) {
     message.copy_stamp = stamp;
-    if (field != Field::sasl_user) message.place(field) = text.offset;
+    message.place(field) = text.offset;
   }
   if (field == Field::message_id) message.fingerprint = 0;
   if (field == Field::sender) message.sender_domain = 0;
@@ -137,7 +138,8 @@ void Correlator::Impl::copy_text(const Batch& batch, OpenMessage& message, Field
 void Correlator::Impl::settle(const Batch& batch, OpenMessage& message) {
   if (!message.loose) return;
   message.loose = false;
-  for (const Field field : {Field::sender, Field::message_id, Field::campaign}) {
+  for (const Field field :
+       {Field::sender, Field::message_id, Field::sasl_user, Field::campaign}) {
     OpenMessage::Piece& piece = message.pieces[static_cast<std::size_t>(field)];
     if (piece.size == 0) continue;
     const std::string_view text = batch.view({message.place(field), piece.size});
@@ -152,17 +154,17 @@ void Correlator::Impl::settle_all(const Batch& batch) {
   constexpr std::size_t kAhead = 8;
   for (std::size_t i = 0; i < loose.size(); ++i) {
     if (i + 2 * kAhead < loose.size()) {
-      const auto* const lines =
-          reinterpret_cast<const char*>(&table.message(loose[i + 2 * kAhead]));
-      bounced::prefetch(lines);
-      bounced::prefetch(lines + 64);
+      // Its texts' lines, too, which are written here for the first time.
+      prefetch_lines(&table.message(loose[i + 2 * kAhead]), sizeof(OpenMessage));
     }
     if (i + kAhead < loose.size()) {
       OpenMessage& next = table.message(loose[i + kAhead]);
-      const auto first = next.pieces[0].size != 0 ? Field::sender : Field::message_id;
       if (next.loose) {
-        prefetch_text(batch,
-                      {next.place(first), next.pieces[static_cast<std::size_t>(first)].size});
+        // An empty one may be anywhere, which costs a prefetch of no use.
+        for (const Field field : {Field::sender, Field::message_id}) {
+          prefetch_text(batch,
+                        {next.place(field), next.pieces[static_cast<std::size_t>(field)].size});
+        }
       }
     }
     OpenMessage& message = table.message(loose[i]);
@@ -480,7 +482,7 @@ void Correlator::Impl::prefetch(const Batch& batch, const Cursor& cursor) const 
 inline void Correlator::Impl::prefetch_for(const Batch& batch, const Note& note) const {
   // The first text of a message stays where it is for now; a repeated sender is compared.
   const bool known = table.prefetch_message(note.queue_key, note.kind == NoteKind::begin);
-  if (known || note.kind == NoteKind::sasl_user) prefetch_text(batch, note.text);
+  if (known) prefetch_text(batch, note.text);
 }
 
 inline void Correlator::Impl::prefetch_for(const Batch& batch, const Event& event,

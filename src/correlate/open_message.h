@@ -81,7 +81,8 @@ int specificity(const Verdict& verdict);
 /// their arrival; those that do not fit go together to `overflow`, so that they are always one
 /// contiguous piece. There is room for the usual sender, Message-ID, campaign and user together.
 struct alignas(64) OpenMessage {
-  static constexpr std::size_t kInlineBytes = 152;
+  static constexpr std::size_t kPlaces = kFields - 1;
+  static constexpr std::size_t kInlineBytes = 148;
   enum Flag : std::uint8_t {
     kAlive = 1,
     kSenderKnown = 2,  ///< qmgr has named the reverse-path (an empty sender is the null one)
@@ -113,9 +114,9 @@ struct alignas(64) OpenMessage {
   /// The texts lie where `where` says, and nowhere else: most messages are over before their batch
   /// is, and need no copy.
   bool loose = false;
-  /// Text::offset of sender, message id and campaign in the batch of `copy_stamp`: either of the
-  /// line that told it, or of a copy in the arena.
-  std::array<std::uint32_t, 3> where{};
+  /// Text::offset of sender, message id, user and campaign in the batch of `copy_stamp`: either of
+  /// the line that told it, or of a copy in the arena.
+  std::array<std::uint32_t, kPlaces> where{};
   struct Piece {
     std::uint16_t offset = 0, size = 0;
   };
@@ -129,8 +130,9 @@ struct alignas(64) OpenMessage {
     const Piece piece = pieces[static_cast<std::size_t>(field)];
     return {data() + piece.offset, piece.size};
   }
+  /// Not of an MX failure.
   [[nodiscard]] std::uint32_t& place(Field field) {
-    return where[field == Field::campaign ? 2 : static_cast<std::size_t>(field)];
+    return where[static_cast<std::size_t>(field)];
   }
   /// False when it was that text already. Else `where` is no longer to be trusted.
   [[gnu::always_inline]] bool set_text(Field field, std::string_view value) {

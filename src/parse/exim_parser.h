@@ -110,7 +110,7 @@ class EximParser {
   Text text_of(std::string_view bytes);
   Text decoded_text(std::string_view bytes, bool quoted);
   void count(Outcome outcome);
-  [[nodiscard]] std::uint64_t line_offset() const {
+  [[nodiscard]] BOUNCED_HOT std::uint64_t line_offset() const {
     return batch_.block->offset + static_cast<std::uint64_t>(line_ - base_);
   }
 
@@ -140,6 +140,7 @@ class EximParser {
   NormalisedAddress normal_;
   std::string_view domain_;  ///< in normal form
   bool usual_recipient_ = false;
+  EximDelivery found_;  ///< of a usual line
   EximHabits habits_;
   // The last route, and what is to be known of it.
   std::string_view router_, transport_;

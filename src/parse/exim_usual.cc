@@ -99,7 +99,8 @@ BOUNCED_HOT bool EximParser::usual_received(const char* p, const char* newline) 
 /// `=> ADDRESS ...` and its like, as usual_line().
 BOUNCED_HOT bool EximParser::usual_delivery(std::string_view queue_id, EximFlag flag, const char* p,
                                             const char* newline) {
-  EximDelivery found;
+  EximDelivery& found = found_;
+  zero(found);
   const char* at = nullptr;
   if (context_.hasher == nullptr || !read_usual_exim_delivery(p, newline, habits_, found, at) ||
       (flag == EximFlag::deferred && !found.has_defer)) {

@@ -5,8 +5,6 @@
 // holds a newline.
 #pragma once
 
-#include <array>
-
 #include "parse/exim_id.h"
 #include "parse/exim_line.h"
 #include "parse/scan.h"
@@ -36,13 +34,6 @@ BOUNCED_HOT bool read_usual_user(const char* p, const char* end, std::string_vie
   return true;
 }
 
-/// What the words of `<=` that matter begin with: `id=`, `A=`, `T=`, `for`, `from`, `DN=`.
-inline constexpr std::array<bool, 256> kTelling = [] {
-  std::array<bool, 256> table{};
-  for (const char c : {'i', 'A', 'T', 'f', 'D'}) table[static_cast<std::size_t>(c)] = true;
-  return table;
-}();
-
 /// What follows `<= `, as read_exim_received() reads it, but for `bounce_of`. `at`: the sender's
 /// last '@', or nullptr. False: not in the usual shape; `out` is then undefined.
 BOUNCED_HOT bool read_usual_received(const char* p, const char* end, EximReceived& out,
@@ -58,9 +49,10 @@ BOUNCED_HOT bool read_usual_received(const char* p, const char* end, EximReceive
   out.sender = between(p, stop);
   if (inside == 3 && p[0] == '<' && p[1] == '>') out.sender = {};
   for (p = stop; p < end; p += 64) {
-    for (std::uint64_t words = Bytes<64>(p).is(' '); words != 0; words &= words - 1) {
+    // Words that may matter begin like `id=`, `A=`, `T=`, `for`, `from`, `DN=`.
+    std::uint64_t words = Bytes<64>(p).is(' ') & Bytes<64>(p + 1).is('i', 'A', 'T', 'f', 'D');
+    for (; words != 0; words &= words - 1) {
       const char* const word = p + __builtin_ctzll(words) + 1;
-      if (!kTelling[static_cast<unsigned char>(*word)]) continue;
       if (word >= end) return true;
       const std::uint32_t first = load32(word);
       if (first << 8 == word4("id= ") << 8) {

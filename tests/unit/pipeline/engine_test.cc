@@ -472,8 +472,7 @@ TEST_F(EngineTest, FiguresAreToldWhileStatesAreBusy) {
 TEST_F(EngineTest, WhatIsReadButNotAppliedIsLag) {
   auto engine = Engine::open(options("d"));
   ASSERT_TRUE(engine);
-  const std::string log = write("a.log", host_log("mx1", 300, 0));
-  const std::uint64_t size = fs::file_size(log);
+  ASSERT_TRUE((*engine)->add_tail(tail_of(path("a.log"))));
   std::promise<void> busy, release;
   std::thread command([&] {
     EXPECT_TRUE((*engine)->change([&](state::States&, store::Names&) -> Result<void> {
@@ -483,7 +482,7 @@ TEST_F(EngineTest, WhatIsReadButNotAppliedIsLag) {
     }));
   });
   busy.get_future().wait();  // apply takes nothing
-  ASSERT_TRUE((*engine)->add_tail(tail_of(log)));
+  const std::uint64_t size = fs::file_size(write("a.log", host_log("mx1", 300, 0)));
   const auto all_read = [&] {
     const auto files = (*engine)->files();
     return files.size() == 1 && files[0].offset == size;
