@@ -131,9 +131,7 @@ struct alignas(64) OpenMessage {
     return {data() + piece.offset, piece.size};
   }
   /// Not of an MX failure.
-  [[nodiscard]] std::uint32_t& place(Field field) {
-    return where[static_cast<std::size_t>(field)];
-  }
+  [[nodiscard]] std::uint32_t& place(Field field) { return where[static_cast<std::size_t>(field)]; }
   /// False when it was that text already. Else `where` is no longer to be trusted.
   [[gnu::always_inline]] bool set_text(Field field, std::string_view value) {
     const auto number = static_cast<std::size_t>(field);
