@@ -138,8 +138,7 @@ void Correlator::Impl::copy_text(const Batch& batch, OpenMessage& message, Field
 void Correlator::Impl::settle(const Batch& batch, OpenMessage& message) {
   if (!message.loose) return;
   message.loose = false;
-  for (const Field field :
-       {Field::sender, Field::message_id, Field::sasl_user, Field::campaign}) {
+  for (const Field field : {Field::sender, Field::message_id, Field::sasl_user, Field::campaign}) {
     OpenMessage::Piece& piece = message.pieces[static_cast<std::size_t>(field)];
     if (piece.size == 0) continue;
     const std::string_view text = batch.view({message.place(field), piece.size});
