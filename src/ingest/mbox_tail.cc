@@ -11,6 +11,7 @@
 #include <cstring>
 #include <ctime>
 #include <deque>
+#include <optional>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -19,6 +20,7 @@
 #include "base/time.h"
 #include "ingest/input.h"
 #include "ingest/lines.h"
+#include "ingest/mbox_file.h"
 #include "ingest/siblings.h"
 
 namespace bounced::ingest {
@@ -63,29 +65,20 @@ std::int64_t mtime_us(const struct stat& status) {
   return std::int64_t{status.st_mtim.tv_sec} * kSecondUs + status.st_mtim.tv_nsec / 1000;
 }
 
-/// Errors: not_found, io.
-Result<Fd> open_regular(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (fd.get() < 0) {
-    const ErrorCode code = errno == ENOENT ? ErrorCode::not_found : ErrorCode::io;
-    return fail(code, "open", path, std::strerror(errno));
-  }
-  const auto info = file_info(fd.get(), path);
-  if (!info || !info->regular) return fail(ErrorCode::io, "open", path, "is no regular file");
-  return fd;
-}
-
 struct ReadFile {
-  int fd;
-  const std::string* path;
+  MboxFile* file;
   Result<std::size_t> operator()(char* out, std::size_t size, std::uint64_t offset) const {
-    for (;;) {
-      const ssize_t got = ::pread(fd, out, size, static_cast<off_t>(offset));
-      if (got >= 0) return static_cast<std::size_t>(got);
-      if (errno != EINTR) return fail(ErrorCode::io, "read", *path, std::strerror(errno));
-    }
+    return file->read(out, size, offset);
   }
 };
+
+/// Whether a packer is at work: it removes the plain file when the compressed one is whole.
+bool plain_is_there(const Sibling& sibling, const std::vector<Sibling>& siblings) {
+  if (!has_compressed_name(sibling.path)) return false;
+  const std::string_view plain = std::string_view(sibling.path).substr(0, sibling.path.rfind('.'));
+  return std::any_of(siblings.begin(), siblings.end(),
+                     [&](const Sibling& other) { return other.path == plain; });
+}
 
 bool is_blank(std::string_view line) {
   return line.find_first_not_of("\r\n") == std::string_view::npos;
@@ -155,10 +148,12 @@ struct MboxTail::Impl {
 
   Options options;
   PositionBook& book;
-  Fd file;
-  std::deque<Fd> earlier;  ///< to be read before the file at the path, oldest first
-  bool searched = false;   ///< for these
-  bool begun = false;      ///< the position is one of the open file
+  std::optional<MboxFile> file;
+  std::deque<MboxFile> earlier;  ///< to be read before the file at the path, oldest first
+  bool search = true;            ///< for these, before a file is opened
+  std::optional<MboxFile> left;  ///< was read to its end; held, so that its inode stays its own
+  bool begun = false;            ///< the position is one of the open file
+  bool packed_end = false;       ///< of a compressed file: `next` is where it ends
   Position position;
   Position next;              ///< behind what was read last, not yet taken
   std::uint64_t size = 0;     ///< at the last look
@@ -169,10 +164,10 @@ struct MboxTail::Impl {
 
   Result<void> open();
   void find_earlier();
-  void find();
+  void find(const FileInfo& info);
   [[nodiscard]] bool replaced(std::int64_t now_us) const;
-  [[nodiscard]] std::string bytes(int fd, std::uint64_t offset, std::size_t count) const;
-  [[nodiscard]] bool fits(int fd) const;
+  void leave();
+  [[nodiscard]] bool fits(MboxFile& box) const;
   void begin();
   void note_size(std::uint64_t now_size, std::int64_t now_us);
   void set_next(std::uint64_t offset);
@@ -189,24 +184,12 @@ MboxTail::MboxTail(Options options, PositionBook& book)
     : impl_(std::make_unique<Impl>(std::move(options), book)) {}
 MboxTail::~MboxTail() = default;
 
-std::string MboxTail::Impl::bytes(int fd, std::uint64_t offset, std::size_t count) const {
-  std::string out(count, '\0');
-  std::size_t have = 0;
-  while (have < count) {
-    auto got = ReadFile{fd, &options.path}(out.data() + have, count - have, offset + have);
-    if (!got || *got == 0) break;
-    have += *got;
-  }
-  out.resize(have);
-  return out;
-}
-
 /// The file holds what was before the position.
-bool MboxTail::Impl::fits(int fd) const {
+bool MboxTail::Impl::fits(MboxFile& box) const {
   if (position.offset == 0) return true;
-  const std::string head = bytes(fd, 0, position.head_size);
+  const std::string head = box.bytes(0, position.head_size);
   if (head.size() < position.head_size || hash64(head) != position.head_hash) return false;
-  const std::string tail = bytes(fd, position.offset - position.tail_size, position.tail_size);
+  const std::string tail = box.bytes(position.offset - position.tail_size, position.tail_size);
   return tail.size() == position.tail_size && hash64(tail) == position.tail_hash;
 }
 
@@ -221,59 +204,72 @@ void MboxTail::Impl::begin() {
 }
 
 /// What was renamed (or copied, and emptied) while nobody looked: the file beside the path that the
-/// position fits, and what was rotated after it.
+/// position fits, unless it was read to its end, and what was rotated after it. When that one is
+/// gone, too: what was rotated and has changed since.
 void MboxTail::Impl::find_earlier() {
-  std::string found;
+  const auto left_info = left ? left->info().value_or(FileInfo{}) : FileInfo{};
   const bool settled = look_at_siblings(options.path, [&](const std::vector<Sibling>& siblings) {
     earlier.clear();
+    std::deque<MboxFile> changed;
+    bool found = false;
     for (const Sibling& sibling : siblings) {
-      if (!earlier.empty() && (!sibling.rotation_name || has_compressed_name(sibling.path))) {
+      const bool is_left = left && left_info.same_file(sibling.info);
+      if (is_left || plain_is_there(sibling, siblings)) {
+        found = found || is_left;
         continue;
       }
-      auto fd = open_regular(sibling.path);
-      if (!fd || (earlier.empty() && !fits(fd->get()))) continue;
-      if (earlier.empty()) found = sibling.path;
-      earlier.push_back(std::move(*fd));
+      if (found && !sibling.rotation_name) continue;
+      auto box = MboxFile::open(sibling.path);
+      if (!box) continue;
+      const bool holds = position.offset != 0 && fits(*box);
+      if (holds ? !left : found) {
+        earlier.push_back(std::move(*box));
+      } else if (left && !holds && sibling.rotation_name &&
+                 sibling.info.mtime_us >= left_info.mtime_us) {
+        changed.push_back(std::move(*box));
+      }
+      found = found || holds;
     }
+    if (left && !found) earlier = std::move(changed);
   });
   if (!settled) {
     spdlog::warn("bounced: read: {}: the files beside it do not stand still", options.path);
   }
-  if (earlier.empty()) {
-    spdlog::info("bounced: read: {}: neither it nor a file beside it holds what was read before",
-                 options.path);
-  } else {
-    spdlog::info("bounced: read: {}: goes on in {}", options.path, found);
+  if (!earlier.empty()) {
+    spdlog::info("bounced: read: {}: {} beside it to be read first", options.path, earlier.size());
   }
 }
 
 /// The next file to be read.
 Result<void> MboxTail::Impl::open() {
-  Result<Fd> fd = open_regular(options.path);
-  if (!searched && (fd || fd.error().code == ErrorCode::not_found)) {
-    searched = true;
-    if (position.offset != 0 && !(fd && fits(fd->get()))) find_earlier();
+  Result<MboxFile> box = MboxFile::open(options.path);
+  if (!box && box.error().code != ErrorCode::not_found) return tl::unexpected(box.error());
+  if (search && (left || (position.offset != 0 && !(box && fits(*box))))) {
+    find_earlier();
+    if (earlier.empty() && !left && box) {
+      spdlog::info("bounced: read: {}: neither it nor a file beside it holds what was read before",
+                   options.path);
+    }
   }
   if (!earlier.empty()) {
-    fd = std::move(earlier.front());
+    box = std::move(earlier.front());
     earlier.pop_front();
   }
-  if (!fd) return tl::unexpected(fd.error());
-  file = std::move(*fd);
-  begun = false;
+  if (!box) return tl::unexpected(box.error());
+  file = std::move(*box);
+  search = false;
+  left.reset();
+  begun = packed_end = false;
   size = 0;
   grown_us = 0;
   return {};
 }
 
 /// Where to go on in the open file.
-void MboxTail::Impl::find() {
-  if (position.file == 0 || !fits(file.get())) begin();
-  struct stat status {};
-  if (::fstat(file.get(), &status) == 0) {
-    position.device = status.st_dev;
-    position.inode = status.st_ino;
-  }
+void MboxTail::Impl::find(const FileInfo& info) {
+  if (position.file == 0 || !fits(*file)) begin();
+  position.device = info.device;
+  position.inode = info.inode;
   begun = true;
 }
 
@@ -291,7 +287,7 @@ bool MboxTail::Impl::has_dotlock(std::int64_t now_us) const {
 
 /// Whether the last mail of the file, which ends with a blank line or not, will grow no more.
 bool MboxTail::Impl::whole(bool blank, std::int64_t now_us) const {
-  return now_us - grown_us >= (blank ? options.settle_us : options.torn_us);
+  return file->packed() || now_us - grown_us >= (blank ? options.settle_us : options.torn_us);
 }
 
 /// The mail behind the separator `line`; then `line` is the next separator, or empty at the end of
@@ -337,10 +333,9 @@ void MboxTail::Impl::keep(Mail& mail, std::string_view separator, std::vector<Ma
 /// While the file is locked: what is hashed is what was read.
 void MboxTail::Impl::set_next(std::uint64_t offset) {
   next.offset = offset;
-  const std::string head =
-      bytes(file.get(), 0, std::min<std::uint64_t>(offset, limits::kHeadHashBytes));
+  const std::string head = file->bytes(0, std::min<std::uint64_t>(offset, limits::kHeadHashBytes));
   const auto tail_size = std::min<std::uint64_t>(offset, limits::kTailHashBytes);
-  const std::string tail = bytes(file.get(), offset - tail_size, tail_size);
+  const std::string tail = file->bytes(offset - tail_size, tail_size);
   next.head_size = static_cast<std::uint32_t>(head.size());
   next.head_hash = hash64(head);
   next.tail_size = static_cast<std::uint32_t>(tail.size());
@@ -348,7 +343,7 @@ void MboxTail::Impl::set_next(std::uint64_t offset) {
 }
 
 Result<void> MboxTail::Impl::split(std::vector<Mail>& out, std::int64_t now_us) {
-  Lines<ReadFile> lines(ReadFile{file.get(), &options.path}, position.offset);
+  Lines<ReadFile> lines(ReadFile{&*file}, position.offset);
   std::uint64_t begin = position.offset;
   std::size_t held = 0, mails = 0;
   std::string line;
@@ -385,54 +380,64 @@ Result<void> MboxTail::Impl::split(std::vector<Mail>& out, std::int64_t now_us) 
     begin = lines.offset() - line.size();
   }
   set_next(begin);
+  packed_end = !full;
   return {};
 }
 
 /// Reads the open file, unless somebody writes to it.
 Result<void> MboxTail::Impl::look(std::vector<Mail>& out, std::int64_t now_us) {
-  const SharedLock lock(file.get());
+  const SharedLock lock(file->fd());
   if (!lock.held() || has_dotlock(now_us)) {
     ++stats.locked;
     return {};
   }
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0) {
-    return fail(ErrorCode::io, "stat", options.path, std::strerror(errno));
-  }
-  if (begun && !fits(file.get())) {
+  const auto info = file->info();
+  if (!info) return tl::unexpected(info.error());
+  if (file->packed()) file->look(*info, now_us, options.torn_us);
+  if (begun && !file->packed() && !fits(*file)) {
+    // What it held may be beside it (copied, then emptied).
     ++stats.restarts;
-    begun = false;
+    file.reset();
+    search = full = true;
+    return {};
   }
-  if (!begun) find();
+  if (!begun) find(*info);
   next = position;
-  note_size(static_cast<std::uint64_t>(status.st_size), now_us);
-  return size <= position.offset ? Result<void>() : split(out, now_us);
+  note_size(file->packed() ? std::max(size, position.offset) : info->size, now_us);
+  return !file->packed() && size <= position.offset ? Result<void>() : split(out, now_us);
 }
 
 /// Another file has taken the name of the open one, of which nothing more will come.
 bool MboxTail::Impl::replaced(std::int64_t now_us) const {
-  struct stat here {
-  }, open{};
-  if (!begun || ::fstat(file.get(), &open) != 0) return false;
-  const bool same = ::stat(options.path.c_str(), &here) == 0 && here.st_ino == open.st_ino &&
-                    here.st_dev == open.st_dev;
-  const auto open_size = static_cast<std::uint64_t>(open.st_size);
+  if (!begun) return false;
+  const auto open = file->info();
+  struct stat here {};
+  if (!open || (::stat(options.path.c_str(), &here) == 0 && open->same_file(info_of(here)))) {
+    return false;
+  }
+  if (file->packed()) return packed_end && next.offset == position.offset;
   // To its end first, unless that is only the start of a mail whose writer has gone.
-  return !same && (open_size <= position.offset || (open_size == size && whole(false, now_us)));
+  return open->size <= position.offset || (open->size == size && whole(false, now_us));
+}
+
+/// What has taken the name of the open file may have lost it, too. Where it was emptied before
+/// that, it was not read to its end.
+void MboxTail::Impl::leave() {
+  if (file->packed() || fits(*file)) left = std::move(file);
+  file.reset();
+  begun = false;
+  size = 0;
+  search = true;
+  ++stats.replaced;
 }
 
 Result<void> MboxTail::read(std::vector<Mail>& out, std::int64_t now_us) {
   Impl& m = *impl_;
   out.clear();
   m.full = false;
+  if (m.file && m.replaced(now_us)) m.leave();
   m.next = m.position;
-  if (m.replaced(now_us)) {
-    m.file.reset();
-    m.begun = false;
-    m.size = 0;
-    ++m.stats.replaced;
-  }
-  if (m.file.get() < 0) {
+  if (!m.file) {
     if (auto opened = m.open(); !opened) return opened;
   }
   auto looked = m.look(out, now_us);

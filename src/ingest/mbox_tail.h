@@ -23,9 +23,10 @@ namespace bounced::ingest {
 /// (Status and the like). Mails in such a file that are older than `old_us` are left out: nobody
 /// would know any more that they were taken.
 ///
-/// A file that was renamed is read to its end first: it is held open, and when the position fits
-/// nothing at the path at the start, it is looked for among the siblings, as for logs. What was
-/// rotated after it follows, oldest first, then the file at the path. Not if it is compressed.
+/// A file that was renamed, or copied and emptied, is read to its end first: it is held open, or it
+/// is looked for among the siblings (by the position, as for logs; compressed ones too, at their
+/// uncompressed offset). What was rotated after it follows, oldest first, then the file at the
+/// path, however often that was renamed between two looks.
 ///
 /// Reads only while nobody writes: not beside PATH.lock (unless that is older than 10 minutes), and
 /// under shared locks of fcntl and flock, which are held while it reads and never waited for.

@@ -6,15 +6,17 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
+#include <set>
 
 #include "base/time.h"
+#include "support.h"
 
 namespace bounced::ingest {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::int64_t kNow = 1'763'640'000'000'000;  // 2025-11-20 12:00 UTC
 
@@ -22,6 +24,11 @@ std::string mail(int n, const std::string& fields = {}, const std::string& more 
   const std::string number = std::to_string(n);
   return "From a@b.example Thu Nov 20 11:59:01 2025\n" + fields + "Subject: mail " + number +
          "\n\nbody " + number + "\n" + more + "\n";
+}
+
+std::int64_t real_now_us() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
 }
 
 class MboxTailTest : public ::testing::Test {
@@ -237,9 +244,7 @@ TEST_F(RenamedMboxTest, IsKeptWhileSomebodyWrites) {
   write(mail(3));
   open();
   std::ofstream(path() + ".lock") << "1";
-  now_us_ = std::chrono::duration_cast<std::chrono::microseconds>(
-                std::chrono::system_clock::now().time_since_epoch())
-                .count();
+  now_us_ = real_now_us();
   EXPECT_EQ(look(), "");
   EXPECT_EQ(tail_->stats().locked, 1u);
   fs::remove(path() + ".lock");
@@ -254,6 +259,236 @@ TEST_F(RenamedMboxTest, CopiedAndEmptiedIsTheSame) {
   EXPECT_EQ(settled(), "2");
   append(mail(3));
   EXPECT_EQ(settled(), "3");
+}
+
+class PackedMboxTest : public RenamedMboxTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  void pack(const std::string& name) const {
+    const std::string text = read_whole(path() + name);
+    fs::remove(path() + name);
+    write_sibling(name + GetParam(), compressed(text, GetParam()));
+  }
+};
+
+TEST_P(PackedMboxTest, IsReadFromWhereItWasLeft) {
+  append_file(path() + ".1", mail(3));
+  pack(".1");
+  write(mail(4));
+  open();
+  EXPECT_EQ(look(), "23");  // it will not grow
+  EXPECT_EQ(settled(), "4");
+  open();
+  EXPECT_EQ(settled(), "");
+}
+
+TEST_P(PackedMboxTest, SoIsWhatWasRotatedAfterIt) {
+  fs::rename(path() + ".1", path() + ".3");
+  write_sibling(".2", mail(3));
+  write_sibling(".1", mail(4));
+  pack(".3");
+  pack(".2");
+  open();
+  EXPECT_EQ(look(), "2");
+  EXPECT_EQ(look(), "3");
+  EXPECT_EQ(settled(), "4");
+  write(mail(5));
+  EXPECT_EQ(settled(), "5");
+  EXPECT_EQ(tail_->stats().torn, 0u);
+}
+
+TEST_P(PackedMboxTest, ManyMailsComeInParts) {
+  std::string many;
+  for (int i = 0; i < 2000; ++i)
+    many += mail(3, {}, std::string(700, static_cast<char>('a' + i % 26)) + "\n");
+  append_file(path() + ".1", many);
+  pack(".1");
+  open();
+  EXPECT_EQ(look(), "2" + std::string(2000, '3'));
+  EXPECT_EQ(tail_->position().offset, (mail(1) + mail(2) + many).size());
+}
+
+/// The second of two rotated files, of which only the first half was written.
+class HalfPackedMboxTest : public PackedMboxTest {
+ protected:
+  void SetUp() override {
+    PackedMboxTest::SetUp();
+    fs::rename(path() + ".1", path() + ".2");
+    std::mt19937 random(1);
+    std::string noise;
+    while (noise.size() < 300'000) noise += std::to_string(random()) + "\n";
+    write_sibling(".1", mail(3) + mail(4, {}, noise) + mail(5));
+    pack(".1");
+    name_ = path() + ".1" + GetParam();
+    whole_ = read_whole(name_);
+    write_sibling(std::string(".1") + GetParam(), whole_.substr(0, whole_.size() / 2));
+    changed_now();
+    write(mail(6));
+    open();
+    ASSERT_EQ(settled(), "2");
+  }
+  /// By the clock of the test.
+  void changed_now() const {
+    timespec times[2]{};
+    times[0].tv_sec = times[1].tv_sec = now_us_ / kSecondUs;
+    ASSERT_EQ(::utimensat(AT_FDCWD, name_.c_str(), times, 0), 0);
+  }
+  std::string name_, whole_;
+};
+
+TEST_P(HalfPackedMboxTest, IsWaitedFor) {
+  const auto read = tail_->read(mails_, now_us_);
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, ErrorCode::data);
+  append_file(name_, whole_.substr(whole_.size() / 2));
+  changed_now();
+  EXPECT_EQ(look(), "345");
+  EXPECT_EQ(settled(), "6");
+}
+
+TEST_P(HalfPackedMboxTest, HoldsUpNobodyOnceItIsKnownToBeDamaged) {
+  now_us_ += 61 * kSecondUs;
+  std::string seen = settled();
+  seen += settled();
+  EXPECT_EQ(seen.back(), '6') << seen;
+}
+
+const auto kCodecs = ::testing::Values(".gz", ".zst", ".xz", ".bz2");
+INSTANTIATE_TEST_SUITE_P(Codecs, PackedMboxTest, kCodecs);
+INSTANTIATE_TEST_SUITE_P(Codecs, HalfPackedMboxTest, kCodecs);
+
+TEST_F(MboxTailTest, TwoRenamesBetweenTwoLooks) {
+  write(mail(1));
+  EXPECT_EQ(settled(), "1");
+  append(mail(2));
+  fs::rename(path(), path() + ".2");
+  write(mail(3));
+  fs::rename(path(), path() + ".1");
+  write(mail(4));
+  EXPECT_EQ(settled(), "2");
+  EXPECT_EQ(settled(), "3");
+  EXPECT_EQ(settled(), "4");
+  EXPECT_EQ(settled(), "");
+  EXPECT_EQ(tail_->stats().replaced, 2u);
+}
+
+TEST_F(MboxTailTest, TwoRenamesOfWhichTheFirstFileIsGone) {
+  write(mail(1));
+  EXPECT_EQ(settled(), "1");
+  append(mail(2));
+  fs::rename(path(), path() + ".1");
+  write(mail(3));
+  fs::rename(path(), path() + ".1");
+  EXPECT_EQ(settled(), "2");
+  EXPECT_EQ(settled(), "3");
+  write(mail(4));
+  EXPECT_EQ(settled(), "4");
+}
+
+TEST_F(MboxTailTest, CopiedAndEmptiedBetweenTwoLooks) {
+  write(mail(1));
+  EXPECT_EQ(settled(), "1");
+  append(mail(2));
+  fs::copy_file(path(), path() + ".1");
+  write(mail(3));
+  EXPECT_EQ(settled(), "2");
+  EXPECT_EQ(settled(), "3");
+  EXPECT_EQ(settled(), "");
+}
+
+/// Mails that an MTA appends, while somebody rotates in every way and the reader is killed: each is
+/// handed out, whatever happens between two looks.
+TEST_F(MboxTailTest, NoMailIsLostByAnyRotation) {
+  const char* seeds = std::getenv("BOUNCED_SEEDS");
+  const int runs = seeds != nullptr ? std::atoi(seeds) : 200;
+  for (int seed = 1; seed <= runs; ++seed) {
+    fs::remove_all(dir_);
+    fs::create_directory(dir_);
+    now_us_ = kNow;
+    book_ = PositionBook();
+    open();
+    std::mt19937 random(static_cast<unsigned>(seed));
+    std::set<int> written, seen;
+    std::string done;  // of each step a letter
+    const auto poll = [&](bool take) {
+      do {
+        (void)tail_->read(mails_, now_us_);
+        for (const Mail& m : mails_) seen.insert(std::atoi(m.bytes.c_str() + 14));
+        if (!take) break;
+        if (tail_->taken()) book_.update(tail_->position());
+      } while (tail_->more());
+    };
+    int number = 0;
+    const auto deliver = [&] {
+      const std::string text = "Subject: mail " + std::to_string(++number) + "\n\n" +
+                               std::string(random() % 300, 'x') + "\n";
+      written.insert(number);
+      append("From a@b.example Thu Nov 20 11:59:01 2025\n" + text + "\n");
+    };
+    // What is rotated before it was ever looked at is not of the daemon's time.
+    deliver();
+    poll(true);
+    now_us_ += 3 * kSecondUs;
+    poll(true);
+    const auto move_up = [&] {
+      for (int n = 20; n >= 1; --n) {
+        for (const std::string suffix : {"", ".gz", ".zst"}) {
+          const std::string from = path() + "." + std::to_string(n) + suffix;
+          if (fs::exists(from)) fs::rename(from, path() + "." + std::to_string(n + 1) + suffix);
+        }
+      }
+    };
+    for (int step = 0; step < 40; ++step) {
+      const auto what = random() % 9;
+      done += "dddrrcpok"[what];
+      switch (what) {
+        case 0:
+        case 1:
+        case 2:
+          deliver();
+          break;
+        case 3:
+        case 4:
+          move_up();
+          if (fs::exists(path())) fs::rename(path(), path() + ".1");
+          break;
+        case 5: {
+          // A file of which nothing was read yet cannot be told from its emptied self.
+          if (!fs::exists(path())) break;
+          for (int i = 0; i < 30; ++i) {
+            now_us_ += 3 * kSecondUs;
+            poll(true);
+          }
+          if (tail_->position().offset == 0) break;
+          deliver();
+          move_up();
+          fs::copy_file(path(), path() + ".1");
+          write("");
+          break;
+        }
+        case 6: {
+          const std::string name = path() + "." + std::to_string(1 + random() % 3);
+          const std::string suffix = random() % 2 == 0 ? ".gz" : ".zst";
+          if (!fs::exists(name)) break;
+          std::ofstream(name + suffix, std::ios::binary) << compressed(read_whole(name), suffix);
+          if (random() % 3 == 0) poll(random() % 2 == 0);
+          fs::remove(name);
+          break;
+        }
+        case 7:
+          open();
+          break;
+        default:
+          now_us_ += (random() % 4) * kSecondUs;
+          poll(random() % 4 != 0);
+      }
+    }
+    for (int i = 0; i < 100; ++i) {
+      now_us_ += 3 * kSecondUs;
+      poll(true);
+    }
+    EXPECT_EQ(seen, written) << "seed " << seed << ", steps: " << done;
+    if (HasFailure()) return;
+  }
 }
 
 TEST_F(MboxTailTest, OldMailsOfAFileThatIsNewAreLeftOut) {
