@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "base/prefetch.h"
 
 namespace bounced {
@@ -78,6 +79,8 @@ class IndexTable {
     std::uint32_t index = 0;
   };
 
+  using Slots = std::vector<Slot, HugePages<Slot>>;
+
   static std::uint32_t tag_of(std::uint64_t key) {
     return static_cast<std::uint32_t>((key * 0x9E3779B97F4A7C15ull) >> 32);
   }
@@ -89,7 +92,7 @@ class IndexTable {
     slots_[i] = slot;
   }
   [[gnu::noinline]] void grow() {
-    std::vector<Slot> old(slots_.size() * 2);
+    Slots old(slots_.size() * 2);
     old.swap(slots_);
     mask_ = slots_.size() - 1;
     --shift_;
@@ -98,7 +101,7 @@ class IndexTable {
     }
   }
 
-  std::vector<Slot> slots_;
+  Slots slots_;
   std::size_t mask_;
   unsigned shift_;  ///< tag >> shift_ is a slot; tables of more than 2^32 slots do not happen
   std::size_t count_ = 0;

@@ -3,8 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
+
+#include "base/huge_pages.h"
 
 namespace bounced::correlate {
 
@@ -33,14 +34,15 @@ class Slab {
 
  private:
   [[gnu::noinline]] std::uint32_t take_fresh() {
-    if ((used_ & kChunkMask) == 0) chunks_.push_back(std::make_unique<T[]>(kChunkSize));
+    if ((used_ & kChunkMask) == 0) chunks_.emplace_back(kChunkSize);
     return ++used_;
   }
 
-  static constexpr unsigned kChunkLog2 = 10;
+  /// 2 MiB of messages: a huge page.
+  static constexpr unsigned kChunkLog2 = 13;
   static constexpr std::uint32_t kChunkSize = 1u << kChunkLog2;
   static constexpr std::uint32_t kChunkMask = kChunkSize - 1;
-  std::vector<std::unique_ptr<T[]>> chunks_;
+  std::vector<std::vector<T, HugePages<T>>> chunks_;
   std::vector<std::uint32_t> free_;
   std::uint32_t used_ = 0;
 };
