@@ -1,6 +1,7 @@
 #include "ingest/mbox_file.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,7 +19,7 @@ constexpr std::size_t kWindowBytes = 4 * kDecodeBytes;
 
 }  // namespace
 
-Result<MboxFile> MboxFile::open(const std::string& path) {
+Result<MboxFile> MboxFile::open(const std::string& path, bool rotated) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.get() < 0) {
     const ErrorCode code = errno == ENOENT ? ErrorCode::not_found : ErrorCode::io;
@@ -27,11 +28,13 @@ Result<MboxFile> MboxFile::open(const std::string& path) {
   const auto info = file_info(fd.get(), path);
   if (!info || !info->regular) return fail(ErrorCode::io, "open", path, "is no regular file");
   MboxFile box(std::move(fd), path);
-  if (auto started = box.start(); !started) return tl::unexpected(started.error());
+  if (rotated) {
+    if (auto started = box.start(); !started) return tl::unexpected(started.error());
+  }
   return box;
 }
 
-/// From the first byte. Damage is an error of reading.
+/// At the first byte of compressed data, if that is what it has. Damage is an error of reading.
 Result<void> MboxFile::start() {
   head_.clear();
   window_.clear();
@@ -41,11 +44,12 @@ Result<void> MboxFile::start() {
   Fd copy(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 3));
   if (copy.get() < 0) return io_error("open", path_, errno);
   auto input = Input::adopt(std::move(copy), path_);
-  if (input) {
+  packed_ = !input || (*input)->codec() != Codec::none;
+  if (input && packed_) {
     input_ = std::move(*input);
-  } else if (input.error().code == ErrorCode::data) {
+  } else if (!input && input.error().code == ErrorCode::data) {
     damage_ = input.error();
-  } else {
+  } else if (!input) {
     return tl::unexpected(input.error());
   }
   return {};
@@ -80,7 +84,11 @@ Result<std::size_t> MboxFile::decode() {
 }
 
 Result<std::size_t> MboxFile::read(char* out, std::size_t size, std::uint64_t offset) {
-  if (!packed()) return input_->read(out, size, offset);
+  while (!packed_) {
+    const ssize_t got = ::pread(fd_.get(), out, size, static_cast<off_t>(offset));
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) return io_error("read", path_, errno);
+  }
   if (offset + size <= head_.size()) {
     std::memcpy(out, head_.data() + offset, size);
     return size;

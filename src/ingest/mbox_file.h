@@ -11,13 +11,13 @@
 
 namespace bounced::ingest {
 
-/// A regular file. A compressed one (by its content) is read by uncompressed offsets: it is decoded
-/// forwards, and what was decoded last is kept, so that short ways back cost nothing; longer ones
-/// begin at its start again. Memory: some hundred KiB. Not thread safe.
+/// A regular file. A rotated one may be compressed (by its content); it is read by uncompressed
+/// offsets: it is decoded forwards, and what was decoded last is kept, so that short ways back cost
+/// nothing; longer ones begin at its start again. Memory: some hundred KiB. Not thread safe.
 class MboxFile {
  public:
-  /// Errors: not_found, io.
-  static Result<MboxFile> open(const std::string& path);
+  /// `rotated`: may be compressed; what MTAs append to is not. Errors: not_found, io.
+  static Result<MboxFile> open(const std::string& path, bool rotated);
 
   /// 0 = the end. Damaged or truncated compressed data is Error{data} behind all that came before
   /// it, or the end (see look).
@@ -30,7 +30,7 @@ class MboxFile {
   void look(const FileInfo& now, std::int64_t now_us, std::int64_t torn_us);
 
   /// Compressed: what is in it will not grow.
-  [[nodiscard]] bool packed() const { return !input_ || input_->codec() != Codec::none; }
+  [[nodiscard]] bool packed() const { return packed_; }
   [[nodiscard]] int fd() const { return fd_.get(); }
   /// As it is now. Errors: io.
   Result<FileInfo> info() const { return file_info(fd_.get(), path_); }
@@ -42,8 +42,9 @@ class MboxFile {
 
   Fd fd_;
   std::string path_;
-  std::unique_ptr<Input> input_;  ///< none: not even the start of the compressed data is whole
+  bool packed_ = false;
   // Of a compressed file:
+  std::unique_ptr<Input> input_;   ///< none: not even the start of its data is whole
   std::string head_;               ///< its first kHeadHashBytes, as far as decoded
   std::string window_;             ///< what was decoded last
   std::uint64_t end_ = 0;          ///< uncompressed offset behind the window

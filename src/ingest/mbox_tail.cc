@@ -219,7 +219,7 @@ void MboxTail::Impl::find_earlier() {
         continue;
       }
       if (found && !sibling.rotation_name) continue;
-      auto box = MboxFile::open(sibling.path);
+      auto box = MboxFile::open(sibling.path, true);
       if (!box) continue;
       const bool holds = position.offset != 0 && fits(*box);
       if (holds ? !left : found) {
@@ -242,7 +242,7 @@ void MboxTail::Impl::find_earlier() {
 
 /// The next file to be read.
 Result<void> MboxTail::Impl::open() {
-  Result<MboxFile> box = MboxFile::open(options.path);
+  Result<MboxFile> box = MboxFile::open(options.path, false);
   if (!box && box.error().code != ErrorCode::not_found) return tl::unexpected(box.error());
   if (search && (left || (position.offset != 0 && !(box && fits(*box))))) {
     find_earlier();
