@@ -98,7 +98,8 @@ std::shared_ptr<const RuleSet> rules_with(const std::string& dir,
   auto files = classify::read_rule_files(options);
   if (!files) return {};
   RuleSet::validate(*files);
-  files->learned = classify::learn(lessons_of(lessons));
+  files->learned =
+      classify::learn(lessons_of(lessons), read_concepts(dir + "/replies/concepts.toml"));
   auto set = RuleSet::build(std::move(*files), "");
   return set ? *set : nullptr;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <simdjson.h>
+#include <toml++/toml.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -125,6 +126,30 @@ inline std::vector<classify::Lesson> lessons_of(const std::vector<Labelled>& rep
                        builtin_cause(reply.cause), reply.ruled});
   }
   return lessons;
+}
+
+/// The table of concepts (rules/replies/concepts.toml). What is wrong in it ends the program.
+inline classify::Concepts read_concepts(const std::string& path) {
+  std::vector<std::string> names;
+  std::vector<classify::Concepts::Entry> entries;
+  const auto wrong = [&](const std::string& what) {
+    std::fprintf(stderr, "%s: %s\n", path.c_str(), what.c_str());
+    std::exit(3);
+  };
+  try {
+    const toml::table file = toml::parse_file(path);
+    const toml::table* const rows = file["concepts"].as_table();
+    if (rows == nullptr) wrong("no [concepts]");
+    for (const auto& [name, words] : *rows) {
+      const auto text = words.value<std::string>();
+      if (!text) wrong(std::string(name.str()) + ": is no text");
+      const auto read = classify::read_concept(name.str(), *text, names, entries);
+      if (!read) wrong(read.error().message());
+    }
+  } catch (const toml::parse_error& error) {
+    wrong(std::string(error.description()));
+  }
+  return classify::Concepts(entries);
 }
 
 /// The labelled replies of folders, with what `rules` alone say of each: how far that is to be

@@ -18,7 +18,7 @@ std::string_view rule_image() {
 namespace {
 
 /// Empty when the rules are no good: the program then reads the texts and names what is wrong.
-std::string make_image(const std::vector<std::string>& folders) {
+std::string make_image(const std::string& concepts, const std::vector<std::string>& folders) {
   using bounced::RuleSet;
   auto files = bounced::classify::read_rule_files({});
   if (!files) return {};
@@ -34,7 +34,8 @@ std::string make_image(const std::vector<std::string>& folders) {
   std::vector<bounced::Labelled> lessons = bounced::samples_of(files->rules);
   const auto replies = bounced::read_lessons(*alone, folders);
   lessons.insert(lessons.end(), replies.begin(), replies.end());
-  files->learned = bounced::classify::learn(bounced::lessons_of(lessons));
+  files->learned =
+      bounced::classify::learn(bounced::lessons_of(lessons), bounced::read_concepts(concepts));
   const auto set = RuleSet::build(std::move(*files), "", bounced::classify::Target::any_cpu);
   if (!set) {
     std::fprintf(stderr, "%s\n", set.error().message().c_str());
@@ -46,11 +47,11 @@ std::string make_image(const std::vector<std::string>& folders) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::fprintf(stderr, "usage: %s FILE FOLDER...   (of labelled replies)\n", argv[0]);
+  if (argc < 4) {
+    std::fprintf(stderr, "usage: %s FILE CONCEPTS FOLDER...   (of labelled replies)\n", argv[0]);
     return 2;
   }
-  const std::string image = make_image({argv + 2, argv + argc});
+  const std::string image = make_image(argv[2], {argv + 3, argv + argc});
   if (image.empty()) std::fprintf(stderr, "warning: no image of the rules; starts are slower\n");
   std::ofstream out(argv[1], std::ios::binary);
   out << image;

@@ -41,7 +41,7 @@ constexpr std::uint32_t kNormalised = 0, kSketched = 1;
 constexpr std::uint8_t kSure = 97;
 /// What words alone must weigh more to make dead what a code or a rule does not, in sixteenths: a
 /// text that says nothing is no dead mailbox because most failures are, nor is one by its code.
-constexpr int kDeadMargin = 12, kDeadMarginOfRule = 24, kDeadByWords = 8;
+constexpr int kDeadMargin = 16, kDeadMarginOfRule = 28, kDeadByWords = 12;
 /// What they must weigh more to blame the recipient for what a rule blames on somebody else.
 constexpr int kBlameMargin = 24;
 /// What they must weigh more to take the cause that a rule names away and give none instead.
@@ -77,7 +77,7 @@ constexpr int kWeightOfHint = 64;
 /// How often words are right against a rule, by the margin they have over the next best cause
 /// (measured likewise). Never enough to block an address at the first message.
 std::uint8_t confidence_of(int margin) {
-  return margin >= 96 ? 94 : margin >= 48 ? 92 : margin >= 24 ? 82 : 57;
+  return margin >= 96 ? 94 : margin >= 56 ? 92 : margin >= 30 ? 82 : 57;
 }
 
 }  // namespace

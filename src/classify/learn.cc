@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "classify/normalise.h"
 #include "classify/reply.h"
@@ -15,13 +16,16 @@ namespace {
 /// Chosen by what they make of replies that were not learned (`bounced-judge --folds`).
 constexpr int kRounds = 16, kSettled = 8;  ///< the mean of what weights are after the last rounds
 constexpr float kRate = 0.15f, kDecay = 2.5e-4f, kSmallest = 1e-4f;
+/// Of what words tell in an example, so many in a hundred features are left out each time: what is
+/// learned must not hang on one word that the next server says otherwise. Codes and rules stay.
+constexpr unsigned kDropped = 40;
 /// Features that come less often are left out: they would only know one reply again.
 constexpr unsigned kLeast = 2;
 
 using Lanes = std::array<float, Learned::kLanes>;
 
 struct Example {
-  std::vector<std::uint32_t> features;  ///< numbers
+  std::vector<std::uint32_t> words, others;  ///< numbers of its features
   std::uint16_t cause = 0;
 };
 
@@ -31,8 +35,15 @@ struct Examples {
   std::vector<std::uint32_t> hashes;
 };
 
-std::vector<std::vector<std::uint32_t>> hashes_of(const std::vector<Lesson>& lessons) {
-  std::vector<std::vector<std::uint32_t>> all;
+/// A feature of a lesson.
+struct Told {
+  std::uint32_t hash = 0;
+  bool of_words = false;
+};
+
+std::vector<std::vector<Told>> hashes_of(const std::vector<Lesson>& lessons,
+                                         const Concepts& concepts) {
+  std::vector<std::vector<Told>> all;
   Normaliser normaliser;
   Normalised normalised;
   Features features;
@@ -48,32 +59,31 @@ std::vector<std::vector<std::uint32_t>> hashes_of(const std::vector<Lesson>& les
     Reply reply = reply_of(failure, normalised);
     reply.ruled = lesson.ruled;
     features.read(reply);
-    features.all(list);
-    std::vector<std::uint32_t>& mine = all.emplace_back();
-    for (const Feature& feature : list) mine.push_back(feature.hash);
+    features.all(concepts, list);
+    std::vector<Told>& mine = all.emplace_back();
+    for (const Feature& feature : list) mine.push_back({feature.hash, feature.of_words()});
   }
   return all;
 }
 
-Examples examples_of(const std::vector<Lesson>& lessons) {
-  const auto hashes = hashes_of(lessons);
+Examples examples_of(const std::vector<Lesson>& lessons, const Concepts& concepts) {
+  const auto hashes = hashes_of(lessons, concepts);
   std::unordered_map<std::uint32_t, unsigned> seen;
-  for (auto mine : hashes) {
-    std::sort(mine.begin(), mine.end());
-    mine.erase(std::unique(mine.begin(), mine.end()), mine.end());
-    for (const std::uint32_t hash : mine) ++seen[hash];
+  for (const std::vector<Told>& told : hashes) {
+    std::unordered_set<std::uint32_t> mine;
+    for (const Told& feature : told) seen[feature.hash] += mine.insert(feature.hash).second;
   }
   Examples examples;
   std::unordered_map<std::uint32_t, std::uint32_t> numbers;
   for (std::size_t i = 0; i < lessons.size(); ++i) {
     Example& example = examples.list.emplace_back();
     example.cause = static_cast<std::uint16_t>(lessons[i].cause);
-    for (const std::uint32_t hash : hashes[i]) {
+    for (const auto& [hash, of_words] : hashes[i]) {
       if (seen[hash] < kLeast) continue;
       const auto [at, fresh] =
           numbers.try_emplace(hash, static_cast<std::uint32_t>(numbers.size()));
       if (fresh) examples.hashes.push_back(hash);
-      example.features.push_back(at->second);
+      (of_words ? example.words : example.others).push_back(at->second);
     }
   }
   return examples;
@@ -88,10 +98,14 @@ class Regression {
     for (Lanes& lanes : sums_) lanes.fill(1e-6f);
   }
 
-  void step(const Example& example) {
-    Lanes slopes = chances(example);
+  void step(const Example& example, std::mt19937& random) {
+    features_ = example.others;
+    for (const std::uint32_t feature : example.words) {
+      if (random() % 100 >= kDropped) features_.push_back(feature);
+    }
+    Lanes slopes = chances();
     slopes[example.cause] -= 1;
-    for (const std::uint32_t feature : example.features) {
+    for (const std::uint32_t feature : features_) {
       Lanes& weights = weights_[feature];
       Lanes& sums = sums_[feature];
       for (std::size_t c = 1; c < kBuiltinCauses; ++c) {
@@ -120,9 +134,9 @@ class Regression {
 
  private:
   /// What the words say so far: how likely each cause is.
-  [[nodiscard]] Lanes chances(const Example& example) const {
+  [[nodiscard]] Lanes chances() const {
     Lanes chances{};
-    for (const std::uint32_t feature : example.features) {
+    for (const std::uint32_t feature : features_) {
       for (std::size_t c = 1; c < kBuiltinCauses; ++c) chances[c] += weights_[feature][c];
     }
     const float most = *std::max_element(chances.begin() + 1, chances.begin() + kBuiltinCauses);
@@ -136,6 +150,7 @@ class Regression {
   }
 
   std::vector<Lanes> weights_, sums_, totals_;
+  std::vector<std::uint32_t> features_;  ///< of the example, without those that are dropped
   int kept_ = 0;
 };
 
@@ -144,17 +159,28 @@ void shuffle(std::vector<std::uint32_t>& order, std::mt19937& random) {
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
 }
 
+/// What stands between blanks.
+std::vector<std::string_view> words_of(std::string_view text) {
+  std::vector<std::string_view> words;
+  for (std::size_t at = 0; (at = text.find_first_not_of(" \n", at)) != std::string_view::npos;) {
+    const std::size_t end = std::min(text.find_first_of(" \n", at), text.size());
+    words.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  return words;
+}
+
 }  // namespace
 
-Learned learn(const std::vector<Lesson>& lessons) {
-  const Examples examples = examples_of(lessons);
+Learned learn(const std::vector<Lesson>& lessons, const Concepts& concepts) {
+  const Examples examples = examples_of(lessons, concepts);
   Regression regression(examples.hashes.size());
   std::mt19937 random(1);
   std::vector<std::uint32_t> order(examples.list.size());
   std::iota(order.begin(), order.end(), 0u);
   for (int round = 0; round < kRounds; ++round) {
     shuffle(order, random);
-    for (const std::uint32_t i : order) regression.step(examples.list[i]);
+    for (const std::uint32_t i : order) regression.step(examples.list[i], random);
     if (round >= kSettled) regression.keep();
   }
   std::vector<std::pair<std::uint32_t, Learned::Row>> rows;
@@ -162,7 +188,46 @@ Learned learn(const std::vector<Lesson>& lessons) {
     const Learned::Row row = regression.row(i);
     if (row != Learned::Row{}) rows.emplace_back(examples.hashes[i], row);
   }
-  return Learned(rows);
+  return {rows, concepts};
+}
+
+Result<void> read_concept(std::string_view name, std::string_view words,
+                          std::vector<std::string>& names, std::vector<Concepts::Entry>& out) {
+  const auto wrong = [&](std::string_view what, const char* why) {
+    return fail(ErrorCode::data, "read concept", std::string(name), std::string(what) + why);
+  };
+  Concepts::Meaning meaning{};
+  std::size_t parts = 0;
+  for (const std::string_view part : words_of(name)) {
+    if (parts == meaning.size()) return wrong(name, ": more than two");
+    auto known = std::find(names.begin(), names.end(), part);
+    if (known == names.end()) known = names.emplace(known, part);
+    if (names.size() > UINT8_MAX) return wrong(name, ": too many concepts");
+    meaning[parts++] = static_cast<std::uint8_t>(known - names.begin() + 1);
+  }
+  Normaliser normaliser;
+  Normalised normalised;
+  Features features;
+  for (std::string_view text : words_of(words)) {
+    const bool beginning = text.back() == '*';
+    if (beginning) text.remove_suffix(1);
+    normaliser.run(text, 0, normalised);
+    Reply reply;
+    reply.text = normalised.text;
+    features.read(reply);
+    if (features.words().size() != 1) return wrong(text, ": is not one word");
+    const Word& word = features.word(features.words().front());
+    if (word.bytes[0] == '{') return wrong(text, ": is taken for what varies");
+    const auto same = std::find_if(out.begin(), out.end(), [&](const Concepts::Entry& other) {
+      return other.beginning == beginning && other.word == word;
+    });
+    if (same == out.end()) {
+      out.push_back({word, beginning, meaning});
+    } else if (same->meaning != meaning) {
+      return wrong(text, ": has another meaning in another row");
+    }
+  }
+  return {};
 }
 
 }  // namespace bounced::classify

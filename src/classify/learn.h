@@ -2,9 +2,11 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bounced/classifier.h"
+#include "bounced/result.h"
 #include "classify/learned.h"
 
 namespace bounced::classify {
@@ -20,8 +22,15 @@ struct Lesson {
   Ruled ruled;  ///< by the rules alone
 };
 
-/// Multinomial logistic regression over the features of all lessons (AdaGrad, decayed weights),
-/// rounded to sixteenths. The same lessons in the same order make the same model.
-Learned learn(const std::vector<Lesson>& lessons);
+/// Multinomial logistic regression over the features of all lessons (AdaGrad, decayed weights,
+/// dropout), rounded to sixteenths. The same lessons in the same order make the same model.
+Learned learn(const std::vector<Lesson>& lessons, const Concepts& concepts);
+
+/// A line of a table of concepts: words with blanks between them; one that ends in `*` stands for
+/// all that begin so. `name`: of the concept, or of two with a blank between them. Appends to
+/// `out`; `names` are those met so far. Error{data} names a word that is none, not one, or in two
+/// rows.
+Result<void> read_concept(std::string_view name, std::string_view words,
+                          std::vector<std::string>& names, std::vector<Concepts::Entry>& out);
 
 }  // namespace bounced::classify

@@ -100,21 +100,6 @@ void put_letters(Word& word, const char* from, std::size_t n) {
   word.size = static_cast<std::uint32_t>(n);
 }
 
-std::uint64_t load(const Word& word, std::size_t at) {
-  return load64(word.bytes.data() + at);
-}
-
-/// Numbers without a pattern in them: digits of pi.
-constexpr std::uint64_t kSalts[] = {0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0,
-                                    0x082efa98ec4e6c89, 0x452821e638d01377, 0xbe5466cf34e90c6c,
-                                    0xc0ac29b7c97c50dd, 0x3f84d5b5b5470917};
-
-std::uint64_t hash_word(const Word& word) {
-  const std::uint64_t front = fold_product(load(word, 0) ^ kSalts[0], load(word, 8) ^ kSalts[1]);
-  if (word.size <= 16) return front;
-  return front ^ fold_product(load(word, 16) ^ kSalts[2], load(word, 24) ^ kSalts[3]);
-}
-
 std::uint32_t hash_of(Feature::Kind kind, std::uint64_t what, std::uint64_t next = 0) {
   return static_cast<std::uint32_t>(
       fold_product(what ^ kSalts[4], next ^ kSalts[5] ^ (static_cast<std::uint64_t>(kind) << 56)));
@@ -240,18 +225,19 @@ void Features::read(const Reply& reply) {
   add(Kind::rule, cause | 1u << 8 | sureness_of(reply.ruled));
 }
 
-std::size_t Features::of_word(std::uint32_t i, OfWord& out) const {
+std::size_t Features::of_word(std::uint32_t i, const Concepts& concepts, OfWord& out) const {
   using Kind = Feature::Kind;
   const Word& word = words_[i];
   std::size_t n = 0;
   out[n++] = {Kind::word, 0, hash_of(Kind::word, hashes_[i]), i};
   if (word.bytes[0] == '{') return n;
+  for (const std::uint8_t means : concepts.of(word)) {
+    if (means != 0) out[n++] = {Kind::concept_, 0, hash_of(Kind::concept_, means), i};
+  }
   const std::size_t letter = (kind_of(word.bytes[0]) & kHigh) != 0 ? 2 : 1;
   const auto part = [&](Kind kind, std::size_t from, std::size_t size) {
-    Word bytes;
-    copy_short(bytes.bytes.data(), word.bytes.data() + from, size);
-    bytes.size = static_cast<std::uint32_t>(size);
-    out[n++] = {kind, static_cast<std::uint8_t>(size), hash_of(kind, hash_word(bytes), size), i};
+    const std::uint64_t hash = hash_word(word.part(from, size));
+    out[n++] = {kind, static_cast<std::uint8_t>(size), hash_of(kind, hash, size), i};
   };
   for (const std::size_t beginning : kBeginnings) {
     if (word.size > beginning * letter) part(Kind::beginning, 0, beginning * letter);
@@ -260,11 +246,11 @@ std::size_t Features::of_word(std::uint32_t i, OfWord& out) const {
   return n;
 }
 
-void Features::all(std::vector<Feature>& out) const {
+void Features::all(const Concepts& concepts, std::vector<Feature>& out) const {
   out.clear();
   OfWord features;
   for (const std::uint32_t i : words()) {
-    out.insert(out.end(), features.begin(), features.begin() + of_word(i, features));
+    out.insert(out.end(), features.begin(), features.begin() + of_word(i, concepts, features));
   }
   out.insert(out.end(), list_.begin(), list_.begin() + size_);
 }
@@ -273,6 +259,7 @@ std::string Features::name(const Feature& feature, const Reply& reply) const {
   const auto word = [&](std::uint32_t i) { return std::string(words_[i].text()); };
   switch (feature.kind) {
     case Feature::Kind::word:
+    case Feature::Kind::concept_:
       return word(feature.begin);
     case Feature::Kind::beginning:
       return word(feature.begin).substr(0, feature.bytes) + "...";
@@ -300,7 +287,8 @@ std::string Features::name(const Feature& feature, const Reply& reply) const {
   return {};
 }
 
-Learned::Learned(const std::vector<std::pair<std::uint32_t, Row>>& rows) {
+Learned::Learned(const std::vector<std::pair<std::uint32_t, Row>>& rows, Concepts concepts)
+    : concepts_(std::move(concepts)) {
   slots_.resize(std::bit_ceil(rows.size() * 3 + 1));
   const std::size_t mask = slots_.size() - 1;
   for (const auto& [hash, row] : rows) {
@@ -315,7 +303,7 @@ std::uint64_t Learned::fingerprint() const {
   const auto bytes = [](const auto& list) {
     return string_view(reinterpret_cast<const char*>(list.data()), list.size() * sizeof list[0]);
   };
-  return hash64(bytes(rows_), hash64(bytes(slots_)));
+  return hash64(bytes(rows_), hash64(bytes(slots_), concepts_.fingerprint()));
 }
 
 namespace {
@@ -371,7 +359,7 @@ class Sums {
 [[gnu::noinline]] void Weigher::meet(Known& known, std::uint32_t i) {
   known = {features_.word(i), 0, {}};
   Features::OfWord features;
-  const std::size_t count = features_.of_word(i, features);
+  const std::size_t count = features_.of_word(i, learned_.concepts(), features);
   known.rows = static_cast<std::uint32_t>(add_rows({features.data(), count}, known.sums));
 }
 
@@ -450,7 +438,7 @@ Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
 std::vector<Weigher::Reason> Weigher::reasons(const Reply& reply, std::size_t most) const {
   std::vector<Reason> reasons;
   std::vector<Feature> features;
-  features_.all(features);
+  features_.all(learned_.concepts(), features);
   for (const Feature& feature : features) {
     const Learned::Row* const row = learned_.find(feature.hash);
     if (row == nullptr) continue;

@@ -12,6 +12,8 @@
 #include "base/prefetch.h"
 #include "bounced/cause.h"
 #include "bounced/event.h"
+#include "classify/concepts.h"
+#include "classify/word.h"
 
 namespace bounced::classify {
 
@@ -32,22 +34,11 @@ struct Reply {
   Ruled ruled;
 };
 
-/// A word of a reply as it is weighed: lower case, each number one zero, without apostrophes and
-/// without what logs mask or old servers leave out (whatever is not ASCII in a word that has ASCII
-/// letters, and `?`): `empf?nger` and `empfänger` are one word. Zeros follow. Single
-/// Latin letters are no words; those of scripts without blanks are their characters.
-struct Word {
-  static constexpr std::size_t kBytes = 32;  ///< the rest of a longer one does not count
-  std::array<char, kBytes> bytes{};
-  std::uint32_t size = 0;
-  [[nodiscard]] std::string_view text() const { return {bytes.data(), size}; }
-  [[nodiscard]] bool operator==(const Word&) const = default;
-};
-
 /// What a reply has that can weigh something.
 struct Feature {
   enum class Kind : std::uint8_t {
     word,
+    concept_,   ///< what the word means (Concepts)
     beginning,  ///< of a word: some bytes
     end,        ///< likewise
     pair,
@@ -62,6 +53,7 @@ struct Feature {
   std::uint8_t bytes = 0;   ///< of a beginning or an end
   std::uint32_t hash = 0;   ///< the same on every machine
   std::uint32_t begin = 0;  ///< of its words in the list of words read (not of codes)
+  [[nodiscard]] bool of_words() const { return kind <= Kind::pair; }
 };
 
 /// The features of a reply. Its first kWordsMax words count, each once, and so does each pair; two
@@ -77,9 +69,9 @@ class Features {
   [[nodiscard]] const Word& word(std::uint32_t i) const { return words_[i]; }
   [[nodiscard]] std::uint64_t hash_of_word(std::uint32_t i) const { return hashes_[i]; }
   /// What the i-th word has alone: its features depend on nothing but the word.
-  static constexpr std::size_t kOfWord = 5;
+  static constexpr std::size_t kOfWord = 7;
   using OfWord = std::array<Feature, kOfWord>;
-  std::size_t of_word(std::uint32_t i, OfWord& out) const;
+  std::size_t of_word(std::uint32_t i, const Concepts& concepts, OfWord& out) const;
   /// Pairs of words, then what is not of words, then what is of a rule.
   [[nodiscard]] std::span<const Feature> pairs() const { return {list_.data(), pairs_}; }
   [[nodiscard]] std::span<const Feature> codes() const { return {list_.data() + pairs_, kCodes}; }
@@ -87,7 +79,7 @@ class Features {
     return {list_.data() + pairs_ + kCodes, size_ - pairs_ - kCodes};
   }
   /// All of these.
-  void all(std::vector<Feature>& out) const;
+  void all(const Concepts& concepts, std::vector<Feature>& out) const;
   /// "no such", "recip...", "550", "x.1.1", "in rcpt": for people.
   [[nodiscard]] std::string name(const Feature& feature, const Reply& reply) const;
 
@@ -114,8 +106,9 @@ class Learned {
   using Row = std::array<std::int8_t, kLanes>;
 
   Learned() = default;
-  /// By hash of feature, each once.
-  explicit Learned(const std::vector<std::pair<std::uint32_t, Row>>& rows);
+  /// By hash of feature, each once; and what the words were taken for.
+  Learned(const std::vector<std::pair<std::uint32_t, Row>>& rows, Concepts concepts);
+  [[nodiscard]] const Concepts& concepts() const { return concepts_; }
   [[nodiscard]] bool empty() const { return rows_.empty(); }
   /// The row of a feature; nullptr when it weighs nothing.
   [[nodiscard]] const Row* find(std::uint32_t hash) const {
@@ -136,6 +129,7 @@ class Learned {
   static void walk(Self& self, Walk& walk) {
     walk.list(self.slots_);
     walk.list(self.rows_);
+    Concepts::walk(self.concepts_, walk);
   }
 
  private:
@@ -145,6 +139,7 @@ class Learned {
   };
   std::vector<Slot> slots_;  ///< open addressing
   std::vector<Row> rows_;
+  Concepts concepts_;
 };
 
 /// Weighs replies. Keeps a reference to the model. Thread safety: none; one per thread.

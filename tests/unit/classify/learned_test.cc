@@ -27,7 +27,7 @@ Reply reply(std::string_view text, std::uint16_t code = 550) {
 
 std::vector<Feature> all_of(const Features& features) {
   std::vector<Feature> all;
-  features.all(all);
+  features.all({}, all);
   return all;
 }
 
@@ -127,7 +127,7 @@ std::vector<Lesson> lessons() {
 }
 
 TEST(Learned, WordsDecideAndABonusHolds) {
-  const Learned learned = learn(lessons());
+  const Learned learned = learn(lessons(), {});
   ASSERT_FALSE(learned.empty());
   Weigher weigher(learned);
   const Reply nobody = reply("nobody here");
@@ -152,7 +152,7 @@ TEST(Learned, HowFarARuleIsToBeTrusted) {
     taught.ruled = {Cause::mailbox_full, 97, 40};
     all.push_back(taught);
   }
-  const Learned learned = learn(all);
+  const Learned learned = learn(all, {});
   Weigher weigher(learned);
   Reply asked = reply("qwertz");
   asked.ruled = {Cause::mailbox_unknown, 60, 4};
@@ -164,7 +164,7 @@ TEST(Learned, HowFarARuleIsToBeTrusted) {
 /// More words than are kept, so that they push each other out.
 TEST(Learned, WhatWasMetBeforeMakesNoDifference) {
   auto all = lessons();
-  const Learned learned = learn(all);
+  const Learned learned = learn(all, {});
   Weigher worn(learned);
   std::mt19937 random(7);
   const char* const words[] = {"nobody", "host", "welcome", "name", "human", "such"};
@@ -183,8 +183,65 @@ TEST(Learned, WhatWasMetBeforeMakesNoDifference) {
   }
 }
 
+Concepts concepts_of(const std::vector<std::pair<std::string_view, std::string_view>>& rows) {
+  std::vector<std::string> names;
+  std::vector<Concepts::Entry> entries;
+  for (const auto& [name, words] : rows) {
+    EXPECT_TRUE(read_concept(name, words, names, entries)) << name;
+  }
+  return Concepts(entries);
+}
+
+Concepts::Meaning meaning_of(const Concepts& concepts, std::string_view text) {
+  Features features;
+  features.read(reply(text));
+  return concepts.of(features.word(features.words().front()));
+}
+
+TEST(Concepts, OfWholeWordsAndOfTheLongestBeginning) {
+  const Concepts concepts = concepts_of({{"not", "no nicht 没"},
+                                         {"user", "user* empf*"},
+                                         {"not user", "userless"},
+                                         {"known", "userk*"}});
+  using Meaning = Concepts::Meaning;
+  EXPECT_EQ(meaning_of(concepts, "nicht"), (Meaning{1, 0}));
+  EXPECT_EQ(meaning_of(concepts, "nichts"), (Meaning{0, 0}));
+  EXPECT_EQ(meaning_of(concepts, "users"), (Meaning{2, 0}));
+  EXPECT_EQ(meaning_of(concepts, "userless"), (Meaning{1, 2}));
+  EXPECT_EQ(meaning_of(concepts, "userkit"), (Meaning{3, 0}));
+  EXPECT_EQ(meaning_of(concepts, "没"), (Meaning{1, 0}));
+  EXPECT_EQ(meaning_of(concepts, "empf?nger"), meaning_of(concepts, "empfänger"));
+  EXPECT_EQ(meaning_of(Concepts(), "nicht"), (Meaning{0, 0}));
+}
+
+TEST(Concepts, WhatIsNoWordIsNamed) {
+  for (const auto& [name, words, told] :
+       {std::tuple{"user", "one-two", "is not one word"},
+        std::tuple{"a b c", "no", "more than two"},
+        std::tuple{"user", "x@example.com", "is taken for what varies"},
+        std::tuple{"user", "no", "another meaning"}}) {
+    std::vector<std::string> names;
+    std::vector<Concepts::Entry> entries;
+    ASSERT_TRUE(read_concept("not", "no", names, entries));
+    const auto read = read_concept(name, words, names, entries);
+    ASSERT_FALSE(read) << words;
+    EXPECT_NE(read.error().message().find(told), std::string::npos) << read.error().message();
+  }
+}
+
+TEST(Learned, AWordOfTheSameMeaningIsUnderstood) {
+  const Concepts concepts = concepts_of({{"not", "nobody niemand"}, {"host", "host rechner"}});
+  const Learned plain = learn(lessons(), {}), learned = learn(lessons(), concepts);
+  EXPECT_EQ(Weigher(plain).weigh(reply("niemand"), Cause::unknown_permanent, 0).cause, Cause::none);
+  EXPECT_EQ(Weigher(learned).weigh(reply("niemand"), Cause::unknown_permanent, 0).cause,
+            Cause::mailbox_unknown);
+  EXPECT_EQ(Weigher(learned).weigh(reply("rechner"), Cause::unknown_permanent, 0).cause,
+            Cause::sender_ip_listed);
+  EXPECT_NE(plain.fingerprint(), learned.fingerprint());
+}
+
 TEST(Learned, CodesAloneSayNothingAndNobodyFailsNotByWords) {
-  const Learned learned = learn(lessons());
+  const Learned learned = learn(lessons(), {});
   Weigher weigher(learned);
   EXPECT_EQ(weigher.weigh(reply("qwertz zxcvb"), Cause::unknown_permanent, 0).cause, Cause::none);
   EXPECT_EQ(weigher.weigh(reply("confirm that you are human"), Cause::policy_local, 0).cause,
@@ -194,10 +251,10 @@ TEST(Learned, CodesAloneSayNothingAndNobodyFailsNotByWords) {
 }
 
 TEST(Learned, TheSameLessonsMakeTheSameModel) {
-  EXPECT_EQ(learn(lessons()).fingerprint(), learn(lessons()).fingerprint());
+  EXPECT_EQ(learn(lessons(), {}).fingerprint(), learn(lessons(), {}).fingerprint());
   auto other = lessons();
   other.push_back(lesson("550 nobody", Cause::mailbox_full));
-  EXPECT_NE(learn(other).fingerprint(), learn(lessons()).fingerprint());
+  EXPECT_NE(learn(other, {}).fingerprint(), learn(lessons(), {}).fingerprint());
 }
 
 TEST(Learned, NothingLearnedSaysNothing) {
@@ -216,7 +273,7 @@ std::shared_ptr<const RuleSet> rules_with_words() {
   read_rule_text(
       "[[rule]]\nid=\"o/final\"\ncause=\"mailbox.unknown\"\nconfidence=0.6\nany=[\"my host\"]\n",
       "theirs", 1, files);
-  files.learned = learn(lessons());
+  files.learned = learn(lessons(), {});
   auto set = RuleSet::build(std::move(files), "");
   return set ? *set : nullptr;
 }
