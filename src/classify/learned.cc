@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/prefetch.h"
 #include "base/text.h"
+#include "base/zero.h"
 
 namespace bounced::classify {
 namespace {
@@ -161,6 +162,7 @@ namespace {
 /// Hashes of one reply's words or pairs. Most that are new are told by a bit.
 class Once {
  public:
+  Once() { zero(bits_); }
   bool is_new(std::uint64_t hash) {
     std::uint64_t& bits = bits_[hash % bits_.size()];
     const std::uint64_t bit = std::uint64_t{1} << (hash / bits_.size() % 64);
@@ -174,7 +176,7 @@ class Once {
   }
 
  private:
-  std::array<std::uint64_t, 16> bits_{};
+  std::array<std::uint64_t, 16> bits_;
   std::array<std::uint64_t, Features::kWordsMax> met_;  ///< the first count_
   std::size_t count_ = 0;
 };
@@ -313,11 +315,20 @@ using Lanes = std::array<std::int16_t, Learned::kLanes>;
 class Sums {
  public:
 #if defined(__SSE4_1__)
-  explicit Sums(const Lanes& from) {
-    std::memcpy(sums_, from.data(), sizeof sums_);
+  [[gnu::always_inline]] explicit Sums(const Lanes& from) {
+    load(from);
   }
-  void store(Lanes& to) const {
-    std::memcpy(to.data(), sums_, sizeof sums_);
+  [[gnu::always_inline]] void load(const Lanes& from) {
+#pragma GCC unroll 6
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      sums_[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from.data() + i * kStep));
+    }
+  }
+  [[gnu::always_inline]] void store(Lanes& to) const {
+#pragma GCC unroll 6
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to.data() + i * kStep), sums_[i]);
+    }
   }
   [[gnu::always_inline]] void add(const Learned::Row& row) {
 #pragma GCC unroll 6
@@ -339,6 +350,9 @@ class Sums {
   __m128i sums_[kSteps];
 #else
   explicit Sums(const Lanes& from) : sums_(from) {}
+  void load(const Lanes& from) {
+    sums_ = from;
+  }
   void store(Lanes& to) const {
     to = sums_;
   }
@@ -374,7 +388,11 @@ std::size_t Weigher::add_words() {
   Sums sums(scores_);
   for (const std::uint32_t i : features_.words()) {
     Known& known = known_[features_.hash_of_word(i) % kKnown];
-    if (!(known.word == features_.word(i))) meet(known, i);
+    if (!(known.word == features_.word(i))) [[unlikely]] {
+      sums.store(scores_);  // in memory only for this
+      meet(known, i);
+      sums.load(scores_);
+    }
     rows += known.rows;
     sums.add(known.sums);
   }
@@ -384,17 +402,17 @@ std::size_t Weigher::add_words() {
 
 /// Adds the rows of features to sums; returns how many have one.
 std::size_t Weigher::add_rows(std::span<const Feature> features, Scores& to) {
-  rows_.clear();
+  std::size_t count = 0;
   for (const Feature& feature : features) {
     const Learned::Row* const row = learned_.find(feature.hash);
     if (row == nullptr) continue;
     prefetch(row);
-    rows_.push_back(row);
+    rows_[count++] = row;
   }
   Sums sums(to);
-  for (const Learned::Row* const row : rows_) sums.add(*row);
+  for (std::size_t i = 0; i < count; ++i) sums.add(*rows_[i]);
   sums.store(to);
-  return rows_.size();
+  return count;
 }
 
 /// Long replies say much that decides nothing: beyond this many words each counts for less.
@@ -407,6 +425,17 @@ void Weigher::shorten() {
   }
 }
 
+namespace {
+using Wide = std::array<int, Learned::kLanes>;
+
+/// The first lane of the highest score: the loop for that has no branch, so vectors do it.
+std::uint16_t strongest(const Wide& scores) {
+  int most = scores[0];
+  for (const int score : scores) most = std::max(most, score);
+  return static_cast<std::uint16_t>(std::find(scores.begin(), scores.end(), most) - scores.begin());
+}
+}  // namespace
+
 Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
   if (learned_.empty()) return {};
   if (known_.empty()) known_.resize(kKnown);
@@ -418,17 +447,16 @@ Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
   shorten();
   add_rows(features_.rules(), scores_);
   const auto favourite = static_cast<std::size_t>(favoured);
-  int best = std::numeric_limits<int>::min(), next = best;
-  for (std::uint16_t cause = 1; cause < kBuiltinCauses; ++cause) {
-    const int score = scores_[cause] + (cause == favourite ? bonus : 0);
-    if (score > best) {
-      next = std::exchange(best, score);
-      next_ = std::exchange(best_, cause);
-    } else if (score > next) {
-      next = score;
-      next_ = cause;
-    }
-  }
+  Wide scores;
+  for (std::size_t lane = 0; lane < scores.size(); ++lane) scores[lane] = scores_[lane];
+  if (favourite < kBuiltinCauses) scores[favourite] += bonus;
+  constexpr int kLeast = std::numeric_limits<int>::min();
+  scores[0] = kLeast;  // no cause
+  std::fill(scores.begin() + kBuiltinCauses, scores.end(), kLeast);
+  best_ = strongest(scores);
+  const int best = std::exchange(scores[best_], kLeast);
+  next_ = strongest(scores);
+  const int next = scores[next_];
   const bool better = best_ != favourite;
   if (better && (of_words == 0 || is_no_failure(Cause{best_}))) return {};
   const int by_words = better && favourite < kBuiltinCauses ? spoken[best_] - spoken[favourite] : 0;

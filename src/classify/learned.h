@@ -167,10 +167,10 @@ class Weigher {
  private:
   using Scores = std::array<std::int16_t, Learned::kLanes>;
   /// A word that was met, and the sums of what it weighs alone.
-  struct Known {
+  struct alignas(16) Known {
     Word word;
     std::uint32_t rows = 0;  ///< how many of its features weigh anything
-    Scores sums{};
+    alignas(16) Scores sums{};
   };
   void meet(Known& known, std::uint32_t word);
   std::size_t add_words();
@@ -182,7 +182,7 @@ class Weigher {
   /// By hash, the last one met: servers' words are few. 300 KB.
   static constexpr std::size_t kKnown = 2'048;
   std::vector<Known> known_;
-  std::vector<const Learned::Row*> rows_;  ///< scratch
+  std::array<const Learned::Row*, Features::kWordsMax> rows_;  ///< scratch
   Scores scores_{};
   std::uint16_t best_ = 0, next_ = 0;
 };
