@@ -41,7 +41,7 @@ constexpr std::uint32_t kNormalised = 0, kSketched = 1;
 constexpr std::uint8_t kSure = 97;
 /// What words alone must weigh more to make dead what a code or a rule does not, in sixteenths: a
 /// text that says nothing is no dead mailbox because most failures are, nor is one by its code.
-constexpr int kDeadMargin = 16, kDeadMarginOfRule = 28, kDeadByWords = 12;
+constexpr int kDeadMargin = 16, kDeadMarginOfRule = 24, kDeadByWords = 12;
 /// What they must weigh more to blame the recipient for what a rule blames on somebody else.
 constexpr int kBlameMargin = 24;
 /// What they must weigh more to take the cause that a rule names away and give none instead.
@@ -90,7 +90,12 @@ struct Classifier::Impl {
         normaliser(ours),
         sketch(*rules->telling, ours),
         matcher(*rules),
-        weigher(rules->learned) {}
+        weigher(rules->learned) {
+    for (std::size_t cause = 1; cause < kBuiltinCauses; ++cause) {
+      if (makes_dead(static_cast<Cause>(cause)))
+        dead_causes |= classify::Weigher::Causes{1} << cause;
+    }
+  }
 
   std::shared_ptr<const RuleSet> rules;
   Options options;
@@ -99,6 +104,7 @@ struct Classifier::Impl {
   classify::Sketch sketch;
   classify::Matcher matcher;
   classify::Weigher weigher;
+  classify::Weigher::Causes dead_causes = 0;
   classify::Memo memo;
   Secret secret = random_secret();
   Stats stats;
@@ -206,8 +212,9 @@ Verdict Classifier::Impl::weigh(const Verdict& ruled, int bonus, int dead_margin
       (unknown && (is_unknown(ruled.cause) || words.margin < unknown_margin))) {
     return ruled;
   }
+  // Whether it is dead, not which of the causes of that: they share their words.
   if (makes_dead(words.cause) && !makes_dead(ruled.cause) &&
-      (words.margin < dead_margin || words.by_words < kDeadByWords)) {
+      (weigher.over_others(dead_causes) < dead_margin || words.by_words < kDeadByWords)) {
     return ruled;
   }
   const bool blames = rules->info(words.cause).fault == Fault::recipient &&

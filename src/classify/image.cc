@@ -8,7 +8,7 @@ namespace bounced {
 namespace {
 
 /// Raise the number with any change of what is walked over: an image of before is then no image.
-constexpr std::string_view kMagic = "bounced-rules-7\n";
+constexpr std::string_view kMagic = "bounced-rules-8\n";
 
 class Writer {
  public:

@@ -23,7 +23,8 @@ struct Lesson {
 };
 
 /// Multinomial logistic regression over the features of all lessons (AdaGrad, decayed weights,
-/// dropout), rounded to sixteenths. The same lessons in the same order make the same model.
+/// dropout), the mean of several, rounded to sixteenths. Uses several threads. The same lessons in
+/// the same order make the same model.
 Learned learn(const std::vector<Lesson>& lessons, const Concepts& concepts);
 
 /// A line of a table of concepts: words with blanks between them; one that ends in `*` stands for

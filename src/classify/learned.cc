@@ -181,6 +181,11 @@ class Once {
   std::size_t count_ = 0;
 };
 
+/// 4 or 5 mostly; 0 = no code.
+unsigned class_of(const Reply& reply) {
+  return reply.smtp_code != 0 ? reply.smtp_code / 100u : reply.enhanced.klass;
+}
+
 /// The features of a rule: its cause with how long its literal is, and with how sure it is.
 std::uint64_t length_of(const Ruled& ruled) {
   return ruled.length < 10   ? 0
@@ -215,12 +220,17 @@ void Features::read(const Reply& reply) {
     list_[size_++] = {kind, 0, hash_of(kind, what), 0};
   };
   add(Kind::code, reply.smtp_code);
-  add(Kind::code_class, reply.smtp_code != 0 ? reply.smtp_code / 100u : reply.enhanced.klass);
+  const std::uint64_t klass = class_of(reply);
+  add(Kind::code_class, klass);
   add(Kind::enhanced, !reply.enhanced.present()
                           ? ~std::uint64_t{0}
                           : std::uint64_t{reply.enhanced.subject} << 16 | reply.enhanced.detail);
-  add(Kind::phase, static_cast<std::uint64_t>(reply.phase));
-  add(Kind::kind, static_cast<std::uint64_t>(reply.kind));
+  const auto phase = static_cast<std::uint64_t>(reply.phase);
+  const auto kind = static_cast<std::uint64_t>(reply.kind);
+  add(Kind::phase, phase);
+  add(Kind::kind, kind);
+  add(Kind::phase_class, phase << 16 | klass);
+  add(Kind::phase_kind, phase << 16 | kind);
   if (reply.ruled.cause == Cause::none) return;
   const std::uint64_t cause = static_cast<std::uint64_t>(reply.ruled.cause) << 16;
   add(Kind::rule, cause | length_of(reply.ruled));
@@ -259,6 +269,12 @@ void Features::all(const Concepts& concepts, std::vector<Feature>& out) const {
 
 std::string Features::name(const Feature& feature, const Reply& reply) const {
   const auto word = [&](std::uint32_t i) { return std::string(words_[i].text()); };
+  const auto klass = [&] {
+    return class_of(reply) == 0 ? "no reply code" : std::to_string(class_of(reply)) + "xx";
+  };
+  const auto phase = [&] {
+    return reply.phase == Phase::none ? "no phase" : "in " + std::string(to_string(reply.phase));
+  };
   switch (feature.kind) {
     case Feature::Kind::word:
     case Feature::Kind::concept_:
@@ -274,15 +290,19 @@ std::string Features::name(const Feature& feature, const Reply& reply) const {
     case Feature::Kind::code:
       return reply.smtp_code == 0 ? "no reply code" : std::to_string(reply.smtp_code);
     case Feature::Kind::code_class:
-      return reply.smtp_code == 0 ? "no reply code" : std::to_string(reply.smtp_code / 100) + "xx";
+      return klass();
     case Feature::Kind::enhanced:
       if (!reply.enhanced.present()) return "no enhanced code";
       return "x." + std::to_string(reply.enhanced.subject) + "." +
              std::to_string(reply.enhanced.detail);
     case Feature::Kind::phase:
-      return reply.phase == Phase::none ? "no phase" : "in " + std::string(to_string(reply.phase));
+      return phase();
     case Feature::Kind::kind:
       return std::string(to_string(reply.kind));
+    case Feature::Kind::phase_class:
+      return klass() + " " + phase();
+    case Feature::Kind::phase_kind:
+      return std::string(to_string(reply.kind)) + " " + phase();
     case Feature::Kind::rule:
       return "the rule";
   }
@@ -426,10 +446,10 @@ void Weigher::shorten() {
 }
 
 namespace {
-using Wide = std::array<int, Learned::kLanes>;
+constexpr int kLeast = std::numeric_limits<int>::min();
 
 /// The first lane of the highest score: the loop for that has no branch, so vectors do it.
-std::uint16_t strongest(const Wide& scores) {
+std::uint16_t strongest(const std::array<int, Learned::kLanes>& scores) {
   int most = scores[0];
   for (const int score : scores) most = std::max(most, score);
   return static_cast<std::uint16_t>(std::find(scores.begin(), scores.end(), most) - scores.begin());
@@ -447,20 +467,27 @@ Weigher::Opinion Weigher::weigh(const Reply& reply, Cause favoured, int bonus) {
   shorten();
   add_rows(features_.rules(), scores_);
   const auto favourite = static_cast<std::size_t>(favoured);
-  Wide scores;
+  Wide& scores = others_;
   for (std::size_t lane = 0; lane < scores.size(); ++lane) scores[lane] = scores_[lane];
   if (favourite < kBuiltinCauses) scores[favourite] += bonus;
-  constexpr int kLeast = std::numeric_limits<int>::min();
   scores[0] = kLeast;  // no cause
   std::fill(scores.begin() + kBuiltinCauses, scores.end(), kLeast);
   best_ = strongest(scores);
-  const int best = std::exchange(scores[best_], kLeast);
+  best_score_ = std::exchange(scores[best_], kLeast);
   next_ = strongest(scores);
   const int next = scores[next_];
   const bool better = best_ != favourite;
   if (better && (of_words == 0 || is_no_failure(Cause{best_}))) return {};
   const int by_words = better && favourite < kBuiltinCauses ? spoken[best_] - spoken[favourite] : 0;
-  return {static_cast<Cause>(best_), best - next, by_words};
+  return {static_cast<Cause>(best_), best_score_ - next, by_words};
+}
+
+int Weigher::over_others(Causes causes) const {
+  int most = kLeast;
+  for (std::size_t lane = 1; lane < kBuiltinCauses; ++lane) {
+    if ((causes >> lane & 1) == 0) most = std::max(most, others_[lane]);
+  }
+  return most == kLeast ? 0 : best_score_ - most;
 }
 
 std::vector<Weigher::Reason> Weigher::reasons(const Reply& reply, std::size_t most) const {

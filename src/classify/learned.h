@@ -47,6 +47,8 @@ struct Feature {
     enhanced,
     phase,
     kind,
+    phase_class,  ///< both together: a 5xx to MAIL FROM is another thing than one to RCPT TO
+    phase_kind,   ///< likewise
     rule,
   };
   Kind kind = Kind::word;
@@ -84,7 +86,7 @@ class Features {
   [[nodiscard]] std::string name(const Feature& feature, const Reply& reply) const;
 
  private:
-  static constexpr std::size_t kCodes = 5, kRules = 2;
+  static constexpr std::size_t kCodes = 7, kRules = 2;
   void read_words(std::string_view text);
   void read_pairs();
 
@@ -156,6 +158,11 @@ class Weigher {
   /// has failed (auto-replies, our own refusals) is never found by words alone.
   /// Nor is any other cause by codes alone.
   Opinion weigh(const Reply& reply, Cause favoured, int bonus);
+  /// A bit for each built-in cause, by its number.
+  using Causes = std::uint64_t;
+  static_assert(kBuiltinCauses <= 64);
+  /// Of the last weigh(): what its cause has over the best one that is not among `causes`.
+  [[nodiscard]] int over_others(Causes causes) const;
 
   struct Reason {
     std::string feature;
@@ -166,6 +173,7 @@ class Weigher {
 
  private:
   using Scores = std::array<std::int16_t, Learned::kLanes>;
+  using Wide = std::array<int, Learned::kLanes>;
   /// A word that was met, and the sums of what it weighs alone.
   struct alignas(16) Known {
     Word word;
@@ -184,6 +192,8 @@ class Weigher {
   std::vector<Known> known_;
   std::array<const Learned::Row*, Features::kWordsMax> rows_;  ///< scratch
   Scores scores_{};
+  Wide others_{};  ///< with the bonus, the best one left out
+  int best_score_ = 0;
   std::uint16_t best_ = 0, next_ = 0;
 };
 

@@ -73,13 +73,13 @@ TEST(Features, AnyBytesAreRead) {
   for (int round = 0; round < 3000; ++round) {
     text += static_cast<char>(round * 37 + round / 7);
     features.read(reply(text));
-    ASSERT_LE(all_of(features).size(), Features::kWordsMax * (Features::kOfWord + 1) + 5);
+    ASSERT_LE(all_of(features).size(), Features::kWordsMax * (Features::kOfWord + 1) + 7);
   }
   features.read(reply("{"));
   features.read(reply("{addr"));
   features.read(reply("\xe9"));
   features.read(reply(""));
-  EXPECT_EQ(all_of(features).size(), 5u);
+  EXPECT_EQ(all_of(features).size(), 7u);
 }
 
 TEST(Features, BeginningsAndEndsOfAWord) {
@@ -140,6 +140,47 @@ TEST(Learned, WordsDecideAndABonusHolds) {
   EXPECT_EQ(reasons[0].feature, "nobody");
   EXPECT_EQ(weigher.weigh(reply("nobody here"), Cause::mailbox_full, 1000).cause,
             Cause::mailbox_full);
+}
+
+/// Two causes of the same words: close to each other, and both far from the rest.
+TEST(Learned, HowFarCausesOfOneKindLeadAllOthers) {
+  auto all = lessons();
+  for (int i = 0; i < 2; ++i)
+    all.push_back(lesson("550 nobody of that name", Cause::mailbox_moved));
+  const Learned learned = learn(all, {});
+  Weigher weigher(learned);
+  const auto words = weigher.weigh(reply("nobody of that name"), Cause::unknown_permanent, 0);
+  ASSERT_EQ(words.cause, Cause::mailbox_unknown);
+  const auto bit = [](Cause cause) { return Weigher::Causes{1} << static_cast<unsigned>(cause); };
+  EXPECT_EQ(weigher.over_others(0), words.margin);
+  EXPECT_EQ(weigher.over_others(bit(Cause::sender_ip_listed)), words.margin);
+  EXPECT_GT(weigher.over_others(bit(Cause::mailbox_moved)), words.margin);
+  EXPECT_EQ(weigher.over_others(~Weigher::Causes{0}), 0);
+}
+
+/// The same words and codes, told to the sender's name and to the recipient's.
+TEST(Learned, ThePhaseWithACodeDecides) {
+  std::vector<Lesson> all;
+  for (int i = 0; i < 16; ++i) {
+    for (const std::uint16_t code : {550, 450}) {
+      for (const Phase phase : {Phase::mail, Phase::rcpt}) {
+        Lesson told = lesson("qwertz", Cause::none);
+        told.smtp_code = code;
+        told.phase = phase;
+        told.cause = (code == 550) == (phase == Phase::rcpt) ? Cause::mailbox_unknown
+                                                             : Cause::sender_rejected;
+        all.push_back(told);
+      }
+    }
+  }
+  const Learned learned = learn(all, {});
+  Weigher weigher(learned);
+  for (const Lesson& told : all) {
+    Reply asked = reply("qwertz");
+    asked.smtp_code = told.smtp_code;
+    asked.phase = told.phase;
+    EXPECT_EQ(weigher.weigh(asked, Cause::unknown_permanent, 0).cause, told.cause);
+  }
 }
 
 TEST(Learned, HowFarARuleIsToBeTrusted) {
