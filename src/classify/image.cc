@@ -121,7 +121,7 @@ void RuleSet::walk_image(Set& set, Walk& walk) {
   walk.list(set.rule_providers);
   walk.list(set.code_rules);
   walk.list(set.patterns);
-  walk.list(set.users);
+  walk.list(set.references);
   walk.list(set.provider_parents);
   walk.list(set.suffixes_);
   for (auto* texts : {&set.rule_ids, &set.pattern_texts, &set.provider_suffixes}) {

@@ -1,9 +1,7 @@
 // Matcher: all rules that a normalised text satisfies, and which of them wins.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <span>
 #include <string_view>
 #include <vector>
 
@@ -45,39 +43,23 @@ class Matcher {
   [[nodiscard]] bool ready() const { return finder_.ready(); }
 
  private:
-  /// A bit for each rule of a group.
-  using Bits = std::array<std::uint64_t, RuleSet::kBlocks>;
-  /// What was found of a group's rules, by RuleSet::Use.
-  using Seen = std::array<Bits, RuleSet::kUses>;
-  /// Of an `all` that wants more than one; stale unless `epoch` is the current one.
-  struct Count {
+  /// What was found of a rule; stale unless `epoch` is the current one.
+  struct Sum {
     std::uint32_t epoch = 0;
-    std::uint32_t finds = 0;
+    std::uint32_t uses = 0;  ///< RuleSet::add_use
+    /// Of the longest pattern; of these the first: its length, then its number from the end.
+    std::uint64_t longest = 0;
   };
-  void forget();
-  void note(const RuleSet::Pattern& pattern, std::uint32_t number);
-  void count_all(const RuleSet::Pattern& pattern);
-  void hold(const Facts& facts, bool every);
-  /// A pattern was found that the rule must not have.
-  [[nodiscard]] bool silenced(std::uint32_t rule) const {
-    const Bits& bits = seen_[rule / RuleSet::kGroup][static_cast<std::size_t>(RuleSet::Use::none)];
-    return (bits[rule / 64 % RuleSet::kBlocks] >> (rule % 64) & 1) != 0;
-  }
-  [[nodiscard]] bool holds(std::uint32_t rule, const Facts& facts) const;
-  void measure(std::span<const std::uint32_t> finds, bool every);
+  void note(std::uint32_t number);
 
   const RuleSet& rules_;
   Finder finder_;
-  std::vector<Seen> seen_;    ///< by group
-  std::vector<Seen> idle_;    ///< likewise: the uses of which a rule wants nothing
-  std::vector<Bits> held_;    ///< likewise: rules that hold, where groups_ has it
-  std::uint64_t groups_ = 0;  ///< bit i: some of seen_[i], [i + 64], ... is not empty
-  std::vector<std::uint32_t> rules_held_;
-  /// By rule that holds, of its longest pattern, of these the first: its length, then its number
-  /// from the end. Too short for rules that are not the longest, unless all matches are wanted.
-  std::vector<std::uint64_t> longest_;
-  std::vector<Count> counts_;         ///< by rule
-  std::vector<std::uint32_t> noted_;  ///< by pattern that `all` counts: the last epoch that had it
+  std::vector<Sum> sums_;              ///< by rule
+  std::vector<std::uint32_t> wanted_;  ///< Compiled::wanted by rule: few cache lines
+  std::vector<std::uint32_t> noted_;   ///< by pattern that `all` counts: the last epoch that had it
+  std::vector<std::uint32_t> touched_;  ///< the first count_: rules with a sum of this text
+  std::size_t count_ = 0;
+  RuleSet::Guards guards_{};  ///< of the current text
   std::uint32_t epoch_ = 0;
 };
 

@@ -149,14 +149,10 @@ class Ranking {
   template <class Each>
   void each_pattern(std::uint32_t rule, Each each) const {
     for (std::uint32_t p = 0; p < rules_.patterns.size(); ++p) {
+      const auto uses = RuleSet::part(rules_.references, rules_.patterns[p].uses);
       bool mine = false;
-      bool others = false;
-      for (const RuleSet::Users& users : rules_.users_of(rules_.patterns[p])) {
-        const std::uint64_t me =
-            users.block == rule / 64 ? std::uint64_t{1} << (rule % 64) : std::uint64_t{0};
-        mine = mine || (users.rules & me) != 0;
-        others = others || (users.rules & ~me) != 0;
-      }
+      bool others = rules_.patterns[p].guard != 0;  // shared by `not` of several
+      for (const RuleSet::Reference& use : uses) (use.rule == rule ? mine : others) = true;
       if (mine) each(p, !others);
     }
   }
@@ -170,8 +166,9 @@ class Ranking {
       const double weight = rules_.is_regex(p) ? 1e9
                                                : 8.0 * static_cast<double>(found_[p]) +
                                                      static_cast<double>(compared[p]);
-      for (const RuleSet::Users& users : rules_.users_of(rules_.patterns[p])) {
-        users.each([&](std::uint32_t rule) { score[rule] = std::max(0.0, score[rule]) + weight; });
+      for (const RuleSet::Reference& use :
+           RuleSet::part(rules_.references, rules_.patterns[p].uses)) {
+        score[use.rule] = std::max(0.0, score[use.rule]) + weight;
       }
     }
     std::vector<std::uint32_t> order;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <tuple>
 #include <unordered_map>
 
 #include "base/hash.h"
@@ -249,10 +248,20 @@ RuleSet::ProviderId RuleSet::provider_of(std::string_view name) const {
 }
 
 namespace {
-RuleSet::Pattern pattern_of(std::size_t size) {
-  RuleSet::Pattern pattern;
-  pattern.size = static_cast<std::uint32_t>(size) & 0x7fffffffu;
-  return pattern;
+/// By pattern: 1 + its bit among the guards, 0 = none. The most shared ones get the bits.
+std::vector<std::uint16_t> choose_guards(const std::vector<std::uint32_t>& not_uses) {
+  constexpr std::uint32_t kUsesMin = 3;
+  std::vector<std::uint32_t> order;
+  for (std::uint32_t p = 0; p < not_uses.size(); ++p) {
+    if (not_uses[p] >= kUsesMin) order.push_back(p);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return not_uses[a] > not_uses[b]; });
+  if (order.size() > RuleSet::kGuards) order.resize(RuleSet::kGuards);
+  std::vector<std::uint16_t> guards(not_uses.size());
+  for (std::size_t i = 0; i < order.size(); ++i)
+    guards[order[i]] = static_cast<std::uint16_t>(i + 1);
+  return guards;
 }
 }  // namespace
 
@@ -267,64 +276,58 @@ classify::Patterns RuleSet::add_patterns() {
   std::vector<Pending> pending;
   for (std::uint32_t r = 0; r < rules_.size(); ++r) {
     const Rule& rule = rules_[r];
+    std::uint32_t& wanted = compiled[r].wanted;
+    if (!rule.any.empty() || !rule.regex.empty()) wanted = add_use(wanted, Use::any);
+    if (!rule.with.empty()) wanted = add_use(wanted, Use::with);
+    for (std::size_t i = 0; i < rule.all.size(); ++i) wanted = add_use(wanted, Use::all);
     for (const auto& [list, use] :
          {std::pair{&rule.any, Use::any}, std::pair{&rule.with, Use::with},
           std::pair{&rule.all, Use::all}, std::pair{&rule.none, Use::none}}) {
-      for (const string& t : *list) pending.push_back({add(t, texts.literals), r, use, false});
+      for (const string& t : *list) pending.push_back({add(t, texts.literals), {r, use}, false});
     }
   }
   numbers.clear();
   for (std::uint32_t r = 0; r < rules_.size(); ++r) {
     for (const string& t : rules_[r].regex) {
-      pending.push_back({add(t, texts.regexes), r, Use::any, true});
+      pending.push_back({add(t, texts.regexes), {r, Use::any}, true});
     }
   }
   literals = static_cast<std::uint32_t>(texts.literals.size());
   for (Pending& p : pending) p.pattern += p.regex ? literals : 0;
   for (const string& literal : texts.literals) {
     pattern_texts.add(literal);
-    patterns.push_back(pattern_of(literal.size()));
+    patterns.push_back({{}, static_cast<std::uint32_t>(literal.size()), 0, 0});
   }
   for (const string& regex : texts.regexes) {
     unsigned width = 0;
     classify::regex_error(regex, width);
     pattern_texts.add(regex);
-    patterns.push_back(pattern_of(width));
+    patterns.push_back({{}, width, 0, 0});
   }
-  add_users(std::move(pending));
+  refer(std::move(pending));
   return texts;
 }
 
-/// Tells every pattern which rules use it, and how, and every rule what it wants.
-void RuleSet::add_users(std::vector<Pending> pending) {
-  // Those that must not have a pattern come last.
-  const auto key = [](const Pending& p) {
-    return std::tuple(p.pattern, p.use == Use::none, p.at());
-  };
+/// Tells every pattern which rules use it, and how.
+void RuleSet::refer(std::vector<Pending> pending) {
   std::stable_sort(pending.begin(), pending.end(),
-                   [&](const Pending& a, const Pending& b) { return key(a) < key(b); });
-  const Pending* last = nullptr;
+                   [](const Pending& a, const Pending& b) { return a.pattern < b.pattern; });
+  std::vector<std::uint32_t> not_uses(pattern_texts.size());
+  for (const Pending& p : pending) not_uses[p.pattern] += p.reference.use == Use::none ? 1 : 0;
+  const std::vector<std::uint16_t> guard_of = choose_guards(not_uses);
   for (const Pending& p : pending) {
     Pattern& pattern = patterns[p.pattern];
-    if (last == nullptr || key(*last) != key(p)) {
-      if (last == nullptr || last->pattern != p.pattern) {
-        pattern.users = static_cast<std::uint32_t>(users.size());
-      }
-      users.push_back({0, p.rule / 64, p.at()});
-      ++(p.use == Use::none ? pattern.unwanted : pattern.wanted);
-      pattern.groups |= std::uint64_t{1} << (p.rule / kGroup % 64);
+    pattern.guard = guard_of[p.pattern];
+    if (pattern.guard != 0 && p.reference.use == Use::none) {
+      const unsigned bit = pattern.guard - 1u;
+      compiled[p.reference.rule].guards[bit / 64] |= std::uint64_t{1} << (bit % 64);
+      continue;
     }
-    last = &p;
-    const std::uint64_t bit = std::uint64_t{1} << (p.rule % 64);
-    const bool again = (users.back().rules & bit) != 0;
-    users.back().rules |= bit;
-    if (again || p.use == Use::none) continue;
-    Compiled& rule = compiled[p.rule];
-    rule.wants = static_cast<std::uint16_t>(rule.wants | 1u << static_cast<unsigned>(p.use));
-    if (p.use == Use::all) {
-      pattern.counted = 1;
-      ++rule.all;
+    if (p.reference.use == Use::all) pattern.counted = 1;
+    if (pattern.uses.size++ == 0) {
+      pattern.uses.begin = static_cast<std::uint32_t>(references.size());
     }
+    references.push_back(p.reference);
   }
 }
 
